@@ -21,6 +21,8 @@
 // Execution. A *lane* is a sequential program; lanes of a rank run concurrently. Chunks are cut into *tiles* of
 // `tile_bytes`; a lane runs all its steps on tile 0, then all on tile 1, and so on. A tile past the end of a step's
 // chunk is empty: it moves nothing. A step may wait for (lane, step) of the same rank: the same tile of it.
+// So a step may only meet another's data where both chunks start at the same element: else tile t of the one lies in
+// another tile of the other. A plan that sends runs of pieces and then parts of them says tile_bytes = one_tile.
 // Messages between two ranks on one channel arrive in the order in which they were sent. Sends are buffered by at least
 // two tiles per channel: a plan may count on no more.
 //
@@ -115,6 +117,9 @@ struct Step {
     std::uint32_t first_dependency = 0, dependency_count = 0;  // in Plan::dependencies
 };
 
+// As Plan::tile_bytes: a chunk is one tile, whatever its length.
+inline constexpr std::uint64_t one_tile = UINT64_MAX;
+
 struct Lane {
     std::vector<Step> steps;
 };
@@ -129,7 +134,7 @@ struct Plan {
     std::uint32_t input_blocks = 0;
     std::uint32_t output_blocks = 0;
     std::uint32_t scratch_cells = 0;
-    std::uint64_t tile_bytes = 0;     // 0: one slot of the communicator
+    std::uint64_t tile_bytes = 0;     // 0: one slot of the communicator; one_tile: chunks are not cut
     std::vector<Lane> lanes;
     std::vector<Chunk> operands;
     std::vector<StepRef> dependencies;

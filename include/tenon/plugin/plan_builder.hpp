@@ -12,6 +12,7 @@
 
 #include <initializer_list>
 #include <span>
+#include <vector>
 
 #include "tenon/plugin/plan.hpp"
 
@@ -79,8 +80,15 @@ private:
     friend class StepHandle;
     friend class LaneBuilder;
     StepHandle append(std::uint32_t lane, Step step, std::span<const Chunk> operands = {});
+    Step& step(StepRef at) { return plan_.lanes[at.lane].steps[at.step]; }
+    bool holds(const Chunk& chunk) const;
+    bool is_peer(Rank rank, Channel channel) const;
+
+    struct Dependency {
+        StepRef step, earlier;
+    };
     Plan plan_;
-    std::uint32_t open_dependencies_lane_ = 0;
+    std::vector<Dependency> dependencies_;
 };
 
 }  // namespace tenon
