@@ -1,0 +1,47 @@
+#include "os/clock.hpp"
+
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+
+namespace tenon::os {
+namespace {
+constexpr std::uint64_t ns_per_ms = 1'000'000;
+}
+
+std::uint64_t now_ns() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+Deadline Deadline::after_ms(std::uint64_t milliseconds) {
+    const std::uint64_t now = now_ns();
+    if (milliseconds > (std::numeric_limits<std::uint64_t>::max() - now) / ns_per_ms) return never();
+    return Deadline{now + milliseconds * ns_per_ms};
+}
+
+std::uint64_t Deadline::remaining_ms() const {
+    const std::uint64_t now = now_ns();
+    if (now >= time_ns_) return 0;
+    const std::uint64_t left_ns = time_ns_ - now;
+    return left_ns / ns_per_ms + (left_ns % ns_per_ms != 0);
+}
+
+int Deadline::slice_ms(int most_ms) const {
+    return static_cast<int>(std::min<std::uint64_t>(remaining_ms(), static_cast<std::uint64_t>(most_ms)));
+}
+
+Result<void> Deadline::check(std::string_view waited_for) const {
+    if (aborted()) return fail(Status::aborted, fmt::format("aborted while waiting for {}", waited_for));
+    if (passed()) return fail(Status::timeout, fmt::format("the deadline passed while waiting for {}", waited_for));
+    return {};
+}
+
+void sleep_ms(int milliseconds) {
+    const timespec length{milliseconds / 1000, (milliseconds % 1000) * static_cast<long>(ns_per_ms)};
+    nanosleep(&length, nullptr);
+}
+
+}  // namespace tenon::os

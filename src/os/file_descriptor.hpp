@@ -1,0 +1,33 @@
+// A file descriptor that closes itself. Move-only; every descriptor that Tenon opens is close-on-exec.
+#pragma once
+
+#include <utility>
+
+#include "tenon/plugin/types.hpp"
+
+namespace tenon::os {
+
+class FileDescriptor {
+public:
+    FileDescriptor() = default;
+    explicit FileDescriptor(int number) : number_{number} {}
+    FileDescriptor(FileDescriptor&& other) noexcept : number_{std::exchange(other.number_, -1)} {}
+    FileDescriptor& operator=(FileDescriptor&& other) noexcept {
+        if (this != &other) {
+            close();
+            number_ = std::exchange(other.number_, -1);
+        }
+        return *this;
+    }
+    ~FileDescriptor() { close(); }
+
+    bool valid() const { return number_ >= 0; }
+    int number() const { return number_; }
+    void close();  // also what the destructor does; harmless twice
+    Result<FileDescriptor> duplicate() const;
+
+private:
+    int number_ = -1;
+};
+
+}  // namespace tenon::os
