@@ -1,0 +1,174 @@
+// The manifest: to add a variable, add a field to Config and one row here.
+#include <fmt/format.h>
+
+#include <limits>
+
+#include "config/config.hpp"
+#include "config/values.hpp"
+
+namespace tenon {
+namespace {
+
+using Problem = std::optional<std::string>;
+Problem fine() { return std::nullopt; }
+Problem not_allowed() { return ""; }
+
+template <class T>
+struct Option {
+    std::string_view text;
+    T value;
+};
+
+template <class T>
+VariableRow choice(std::string name, T Config::*field, std::vector<Option<T>> options, std::string help) {
+    std::string allowed;
+    for (std::size_t i = 0; i < options.size(); i++)
+        allowed += fmt::format("{}{}", i == 0 ? "" : i + 1 == options.size() ? " or " : ", ", options[i].text);
+    const auto parse = [field, options](Config& config, std::string_view text) {
+        for (const Option<T>& option : options) {
+            if (option.text != text) continue;
+            config.*field = option.value;
+            return fine();
+        }
+        return not_allowed();
+    };
+    const auto show = [field, options](const Config& config) {
+        for (const Option<T>& option : options)
+            if (option.value == config.*field) return std::string{option.text};
+        return std::string{};
+    };
+    return {std::move(name), "choice", std::move(allowed), std::move(help), false, parse, show};
+}
+
+VariableRow milliseconds(std::string name, std::uint64_t Config::*field, std::string help) {
+    constexpr std::uint64_t most_ms = 7ULL * 24 * 3600 * 1000;
+    const auto parse = [field](Config& config, std::string_view text) {
+        const auto number = parse_number(text);
+        if (!number || *number < 1 || *number > most_ms) return not_allowed();
+        config.*field = *number;
+        return fine();
+    };
+    const auto show = [field](const Config& config) { return std::to_string(config.*field); };
+    return {std::move(name),
+            "number",
+            fmt::format("a whole number of milliseconds from 1 to {} (a week)", most_ms),
+            std::move(help),
+            false,
+            parse,
+            show};
+}
+
+VariableRow text(std::string name, std::string Config::*field, std::string allowed, std::string help) {
+    const auto parse = [field](Config& config, std::string_view value) {
+        config.*field = value;
+        return fine();
+    };
+    const auto show = [field](const Config& config) { return config.*field; };
+    return {std::move(name), "text", std::move(allowed), std::move(help), false, parse, show};
+}
+
+VariableRow size(std::string name, ByteCount Config::*field, std::string least, std::string help) {
+    const auto parse = [field, smallest = parse_size(least)](Config& config, std::string_view value) {
+        const auto bytes = parse_size(value);
+        if (!bytes || *bytes < smallest) return not_allowed();
+        config.*field = {*bytes};
+        return fine();
+    };
+    const auto show = [field](const Config& config) { return show_size((config.*field).value); };
+    return {std::move(name),
+            "size",
+            fmt::format("at least {} bytes, with k, m or g for powers of 1024", least),
+            std::move(help),
+            false,
+            parse,
+            show};
+}
+
+Problem parse_algorithms(Config& config, std::string_view value) {
+    auto choices = parse_algorithm_choices(value);
+    if (!choices) return choices.error().message;
+    config.algorithms = std::move(*choices);
+    return fine();
+}
+
+Problem parse_spins(Config& config, std::string_view value) {
+    const auto number = parse_number(value);
+    if (value != "auto" && (!number || *number > std::numeric_limits<std::uint32_t>::max())) return not_allowed();
+    config.spins.reset();
+    if (number) config.spins = static_cast<std::uint32_t>(*number);
+    return fine();
+}
+
+Problem parse_plugins(Config& config, std::string_view value) {
+    std::vector<std::string> paths;
+    for (const std::string_view path : split(value, ':')) {
+        if (path.empty()) return "one of its paths is empty";
+        paths.emplace_back(path);
+    }
+    config.plugins = std::move(paths);
+    return fine();
+}
+
+std::string show_plugins(const Config& config) { return fmt::format("{}", fmt::join(config.plugins, ":")); }
+
+VariableRow must_agree(VariableRow row) {
+    row.must_agree = true;
+    return row;
+}
+
+std::vector<VariableRow> make_rows() {
+    return {
+        choice<LogLevel>("TENON_LOG", &Config::log_level,
+                         {{"error", LogLevel::error},
+                          {"warning", LogLevel::warning},
+                          {"info", LogLevel::info},
+                          {"debug", LogLevel::debug}},
+                         "how much is logged to standard error"),
+        milliseconds("TENON_TIMEOUT_MS", &Config::timeout_ms,
+                     "how long a call waits for a living rank that does not come before it fails"),
+        milliseconds("TENON_INIT_TIMEOUT_MS", &Config::init_timeout_ms,
+                     "how long the ranks of a job wait for each other when they meet"),
+        milliseconds("TENON_LATE_WARNING_MS", &Config::late_warning_ms,
+                     "after how long a wait is explained in the log"),
+        must_agree(choice<bool>("TENON_DETERMINISTIC", &Config::deterministic, {{"0", false}, {"1", true}},
+                                "1: the bits of a reduction depend only on inputs, rank count and operation")),
+        must_agree({"TENON_ALGORITHM", "list",
+                    "a list such as all_reduce=ring,all_to_all:64k-=pairwise (collective[:first-last]=algorithm)",
+                    "the algorithm to use for a collective, perhaps only for some sizes; the first that fits decides",
+                    false, parse_algorithms, [](const Config& config) { return show(config.algorithms); }}),
+        must_agree(choice<TransportChoice>(
+            "TENON_TRANSPORT", &Config::transport,
+            {{"auto", TransportChoice::automatic}, {"shm", TransportChoice::shm}, {"inproc", TransportChoice::inproc}},
+            "how bytes travel between ranks; inproc only joins threads of one process")),
+        must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
+                        "the most memory for slots, per rank and communicator")),
+        {"TENON_SPIN", "number", "auto or a whole number below 4294967296",
+         "how many times a waiting rank looks again before it yields its core", false, parse_spins,
+         [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }},
+        choice<DirectAccess>("TENON_DIRECT_ACCESS", &Config::direct_access,
+                             {{"auto", DirectAccess::automatic},
+                              {"off", DirectAccess::off},
+                              {"mapped", DirectAccess::mapped},
+                              {"all", DirectAccess::all}},
+                             "which memory of peers is reached without staging: mapped is memory from tenonMemAlloc, "
+                             "all also ordinary memory where the system allows it"),
+        choice<StreamingStores>(
+            "TENON_STREAMING_STORES", &Config::streaming_stores,
+            {{"auto", StreamingStores::automatic}, {"on", StreamingStores::on}, {"off", StreamingStores::off}},
+            "whether large results are written past the caches"),
+        {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
+        text("TENON_TUNING_FILE", &Config::tuning_file, "a path",
+             "measured choices to use instead of the built-in ones"),
+        text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
+             "names the job where the launcher does not"),
+    };
+}
+
+}  // namespace
+
+std::span<const VariableRow> config_variables() {
+    static const std::vector<VariableRow> rows = make_rows();
+    return rows;
+}
+
+}  // namespace tenon
