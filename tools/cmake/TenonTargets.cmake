@@ -33,6 +33,10 @@ function(tenon_flags target)
     target_compile_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE})
   endif()
+  if(TENON_FUZZERS)
+    # Lets the fuzzers of tests/fuzz see which branches of the library an input reached.
+    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
 function(tenon_library name)
