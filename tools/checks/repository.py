@@ -21,15 +21,16 @@ LAYERS = (
     ("include/tenon",),
     ("src/base",),
     ("src/os", "src/config"),
-    ("src/execution", "src/exchange", "src/selection", "src/bootstrap", "src/topology", "src/plan", "src/reduction"),
+    ("src/bootstrap", "src/exchange", "src/execution", "src/interchange", "src/plan", "src/reduction", "src/selection",
+     "src/topology"),
     ("src/communicator",),
     ("src/c_api",),
     ("src/library",),
     ("tools", "perf", "tests"),
 )
-# Beside the layers: what is plugged in, and so knows nothing of who uses it. Only the top two layers name these.
+# Beside the layers: what is plugged in, and so knows nothing of who uses it. Only the last two layers name these.
 PLUGGED_IN = {
-    "transports": ("include/tenon/plugin", "src/base", "src/os"),
+    "transports": ("include/tenon/plugin", "src/base", "src/os", "transports/rings"),
     "algorithms": ("include/tenon/plugin", "src/base", "algorithms/patterns"),
 }
 MAY_NAME_PLUGGED_IN = LAYERS[-2] + LAYERS[-1]
