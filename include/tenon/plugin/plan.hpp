@@ -39,6 +39,7 @@
 
 #include "tenon/plugin/request.hpp"
 
+#pragma GCC visibility push(default)  // plugin modules call what is declared here
 namespace tenon {
 
 enum class BufferId : std::uint8_t { input, output, scratch };
@@ -160,3 +161,4 @@ struct ElementRange {
 ElementRange element_range(const Chunk& chunk, std::uint32_t pieces, ElementCount count, DataType type);
 
 }  // namespace tenon
+#pragma GCC visibility pop

@@ -16,6 +16,7 @@
 
 #include "tenon/plugin/plan.hpp"
 
+#pragma GCC visibility push(default)  // plugin modules call what is declared here
 namespace tenon {
 
 class PlanBuilder;
@@ -92,3 +93,4 @@ private:
 };
 
 }  // namespace tenon
+#pragma GCC visibility pop

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 
+#pragma GCC visibility push(default)  // plugin modules call what is declared here
 namespace tenon {
 
 using Rank = std::int32_t;
@@ -87,3 +88,4 @@ inline std::unexpected<Error> fail(Status status, std::string message) {
 }
 
 }  // namespace tenon
+#pragma GCC visibility pop
