@@ -6,7 +6,6 @@
 //
 // Sizes are those of the buffer as nccl-tests counts them, in bytes, k, m or g (powers of 1024), ends included. Whether
 // an algorithm of that name exists is for the registry to say.
-// an algorithm of that name exists is for the registry to say.
 #pragma once
 
 #include <limits>

@@ -16,10 +16,13 @@ std::uint64_t now_ns() {
     return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
-Deadline Deadline::after_ms(std::uint64_t milliseconds) {
-    const std::uint64_t now = now_ns();
-    if (milliseconds > (std::numeric_limits<std::uint64_t>::max() - now) / ns_per_ms) return never();
-    return Deadline{now + milliseconds * ns_per_ms};
+Deadline Deadline::after_ms(std::uint64_t milliseconds) { return at_ns(now_ns()).later_by_ms(milliseconds); }
+
+Deadline Deadline::later_by_ms(std::uint64_t milliseconds) const {
+    Deadline later = *this;
+    const bool fits = milliseconds <= (never().time_ns_ - time_ns_) / ns_per_ms;
+    later.time_ns_ = fits ? time_ns_ + milliseconds * ns_per_ms : never().time_ns_;
+    return later;
 }
 
 std::uint64_t Deadline::remaining_ms() const {

@@ -29,6 +29,8 @@ public:
         return with_flag;
     }
 
+    Deadline later_by_ms(std::uint64_t milliseconds) const;
+
     bool passed() const { return now_ns() >= time_ns_; }
     bool aborted() const { return abort_ != nullptr && abort_->load(std::memory_order_acquire); }
     std::uint64_t time_ns() const { return time_ns_; }

@@ -76,7 +76,15 @@ FileDescriptor detach(msghdr& message) {
     return FileDescriptor{};
 }
 
+void shut_and_close(FileDescriptor& socket) {
+    if (socket.valid()) ::shutdown(socket.number(), SHUT_RDWR);
+    socket.close();
+}
+
 }  // namespace
+
+void LocalSocket::close() { shut_and_close(socket_); }
+void LocalListener::close() { shut_and_close(socket_); }
 
 Result<bool> wait_ready(std::span<pollfd> watched, Deadline deadline, int most_ms) {
     const int ready = poll(watched.data(), watched.size(), deadline.slice_ms(most_ms));
