@@ -42,7 +42,8 @@ public:
     Result<PeerCredentials> peer() const;
 
     const FileDescriptor& descriptor() const { return socket_; }
-    void close() { socket_.close(); }
+    // The other side learns of it at once, also while a forked child still has the socket.
+    void close();
 
 private:
     FileDescriptor socket_;
@@ -58,7 +59,8 @@ public:
     Result<LocalSocket> accept(Deadline deadline);
 
     const FileDescriptor& descriptor() const { return socket_; }
-    void close() { socket_.close(); }
+    // From then on connecting is refused, also while a forked child still has the socket.
+    void close();
 
 private:
     explicit LocalListener(FileDescriptor socket) : socket_{std::move(socket)} {}
