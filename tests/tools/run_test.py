@@ -1,0 +1,193 @@
+"""What users see of `tenon run`: run_test.py PROGRAM [unittest's arguments]
+
+Ranks that must stay alive block in a read or in signal.pause; nothing here sleeps. PYTHON is the rank's program.
+"""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+PYTHON = [sys.executable, "-c"]
+DEADLINE_S = 60
+FOREVER = "import signal\nwhile True: signal.pause()"
+
+
+def tenon_run(*arguments, **options):
+    return subprocess.run([PROGRAM, "run", *arguments], capture_output=True, text=True, timeout=DEADLINE_S, **options)
+
+
+def is_gone(pid):
+    """Waits until the process has ended (or is a zombie that somebody else must collect)."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], DEADLINE_S)[0])
+    finally:
+        os.close(descriptor)
+
+
+class Output(unittest.TestCase):
+    def test_every_line_names_its_rank(self):
+        result = tenon_run("-n", "3", "--", *PYTHON, "import os, sys; print('a'); print('b'); "
+                           "print('error of', os.environ['RANK'], file=sys.stderr)")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for rank in range(3):
+            own = [line for line in result.stdout.splitlines() if line.startswith(f"[{rank}] ")]
+            self.assertEqual(own, [f"[{rank}] a", f"[{rank}] b"])
+            self.assertIn(f"[{rank}] error of {rank}\n", result.stderr)
+
+    def test_lines_of_several_ranks_do_not_mix(self):
+        result = tenon_run("-n", "4", "--", *PYTHON, "import os\nfor i in range(2000): os.write(1, b'x' * 50); os.write(1, b'y\\n')")
+        lines = result.stdout.splitlines()
+        self.assertEqual(len(lines), 8000)
+        self.assertEqual([line for line in lines if not re.fullmatch(r"\[[0-3]\] x{50}y", line)], [])
+
+    def test_a_last_line_without_newline_is_shown(self):
+        self.assertEqual(tenon_run("-n", "1", "--", "printf", "half a line").stdout, "[0] half a line\n")
+
+    def test_a_very_long_line_arrives_whole(self):
+        result = tenon_run("-n", "1", "--", *PYTHON, "print('z' * 1000000)")
+        self.assertEqual(result.stdout, "[0] " + "z" * 1000000 + "\n")
+
+    def test_no_prefix_passes_output_on(self):
+        self.assertEqual(tenon_run("-n", "2", "--no-prefix", "--", "echo", "same").stdout, "same\nsame\n")
+
+    def test_the_standard_input_is_that_of_rank_0(self):
+        self.assertEqual(tenon_run("-n", "3", "--", "cat", input="question\n").stdout, "[0] question\n")
+
+
+class Environment(unittest.TestCase):
+    def values(self, name, *options):
+        result = tenon_run("-n", "3", "--no-prefix", *options, "--", *PYTHON, f"import os; print(os.environ['{name}'])")
+        return sorted(result.stdout.split())
+
+    def test_ranks_know_who_they_are(self):
+        self.assertEqual(self.values("RANK"), ["0", "1", "2"])
+        self.assertEqual(self.values("LOCAL_RANK"), ["0", "1", "2"])
+        self.assertEqual(self.values("WORLD_SIZE"), ["3"] * 3)
+        self.assertEqual(self.values("LOCAL_WORLD_SIZE"), ["3"] * 3)
+
+    def test_a_job_has_one_name_and_no_other_has_it(self):
+        first, second = self.values("TENON_JOB"), self.values("TENON_JOB")
+        self.assertEqual(len(set(first)), 1)
+        self.assertNotEqual(first, second)
+        self.assertLessEqual(len(first[0]), 64)
+
+    def test_the_job_can_be_named(self):
+        self.assertEqual(self.values("TENON_JOB", "--job", "mine"), ["mine"] * 3)
+
+
+class Endings(unittest.TestCase):
+    def test_arguments_are_passed_as_they_are(self):
+        result = tenon_run("-n", "1", "--", *PYTHON, "import sys; print(sys.argv[1:])", "-n", "--", "--version", "a b")
+        self.assertEqual(result.stdout, "[0] ['-n', '--', '--version', 'a b']\n")
+
+    def test_a_failing_rank_ends_the_others_and_is_named(self):
+        result = tenon_run("-n", "3", "--", *PYTHON, f"import os, sys\nif os.environ['RANK'] == '1': sys.exit(7)\n{FOREVER}")
+        self.assertEqual(result.returncode, 7)
+        self.assertIn("rank 1 ended with exit status 7; ending the other ranks", result.stderr)
+
+    def test_a_rank_ended_by_a_signal_is_named_with_it(self):
+        result = tenon_run("-n", "2", "--", *PYTHON,
+                           f"import os, signal\nif os.environ['RANK'] == '0': os.kill(os.getpid(), signal.SIGSEGV)\n{FOREVER}")
+        self.assertEqual(result.returncode, 128 + signal.SIGSEGV)
+        self.assertIn("rank 0 was ended by signal 11 (SIGSEGV)", result.stderr)
+
+    def test_a_rank_that_ignores_sigterm_is_killed_after_the_grace(self):
+        # Rank 1 fails only when rank 0 has said, through the file, that it ignores SIGTERM.
+        read, write = os.pipe()
+        result = tenon_run("-n", "2", "--grace-ms", "200", "--", *PYTHON,
+                           "import os, signal, sys\n"
+                           f"if os.environ['RANK'] == '1': os.read({read}, 1); sys.exit(3)\n"
+                           f"signal.signal(signal.SIGTERM, signal.SIG_IGN); os.write({write}, b'x')\n{FOREVER}",
+                           pass_fds=(read, write))
+        os.close(read)
+        os.close(write)
+        self.assertEqual(result.returncode, 3)
+        self.assertIn("rank 0 did not end within 200 ms of SIGTERM: killed", result.stderr)
+
+    def test_a_reader_who_leaves_ends_the_job(self):
+        process = subprocess.Popen([PROGRAM, "run", "-n", "2", "--", "yes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process.stdout.readline()
+        process.stdout.close()
+        self.assertEqual(process.wait(DEADLINE_S), 128 + signal.SIGPIPE)
+        process.stderr.close()
+
+
+class Signals(unittest.TestCase):
+    """A job whose ranks each say their process id, and that of a child of theirs, and then wait for ever."""
+
+    CHILD = f"import subprocess, sys, os\nchild = subprocess.Popen([sys.executable, '-c', '''{FOREVER}'''])\n"
+
+    def start(self, program, ranks=2):
+        process = subprocess.Popen([PROGRAM, "run", "-n", str(ranks), "--no-prefix", "--", *PYTHON, program],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        ids = [int(word) for _ in range(ranks) for word in process.stdout.readline().split()]
+        return process, ids
+
+    def test_signals_reach_every_rank(self):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            process, _ = self.start("import os, signal, sys\n"
+                                    f"signal.signal({int(number)}, lambda *_: (os.write(1, b'got it\\n'), os._exit(0)))\n"
+                                    f"print(os.getpid(), flush=True)\n{FOREVER}", ranks=3)
+            process.send_signal(number)
+            out, err = process.communicate(timeout=DEADLINE_S)
+            self.assertEqual((process.returncode, out), (0, "got it\n" * 3), err)
+
+    def test_a_signal_that_ends_the_ranks_gives_its_status(self):
+        process, ids = self.start(f"import os\nprint(os.getpid(), flush=True)\n{FOREVER}")
+        process.send_signal(signal.SIGTERM)
+        self.assertEqual(process.wait(DEADLINE_S), 128 + signal.SIGTERM)
+        for pid in ids:
+            self.assertTrue(is_gone(pid))
+
+    def test_a_second_interrupt_ends_ranks_that_ignore_the_first(self):
+        process, _ = self.start("import os, signal\n"
+                                "signal.signal(signal.SIGINT, lambda *_: print('not now', flush=True))\n"
+                                f"print(os.getpid(), flush=True)\n{FOREVER}", ranks=1)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.stdout.readline(), "not now\n")
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(DEADLINE_S), 128 + signal.SIGTERM)
+
+    def test_what_a_rank_left_running_ends_with_it(self):
+        process, ids = self.start(self.CHILD + "print(child.pid, flush=True)")
+        self.assertEqual(process.wait(DEADLINE_S), 0)
+        for pid in ids:
+            self.assertTrue(is_gone(pid))
+
+    def test_nothing_survives_a_killed_launcher(self):
+        process, ids = self.start(self.CHILD + f"print(os.getpid(), child.pid, flush=True)\n{FOREVER}")
+        self.assertEqual(len(ids), 4)
+        process.kill()
+        for pid in ids:
+            self.assertTrue(is_gone(pid))
+
+
+class BadInput(unittest.TestCase):
+    def test_is_one_line_and_exit_status_2(self):
+        for arguments in (["-n", "0", "--", "true"], ["-n", "two", "--", "true"], ["-n", "2"], ["--bogus", "--", "true"],
+                          ["--job", "j" * 65, "--", "true"], ["--grace-ms", "-1", "--", "true"]):
+            result = tenon_run(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, r"\Atenon: [^\n]+\n\Z")
+
+    def test_a_missing_program_is_said_once(self):
+        result = tenon_run("-n", "4", "--", "no-such-program")
+        self.assertEqual((result.returncode, result.stderr), (127, "tenon run: no program no-such-program\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()

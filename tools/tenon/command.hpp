@@ -1,0 +1,19 @@
+// What a subcommand of `tenon` is: it adds itself to the program and says what happens when it is chosen.
+//
+// How to add one: a file with a function of this shape, a line here, a line in main.cpp, a test in tests/tools.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <functional>
+
+namespace tenon {
+
+// Set by the subcommand that was chosen; gives the program's exit status. Runs after the command line was understood.
+using Action = std::function<int()>;
+
+void add_run_command(CLI::App& program, Action& action);
+
+// One line on standard error, and the exit status of bad input.
+int bad_input(std::string_view line);
+
+}  // namespace tenon

@@ -1,0 +1,34 @@
+// The `tenon` program: starts ranks, and shows what the library is, has and would do. One file for each subcommand.
+//
+// Exit status: 0 when all went well, 2 with one line on standard error for bad input, otherwise as the subcommand says.
+#include <fmt/format.h>
+
+#include <cstdio>
+
+#include "tenon/tenon.h"
+#include "tools/tenon/command.hpp"
+
+namespace tenon {
+
+int bad_input(std::string_view line) {
+    fmt::print(stderr, "tenon: {}\n", line);
+    return 2;
+}
+
+}  // namespace tenon
+
+int main(int argc, char** argv) {
+    CLI::App program{"Collective communication: start ranks, look at plans, see what was decided and why."};
+    program.name("tenon");
+    program.set_version_flag("--version", fmt::format("tenon {}.{}.{}", TENON_MAJOR, TENON_MINOR, TENON_PATCH));
+    program.require_subcommand(1);
+    tenon::Action action;
+    tenon::add_run_command(program, action);
+    try {
+        program.parse(argc, argv);
+        return action();
+    } catch (const CLI::ParseError& error) {
+        if (error.get_exit_code() == 0) return program.exit(error);
+        return tenon::bad_input(fmt::format("{} (see tenon --help)", error.what()));
+    }
+}
