@@ -207,11 +207,12 @@ TENON_EXPORT tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const 
 TENON_EXPORT tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm,
                                           tenonConfig_t* config);
 
-/* Called by all ranks: waits until every call issued on `comm`, in streams too, has completed on every rank. Afterwards
- * only tenonCommDestroy, tenonCommAbort and the queries are allowed. */
+/* Waits until every call issued on `comm` by this rank, in streams too, has completed. Afterwards only
+ * tenonCommDestroy, tenonCommAbort and the queries are allowed. Does not wait for the other ranks. */
 TENON_EXPORT tenonResult_t tenonCommFinalize(tenonComm_t comm);
 
-/* Finalizes `comm` unless that has been done, and releases it. The handle is invalid afterwards. */
+/* Finalizes `comm` unless that has been done, and releases it: the rank leaves in good order. The handle is invalid
+ * afterwards. One thread may destroy the communicators of several ranks one after the other. */
 TENON_EXPORT tenonResult_t tenonCommDestroy(tenonComm_t comm);
 
 /* Ends `comm` at once: its running calls, and those of communicators split from it, return tenonAborted here and
