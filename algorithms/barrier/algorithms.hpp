@@ -1,0 +1,12 @@
+// How each barrier algorithm makes its plan; its prose is at the head of its file, its row in manifest.cpp.
+#pragma once
+
+#include "tenon/plugin/plan_builder.hpp"
+#include "tenon/plugin/topology.hpp"
+
+namespace tenon {
+
+Result<Plan> board_barrier(const Request& request, const Topology& topology);
+Result<Plan> dissemination_barrier(const Request& request, const Topology& topology);
+
+}  // namespace tenon

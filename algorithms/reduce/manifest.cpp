@@ -1,0 +1,40 @@
+// The rows of reduce, in the order in which they are listed to users.
+//
+// direct keeps ranks - 1 blocks in scratch at the root: at most 64 MiB.
+#include "algorithms/patterns/manifest.hpp"
+
+#include "algorithms/reduce/algorithms.hpp"
+
+namespace tenon {
+namespace {
+
+constexpr Algorithm rows[] = {
+    {.name = "direct",
+     .collective = Collective::reduce,
+     .summary = "small messages; the root sums all",
+     .cost = "1 step, ranks - 1 buffers at the root",
+     .source = "the basic linear algorithm of Open MPI",
+     .build = direct_reduce,
+     .needs = {.max_ranks = 64, .max_bytes = {1 << 20}},
+     .deterministic = true},
+    {.name = "two_shot",
+     .collective = Collective::reduce,
+     .summary = "middle and large messages where all reach all",
+     .cost = "2 steps, 2 (ranks - 1) / ranks of the buffer at the root",
+     .source = "Rabenseifner, Optimization of Collective Reduction Operations, ICCS 2004, with direct exchanges",
+     .build = two_shot_reduce,
+     .deterministic = true},
+    {.name = "binomial",
+     .collective = Collective::reduce,
+     .summary = "small messages among many ranks",
+     .cost = "log2(ranks) rounds of the buffer",
+     .source =
+         "Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005",
+     .build = binomial_reduce},
+};
+
+}  // namespace
+
+std::span<const Algorithm> reduce_algorithms() { return rows; }
+
+}  // namespace tenon

@@ -1,0 +1,36 @@
+// The rows of reduce_scatter, in the order in which they are listed to users.
+#include "algorithms/patterns/manifest.hpp"
+
+#include "algorithms/reduce_scatter/algorithms.hpp"
+
+namespace tenon {
+namespace {
+
+constexpr Algorithm rows[] = {
+    {.name = "direct",
+     .collective = Collective::reduce_scatter,
+     .summary = "where all reach all",
+     .cost = "1 step, ranks - 1 blocks",
+     .source = "the first half of a two-shot all-reduce",
+     .build = direct_reduce_scatter,
+     .deterministic = true},
+    {.name = "ring",
+     .collective = Collective::reduce_scatter,
+     .summary = "large messages where neighbours are near",
+     .cost = "ranks - 1 steps of one block",
+     .source = "Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations, JPDC 2009",
+     .build = ring_reduce_scatter},
+    {.name = "recursive_halving",
+     .collective = Collective::reduce_scatter,
+     .summary = "small and middle messages among many ranks",
+     .cost = "log2(ranks) rounds, ranks - 1 blocks",
+     .source =
+         "Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005",
+     .build = recursive_halving_reduce_scatter},
+};
+
+}  // namespace
+
+std::span<const Algorithm> reduce_scatter_algorithms() { return rows; }
+
+}  // namespace tenon

@@ -1,0 +1,12 @@
+// How each scatter algorithm makes its plan; its prose is at the head of its file, its row in manifest.cpp.
+#pragma once
+
+#include "tenon/plugin/plan_builder.hpp"
+#include "tenon/plugin/topology.hpp"
+
+namespace tenon {
+
+Result<Plan> direct_scatter(const Request& request, const Topology& topology);
+Result<Plan> binomial_scatter(const Request& request, const Topology& topology);
+
+}  // namespace tenon
