@@ -21,6 +21,10 @@ def tenon_run(*arguments, **options):
     return subprocess.run([PROGRAM, "run", *arguments], capture_output=True, text=True, timeout=DEADLINE_S, **options)
 
 
+def without_prefix(line):
+    return re.sub(r"^\[\d+\] ", "", line)
+
+
 def is_gone(pid):
     """Waits until the process has ended (or is a zombie that somebody else must collect)."""
     try:
@@ -65,8 +69,8 @@ class Output(unittest.TestCase):
 
 class Environment(unittest.TestCase):
     def values(self, name, *options):
-        result = tenon_run("-n", "3", "--no-prefix", *options, "--", *PYTHON, f"import os; print(os.environ['{name}'])")
-        return sorted(result.stdout.split())
+        result = tenon_run("-n", "3", *options, "--", *PYTHON, f"import os; print(os.environ['{name}'])")
+        return sorted(without_prefix(line) for line in result.stdout.splitlines())
 
     def test_ranks_know_who_they_are(self):
         self.assertEqual(self.values("RANK"), ["0", "1", "2"])
@@ -127,23 +131,24 @@ class Signals(unittest.TestCase):
     CHILD = f"import subprocess, sys, os\nchild = subprocess.Popen([sys.executable, '-c', '''{FOREVER}'''])\n"
 
     def start(self, program, ranks=2):
-        process = subprocess.Popen([PROGRAM, "run", "-n", str(ranks), "--no-prefix", "--", *PYTHON, program],
+        process = subprocess.Popen([PROGRAM, "run", "-n", str(ranks), "--", *PYTHON, program],
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        ids = [int(word) for _ in range(ranks) for word in process.stdout.readline().split()]
+        ids = [int(word) for _ in range(ranks) for word in without_prefix(process.stdout.readline()).split()]
         return process, ids
 
     def test_signals_reach_every_rank(self):
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             process, _ = self.start("import os, signal, sys\n"
-                                    f"signal.signal({int(number)}, lambda *_: (os.write(1, b'got it\\n'), os._exit(0)))\n"
+                                    f"signal.signal({int(number)}, lambda *_: (print('got it', flush=True), os._exit(0)))\n"
                                     f"print(os.getpid(), flush=True)\n{FOREVER}", ranks=3)
             process.send_signal(number)
             out, err = process.communicate(timeout=DEADLINE_S)
-            self.assertEqual((process.returncode, out), (0, "got it\n" * 3), err)
+            self.assertEqual(process.returncode, 0, err)
+            self.assertEqual(sorted(out.splitlines()), ["[0] got it", "[1] got it", "[2] got it"])
 
     def test_a_signal_that_ends_the_ranks_gives_its_status(self):
         process, ids = self.start(f"import os\nprint(os.getpid(), flush=True)\n{FOREVER}")
@@ -157,7 +162,7 @@ class Signals(unittest.TestCase):
                                 "signal.signal(signal.SIGINT, lambda *_: print('not now', flush=True))\n"
                                 f"print(os.getpid(), flush=True)\n{FOREVER}", ranks=1)
         process.send_signal(signal.SIGINT)
-        self.assertEqual(process.stdout.readline(), "not now\n")
+        self.assertEqual(process.stdout.readline(), "[0] not now\n")
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(DEADLINE_S), 128 + signal.SIGTERM)
 
