@@ -7,8 +7,8 @@
 // Message-Passing Systems, IEEE TPDS 1997.
 //
 // The paper gathers in a rotated buffer and rotates it at the end. Here blocks go to their place at once, and a run
-// that wraps around the last rank travels as two messages. Sends and receives have a lane each, so that a round never
-// waits for room to send before it receives.
+// that wraps around the last rank travels as two messages. Runs meet parts of them, so chunks are not cut in tiles.
+// Sends and receives have a lane each, so that a round never waits for room to send before it receives.
 #include "algorithms/all_gather/algorithms.hpp"
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/distances.hpp"
@@ -21,6 +21,7 @@ Result<Plan> bruck_all_gather(const Request& request, const Topology&) {
     if (request.rank_count == 1) return plan_for_one_rank(request);
     const Ring ring{request.rank, request.rank_count};
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
     const auto blocks = [&](Run run) {
         return plan.output(static_cast<ChunkIndex>(run.first), static_cast<std::uint32_t>(run.count));
     };

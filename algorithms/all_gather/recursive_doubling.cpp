@@ -5,7 +5,8 @@
 // Needs: a power of two of ranks (Bruck's takes the others).
 // Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
 //
-// Sends and receives have a lane each, so that a round never waits for room to send before it receives.
+// Runs of blocks meet parts of them, so chunks are not cut in tiles. Sends and receives have a lane each, so that a
+// round never waits for room to send before it receives.
 #include <ranges>
 
 #include "algorithms/all_gather/algorithms.hpp"
@@ -17,6 +18,7 @@ namespace tenon {
 Result<Plan> recursive_doubling_all_gather(const Request& request, const Topology&) {
     if (request.rank_count == 1) return plan_for_one_rank(request);
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
     const auto blocks = [&](Run run) {
         return plan.output(static_cast<ChunkIndex>(run.first), static_cast<std::uint32_t>(run.count));
     };

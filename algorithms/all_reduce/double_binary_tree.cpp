@@ -2,9 +2,9 @@
 //
 // Vocabulary: the trees are those of patterns/double_binary_tree.hpp; piece and channel t belong to tree t.
 // Cost: 2 log2(ranks) steps; a rank sends and receives about twice the buffer in all, as an inner node of one tree and
-// a leaf of the other. Best for middle messages among many ranks: near full bandwidth at the latency of a tree. Needs:
-// nothing; sums follow the trees' order. Source: Sanders, Speck and Träff, Two-tree Algorithms for Full Bandwidth
-// Broadcast, Reduction and Scan, 2009.
+// a leaf of the other. Best for middle messages among many ranks: near full bandwidth at the latency of a tree.
+// Needs: nothing; sums follow the trees' order.
+// Source: Sanders, Speck and Träff, Two-tree Algorithms for Full Bandwidth Broadcast, Reduction and Scan, 2009.
 //
 // Up and down have a lane each, so that later tiles climb while earlier ones descend. A result overwrites a partial sum
 // only after the root had it.
@@ -21,7 +21,8 @@ void add_root(PlanBuilder& plan, ChunkIndex tree, Rank child) {
     const auto channel = static_cast<Channel>(tree);
     plan.lane()
         .receive_reduce_copy_send(plan.output(tree), plan.input(tree), child, child, channel, channel)
-        .completes();
+        .completes()
+        .source_stable();
 }
 
 void add_leaf(PlanBuilder& plan, ChunkIndex tree, Rank parent) {
@@ -40,7 +41,7 @@ void add_inner(PlanBuilder& plan, ChunkIndex tree, const BinaryTreeNode& node) {
     up.receive_reduce_send(two_children ? output : plan.input(tree), node.children.back(), node.parent, channel);
 
     auto down = plan.lane();
-    down.receive_send(output, node.parent, node.children.front(), channel);
+    down.receive_send(output, node.parent, node.children.front(), channel).source_stable();
     if (two_children) down.send(output, node.children.back(), channel).source_stable();
 }
 

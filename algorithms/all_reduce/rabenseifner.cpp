@@ -7,8 +7,9 @@
 // Needs: nothing; any number of ranks.
 // Source: Rabenseifner, Optimization of Collective Reduction Operations, ICCS 2004.
 //
-// Sends and receives have a lane each, so that a round never waits for room to send before it receives. All that is
-// sent is stable: a run sent while halving is overwritten only by its sum, which comes from the rank that took it.
+// Runs of pieces meet parts of them, so chunks are not cut in tiles. Sends and receives have a lane each, so that a
+// round never waits for room to send before it receives. All that is sent is stable: a run sent while halving is
+// overwritten only by its sum, which comes from the rank that took it.
 #include <ranges>
 
 #include "algorithms/all_reduce/algorithms.hpp"
@@ -21,6 +22,7 @@ Result<Plan> rabenseifner_all_reduce(const Request& request, const Topology&) {
     if (request.rank_count == 1) return plan_for_one_rank(request);
     const Fold fold{request.rank, request.rank_count};
     PlanBuilder plan{request, static_cast<std::uint32_t>(fold.core)};
+    plan.tile_bytes(one_tile);
     const auto run_of = [&](BufferId buffer, Run run) {
         return plan.chunk(buffer, static_cast<ChunkIndex>(run.first), static_cast<std::uint32_t>(run.count));
     };

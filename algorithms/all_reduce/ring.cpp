@@ -25,10 +25,12 @@ Result<Plan> ring_all_reduce(const Request& request, const Topology&) {
     lane.send(input_behind(0), ring.next()).source_stable();
     for (Rank steps = 1; steps < last; steps++)
         lane.receive_reduce_send(input_behind(steps), ring.previous(), ring.next());
-    lane.receive_reduce_copy_send(output_behind(last), input_behind(last), ring.previous(), ring.next()).completes();
+    lane.receive_reduce_copy_send(output_behind(last), input_behind(last), ring.previous(), ring.next())
+        .completes()
+        .source_stable();
 
     for (Rank steps = 0; steps < last - 1; steps++)
-        lane.receive_send(output_behind(steps), ring.previous(), ring.next());
+        lane.receive_send(output_behind(steps), ring.previous(), ring.next()).source_stable();
     lane.receive(output_behind(last - 1), ring.previous());
     return plan.finish();
 }

@@ -6,8 +6,8 @@
 // Deterministic: the owner sums all contributions in one step, in the order of ranks.
 // Source: the two-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
 //
-// Three lanes flow independently: contributions out, my piece, results in. Contributions are stable even in place,
-// because the owner's result, which overwrites them, can only come after it took them.
+// Three lanes flow independently: contributions out, my piece, results in. All that is sent is stable, even in place: a
+// contribution is overwritten only by its owner's result, which can only come after the owner took it.
 #include "algorithms/all_reduce/algorithms.hpp"
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
@@ -27,7 +27,8 @@ Result<Plan> two_ranks(const Request& request) {
     plan.lane().send(plan.input(theirs), peer, contributions).source_stable();
     plan.lane()
         .receive_reduce_copy_send(plan.output(mine), plan.input(mine), peer, peer, contributions, results)
-        .completes();
+        .completes()
+        .source_stable();
     plan.lane().receive(plan.output(theirs), peer, results).destination_free();
     return plan.finish();
 }
@@ -56,7 +57,7 @@ Result<Plan> two_shot_all_reduce(const Request& request, const Topology&) {
         contribution = plan.scratch(mine);
         summing.receive(contribution, peer, contributions);
     }
-    summing.reduce_publish(plan.output(piece_of(request.rank)), operands).completes();
+    summing.reduce_publish(plan.output(piece_of(request.rank)), operands).completes().source_stable();
 
     auto incoming = plan.lane();
     for (Rank steps = 1; steps < request.rank_count; steps++) {

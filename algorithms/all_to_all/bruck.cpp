@@ -4,11 +4,13 @@
 // d (1, 2, 4, ...) all blocks whose way has the bit d hop d ranks ahead. At every moment a rank holds one block of each
 // way: the one it sends out itself until that way's first hop, then one that is passing through.
 // Cost: ceil(log2(ranks)) rounds; each rank sends about ranks / 2 blocks in each. Best for tiny blocks among many
-// ranks. Needs: scratch for about ranks / 2 * (log2(ranks) + 1) blocks, hence a limit on the block. Source: Bruck, Ho,
-// Kipnis, Upfal and Weathersby, Efficient Algorithms for All-to-All Communications in Multiport Message-Passing
-// Systems, IEEE TPDS 1997.
+// ranks.
+// Needs: scratch for about ranks / 2 * (log2(ranks) + 1) blocks, hence a limit on the block.
+// Source: Bruck, Ho, Kipnis, Upfal and Weathersby, Efficient Algorithms for All-to-All Communications in Multiport
+// Message-Passing Systems, IEEE TPDS 1997.
 //
-// Sends and receives have a lane each, so that a round never waits for room to send before it receives.
+// Blocks are packed into runs, so chunks are not cut in tiles. Sends and receives have a lane each, so that a round
+// never waits for room to send before it receives.
 #include "algorithms/all_to_all/algorithms.hpp"
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/distances.hpp"
@@ -20,6 +22,7 @@ Result<Plan> bruck_all_to_all(const Request& request, const Topology&) {
     if (request.rank_count == 1) return plan_for_one_rank(request);
     const Ring ring{request.rank, request.rank_count};
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
 
     std::vector<Chunk> held;  // by way
     for (Rank way = 0; way < request.rank_count; way++) held.push_back(plan.block_of_input(ring.ahead(way)));

@@ -3,8 +3,8 @@
 // Cost: ranks - 1 steps of one block each. Best for large blocks where links are shared, because each rank loads one
 // link each way at any time.
 // Needs: nothing. Where the ranks are a power of two the partners exchange (rank xor step); otherwise a rank sends
-// ahead and receives from behind. Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication
-// Operations in MPICH, IJHPCA 2005.
+// ahead and receives from behind.
+// Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
 #include <bit>
 
 #include "algorithms/all_to_all/algorithms.hpp"

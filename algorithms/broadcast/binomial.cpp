@@ -2,8 +2,9 @@
 //
 // Vocabulary: the tree is that of patterns/binomial_tree.hpp.
 // Cost: ceil(log2(ranks)) rounds; the root sends the buffer log2(ranks) times. Best for small messages among many
-// ranks. Needs: nothing. Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in
-// MPICH, IJHPCA 2005.
+// ranks.
+// Needs: nothing.
+// Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
 #include <ranges>
 
 #include "algorithms/broadcast/algorithms.hpp"

@@ -1,8 +1,9 @@
 // Chain broadcast: the data runs along all ranks, tile after tile.
 //
 // Cost: ranks - 1 hops for the first tile, one more step for each further tile; each rank sends the buffer once. Best
-// for large messages among few ranks. Needs: nothing. Source: Watts and van de Geijn, A Pipelined Broadcast for
-// Multidimensional Meshes, Parallel Processing Letters 1995.
+// for large messages among few ranks.
+// Needs: nothing.
+// Source: Watts and van de Geijn, A Pipelined Broadcast for Multidimensional Meshes, Parallel Processing Letters 1995.
 #include "algorithms/broadcast/algorithms.hpp"
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"

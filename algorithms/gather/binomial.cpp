@@ -3,11 +3,13 @@
 // Vocabulary: tree and positions are those of patterns/binomial_tree.hpp; an inner rank keeps its subtree's blocks in
 // scratch in the order of positions.
 // Cost: ceil(log2(ranks)) rounds; the root receives ranks - 1 blocks in log2(ranks) messages. Best for small blocks
-// among many ranks. Needs: scratch for the subtree's blocks at inner ranks. Source: Chan, Heimlich, Purkayastha and van
-// de Geijn, Collective Communication: Theory, Practice and Experience, 2007.
+// among many ranks.
+// Needs: scratch for the subtree's blocks at inner ranks.
+// Source: Chan, Heimlich, Purkayastha and van de Geijn, Collective Communication: Theory, Practice and Experience,
+// 2007.
 //
 // Blocks lie in the root's output in the order of ranks, so a run that wraps around the last rank travels as two
-// messages all the way.
+// messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
 #include "algorithms/gather/algorithms.hpp"
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/binomial_tree.hpp"
@@ -19,6 +21,7 @@ Result<Plan> binomial_gather(const Request& request, const Topology&) {
     const BinomialTree tree{request.rank, request.rank_count, request.root};
     const auto children = tree.children();
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
     auto lane = plan.lane();
     if (!tree.is_root() && children.empty()) {
         lane.send(plan.input(0), tree.parent()).source_stable();

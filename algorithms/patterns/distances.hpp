@@ -1,7 +1,7 @@
 // The distances 1, 2, 4, ... below the number of ranks: the rounds of dissemination and of Bruck's algorithms.
 //
-// In the round of distance d a rank talks to the ranks d ahead and d behind, so that after it every rank knows of
-// 2 d ranks, whatever their number: no fold is needed.
+// In the round of distance d a rank talks to the ranks d ahead and d behind, so that after it every rank knows of 2 d
+// ranks, whatever their number: no fold is needed.
 #pragma once
 
 #include <vector>

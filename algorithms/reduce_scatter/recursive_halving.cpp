@@ -2,12 +2,14 @@
 // partner is nearer to, and keeps the other.
 //
 // Vocabulary: the fold, core and extra ranks are those of patterns/recursive.hpp. Core rank r works for block r and,
-// for its extra rank, for block core + r; so a run of core ranks stands for two runs of blocks. Cost: log2(ranks)
-// rounds; each rank sends ranks - 1 blocks, and all its input for the fold where the ranks are not a power of two. Best
-// for small and middle messages among many ranks. Needs: scratch as large as the input; any number of ranks. Source:
-// Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
+// for its extra rank, for block core + r; so a run of core ranks stands for two runs of blocks.
+// Cost: log2(ranks) rounds; each rank sends ranks - 1 blocks, and all its input for the fold where the ranks are not a
+// power of two. Best for small and middle messages among many ranks.
+// Needs: scratch as large as the input; any number of ranks.
+// Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
 //
-// Sends and receives have a lane each, so that a round never waits for room to send before it receives.
+// Runs of blocks meet parts of them, so chunks are not cut in tiles. Sends and receives have a lane each, so that a
+// round never waits for room to send before it receives.
 #include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/recursive.hpp"
 #include "algorithms/reduce_scatter/algorithms.hpp"
@@ -32,6 +34,7 @@ Result<Plan> recursive_halving_reduce_scatter(const Request& request, const Topo
     if (request.rank_count == 1) return plan_for_one_rank(request);
     const Fold fold{request.rank, request.rank_count};
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
     const Chunk input = plan.input(0, static_cast<std::uint32_t>(request.rank_count));
 
     auto sends = plan.lane();

@@ -2,9 +2,9 @@
 //
 // Vocabulary: rank r owns block r, which sets out from rank r + 1.
 // Cost: ranks - 1 steps; each rank sends ranks - 1 blocks, all to one neighbour. Best for large messages where
-// neighbours are near and others are not. Needs: nothing; every block is summed in a different order of ranks, so it is
-// not deterministic in Tenon's sense. Source: Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters
-// of Workstations, JPDC 2009.
+// neighbours are near and others are not.
+// Needs: nothing; every block is summed in a different order of ranks, so it is not deterministic in Tenon's sense.
+// Source: Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations, JPDC 2009.
 #include "algorithms/patterns/ring.hpp"
 
 #include "algorithms/one_rank.hpp"

@@ -9,7 +9,7 @@
 // 2007.
 //
 // Blocks lie in the root's input in the order of ranks, so a run that wraps around the last rank travels as two
-// messages all the way.
+// messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
 #include <ranges>
 
 #include "algorithms/one_rank.hpp"
@@ -23,6 +23,7 @@ Result<Plan> binomial_scatter(const Request& request, const Topology&) {
     const BinomialTree tree{request.rank, request.rank_count, request.root};
     const auto children = tree.children();
     PlanBuilder plan{request};
+    plan.tile_bytes(one_tile);
     auto lane = plan.lane();
     if (!tree.is_root() && children.empty()) {
         lane.receive(plan.output(0), tree.parent()).destination_free();
