@@ -36,7 +36,7 @@ PLUGGED_IN = {
 MAY_NAME_PLUGGED_IN = LAYERS[-2] + LAYERS[-1]
 
 SYSTEM_HEADER = re.compile(
-    r"(sys|linux|net|netinet|arpa)/.*|"
+    r"(sys/(?!types)|linux/|net/|netinet/|arpa/).*|"
     r"(dirent|dlfcn|fcntl|ifaddrs|mqueue|netdb|poll|pthread|sched|semaphore|signal|spawn|termios|unistd|csignal)(\.h)?")
 VAGUE_NAMES = {"util", "utils", "utility", "utilities", "common", "helper", "helpers", "misc"}
 UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX)\b")
