@@ -1,6 +1,8 @@
 #include "os/process.hpp"
 
 #include <fmt/format.h>
+#include <linux/membarrier.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/random.h>
@@ -8,8 +10,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 
+#include "os/clock.hpp"
 #include "os/system_error.hpp"
 
 namespace tenon::os {
@@ -83,6 +87,18 @@ Result<FileDescriptor> watch_process(pid_t process) {
     if (watch.valid()) return watch;
     if (errno == ESRCH) return fail(Status::remote_error, fmt::format("process {} has ended", process));
     return system_error(fmt::format("cannot watch process {}", process));
+}
+
+bool has_ended(const FileDescriptor& process) {
+    pollfd look{process.number(), POLLIN, 0};
+    return poll(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+}
+
+void fence_all_threads() {
+    static const bool registered = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+    if (registered && syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return;
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    sleep_ms(1);  // longer than any store stays in a core's buffer
 }
 
 }  // namespace tenon::os

@@ -38,5 +38,10 @@ ProcessToken process_token();
 // A descriptor that becomes readable when the process ends (pidfd), also if forked children still hold its sockets.
 // Status::remote_error when there is no such process (any more).
 Result<FileDescriptor> watch_process(pid_t process);
+// Has the process that this descriptor watches ended? Does not wait.
+bool has_ended(const FileDescriptor& process);
+// After this returns, every thread of this process that reads what was written before sees it, without a fence of its
+// own. For rare writers against frequent readers.
+void fence_all_threads();
 
 }  // namespace tenon::os

@@ -1,0 +1,63 @@
+// The interface of a transport: what joins one rank to the others of its communicator.
+//
+// A transport makes a Connection for each peer, lazily. A connection has channels, each a pair of ring ends (slots.hpp)
+// that the executor works on directly, and, where it can, access to memory that the peer exposes. One rank's transport
+// is used by one thread at a time; different ranks' transports in one process are independent.
+//
+// Lifetime: connections and ends belong to their transport and live until it is destroyed; rings that peers still map
+// must outlive the peers' use (shared memory does; a network transport closes in order).
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "tenon/plugin/slots.hpp"
+#include "tenon/plugin/types.hpp"
+
+namespace tenon {
+
+// Where bytes of the sender (or, in an offer, the receiver) lie; travels in headers.
+struct Exposure {
+    MessageForm form = MessageForm::arena;  // arena or process
+    std::uint64_t address = 0;
+};
+
+class Connection {
+public:
+    virtual ~Connection() = default;
+
+    // The ends of a channel's two rings, made on first use. Fails where slot memory would exceed its cap.
+    virtual Result<SendEnd*> send_end(std::uint16_t channel) = 0;
+    virtual Result<ReceiveEnd*> receive_end(std::uint16_t channel) = 0;
+
+    // How the peer can reach these bytes of this process directly, if it can.
+    virtual std::optional<Exposure> expose(const void* bytes, std::size_t length) const = 0;
+    // An address in this process for what the peer exposed, or null where only read() and write() can get there.
+    // The other way round: can the peer address what expose() returned?
+    virtual bool peer_addresses(const Exposure& exposure) const = 0;
+    virtual std::byte* address_of(const Exposure& exposure, std::size_t length) = 0;
+    virtual Result<void> read(void* to, const Exposure& from, std::size_t length) = 0;
+    virtual Result<void> write(const Exposure& to, const void* from, std::size_t length) = 0;
+
+    // Which path this is, in a word: "shm", "inproc".
+    virtual std::string_view name() const = 0;
+};
+
+class Transport {
+public:
+    virtual ~Transport() = default;
+
+    virtual Connection& connection(Rank peer) = 0;
+    // This rank's board, which all others read, and the reading end of another rank's.
+    virtual Result<SendEnd*> board_send_end() = 0;
+    virtual Result<ReceiveEnd*> board_receive_end(Rank writer) = 0;
+
+    virtual std::uint64_t slot_bytes() const = 0;
+    // Bytes of slots that this rank reads from, so far.
+    virtual ByteCount slot_memory() const = 0;
+    // Moves what waits in rings whose other end is not in shared memory. Called while the executor waits.
+    virtual Result<void> progress() = 0;
+};
+
+}  // namespace tenon

@@ -1,0 +1,183 @@
+// The communication calls: arguments in, a Call out, and its way to the communicator: at once, into the thread's group,
+// or into a stream.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "c_api/handles.hpp"
+
+namespace tenon::c_api {
+namespace {
+
+// Marks that a thread is inside, for tenonCommAbort, which waits for it: see fence_all_threads.
+class Inside {
+public:
+    explicit Inside(tenonComm& comm) : comm_(comm) { comm.in_call.store(true, std::memory_order_relaxed); }
+    ~Inside() { comm_.in_call.store(false, std::memory_order_release); }
+
+private:
+    tenonComm& comm_;
+};
+
+tenonResult_t run_now(tenonComm* comm, const Call& call) {
+    const Inside inside(*comm);
+    const Result<void> result = comm->communicator->run(call);
+    if (result) [[likely]] return tenonSuccess;
+    return report(result.error(), comm);
+}
+
+bool is_stream(tenonStream_t stream) { return stream->state == alive; }
+
+// Data type and operation in; false when they are unknown.
+bool set_type(Call& call, tenonDataType_t type) {
+    if (static_cast<unsigned>(type) >= data_type_count) return false;
+    call.type = static_cast<DataType>(type);
+    return true;
+}
+
+tenonResult_t bad_type(tenonComm* comm, const char* function, tenonDataType_t type) {
+    return report(Status::invalid_argument,
+                  fmt::format("rank {}: {}: there is no data type {}", comm->communicator->rank(), function, static_cast<int>(type)), comm);
+}
+
+bool set_op(tenonComm* comm, Call& call, tenonRedOp_t op) {
+    if (static_cast<unsigned>(op) < reduce_op_count) {
+        call.op = static_cast<ReduceOp>(op);
+        return true;
+    }
+    const std::size_t index = static_cast<std::size_t>(op) - tenonNumOps;
+    if (index >= comm->scaled_sums.size() || comm->scaled_sums[index] == nullptr || !comm->scaled_sums[index]->valid ||
+        comm->scaled_sums[index]->type != call.type)
+        return false;
+    call.op = ReduceOp::sum;
+    call.factor = comm->scaled_sums[index]->factor;
+    return true;
+}
+
+tenonResult_t bad_op(tenonComm* comm, const char* function, tenonRedOp_t op) {
+    return report(Status::invalid_argument,
+                  fmt::format("rank {}: {}: there is no operation {} for this data type and communicator",
+                              comm->communicator->rank(), function, static_cast<int>(op)), comm);
+}
+
+// A collective with a data type and maybe an operation.
+tenonResult_t submit_typed(tenonComm* comm, Call call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
+                           const char* function) {
+    if (!is_alive(comm)) [[unlikely]] return refuse_handle(comm, function);
+    if (!set_type(call, type)) [[unlikely]] return bad_type(comm, function, type);
+    if (op != nullptr && !set_op(comm, call, *op)) [[unlikely]] return bad_op(comm, function, *op);
+    return c_api::submit(comm, call, stream, function);
+}
+
+}  // namespace
+
+tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
+    if (stream == nullptr && !in_group() && call.collective != Collective::send && call.collective != Collective::receive &&
+        !comm->finalized) [[likely]] {
+        try {
+            return run_now(comm, call);
+        } catch (const std::exception& e) {
+            return report(Status::internal_error, std::string("a defect of Tenon: ") + e.what(), comm);
+        }
+    }
+    return guarded(comm, [&]() -> tenonResult_t {
+        if (comm->finalized) return report(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function), comm);
+        if (stream != nullptr && !is_stream(stream)) return report(Status::invalid_argument, fmt::format("{}: not a stream", function), comm);
+        if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok) return report(ok.error(), comm);
+        if (in_group()) return add_to_group(comm, call, stream);
+        tenonGroupStart();
+        add_to_group(comm, call, stream);
+        return tenonGroupEnd();
+    });
+}
+
+}  // namespace tenon::c_api
+
+using namespace tenon;
+using namespace tenon::c_api;
+
+tenonResult_t tenonAllReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonRedOp_t op,
+                             tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::all_reduce, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, &op, stream, __func__);
+}
+
+tenonResult_t tenonReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonRedOp_t op, int root,
+                          tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::reduce, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, &op, stream, __func__);
+}
+
+tenonResult_t tenonBroadcast(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root,
+                             tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::broadcast, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonBcast(void* buff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm, tenonStream_t stream) {
+    return tenonBroadcast(buff, buff, count, datatype, root, comm, stream);
+}
+
+tenonResult_t tenonReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, tenonDataType_t datatype, tenonRedOp_t op,
+                                 tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::reduce_scatter, .send = sendbuff, .receive = recvbuff, .count = recvcount},
+                         datatype, &op, stream, __func__);
+}
+
+tenonResult_t tenonReduceScatterv(const void* sendbuff, void* recvbuff, const size_t recvcounts[], tenonDataType_t datatype,
+                                  tenonRedOp_t op, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::reduce_scatter_v, .send = sendbuff, .receive = recvbuff, .receive_counts = recvcounts},
+                         datatype, &op, stream, __func__);
+}
+
+tenonResult_t tenonAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, tenonDataType_t datatype, tenonComm_t comm,
+                             tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::all_gather, .send = sendbuff, .receive = recvbuff, .count = sendcount},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonAllGatherv(const void* sendbuff, size_t sendcount, void* recvbuff, const size_t recvcounts[], const size_t displs[],
+                              tenonDataType_t datatype, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::all_gather_v, .send = sendbuff, .receive = recvbuff, .count = sendcount,
+                         .receive_counts = recvcounts, .receive_offsets = displs}, datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonAlltoAll(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonComm_t comm,
+                            tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::all_to_all, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonAlltoAllv(const void* sendbuff, const size_t sendcounts[], const size_t sdispls[], void* recvbuff,
+                             const size_t recvcounts[], const size_t rdispls[], tenonDataType_t datatype, tenonComm_t comm,
+                             tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::all_to_all_v, .send = sendbuff, .receive = recvbuff, .send_counts = sendcounts,
+                         .send_offsets = sdispls, .receive_counts = recvcounts, .receive_offsets = rdispls},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonGather(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm,
+                          tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::gather, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonScatter(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm,
+                           tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::scatter, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+                         datatype, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonBarrier(tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::barrier}, tenonInt8, nullptr, stream, __func__);
+}
+
+tenonResult_t tenonSend(const void* sendbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::send, .root = peer, .send = sendbuff, .count = count}, datatype, nullptr,
+                         stream, __func__);
+}
+
+tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::receive, .root = peer, .receive = recvbuff, .count = count}, datatype,
+                         nullptr, stream, __func__);
+}

@@ -1,0 +1,194 @@
+// Making, splitting, ending and asking communicators.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "bootstrap/meeting.hpp"
+#include "c_api/handles.hpp"
+#include "os/clock.hpp"
+#include "os/process.hpp"
+
+using namespace tenon;
+using namespace tenon::c_api;
+
+namespace {
+
+constexpr std::uint64_t abort_waits_ms = 5000;
+
+static_assert(sizeof(tenonUniqueId) == sizeof(UniqueId));
+
+tenonResult_t null_argument(const char* function, const char* argument) {
+    return report(Status::invalid_argument, fmt::format("{}: {} is NULL", function, argument));
+}
+
+// Waits until no thread is inside a call of this communicator; false when the time is over.
+bool wait_until_nobody_is_inside(const tenonComm& comm) {
+    os::fence_all_threads();
+    const os::Deadline deadline = os::Deadline::after_ms(abort_waits_ms);
+    while (comm.in_call.load(std::memory_order_acquire) || comm.communicator->busy()) {
+        if (deadline.passed()) return false;
+        os::sleep_ms(1);
+    }
+    return true;
+}
+
+}  // namespace
+
+tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId) {
+    if (uniqueId == nullptr) return null_argument(__func__, "uniqueId");
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        if (auto config = configuration(nullptr); !config) return report(config.error());
+        auto id = create_unique_id();
+        if (!id) return report(id.error());
+        std::memcpy(uniqueId->internal, id->bytes.data(), sizeof uniqueId->internal);
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId) {
+    if (job == nullptr) return null_argument(__func__, "job");
+    if (uniqueId == nullptr) return null_argument(__func__, "uniqueId");
+    const std::size_t length = std::strlen(job);
+    if (length == 0 || length > 64)
+        return report(Status::invalid_argument, fmt::format("{}: a job's name has 1 to 64 characters, not {}", __func__, length));
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        const UniqueId id = unique_id_for_job(job);
+        std::memcpy(uniqueId->internal, id.bytes.data(), sizeof uniqueId->internal);
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommInitRank(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank) {
+    return tenonCommInitRankConfig(comm, nranks, commId, rank, nullptr);
+}
+
+tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank, tenonConfig_t* config) {
+    if (comm == nullptr) return null_argument(__func__, "comm");
+    *comm = nullptr;
+    if (in_group()) return report(Status::invalid_usage, "tenonCommInitRank inside a group; each rank joins from a thread or process of its own");
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        auto settings = configuration(config);
+        if (!settings) return report(settings.error());
+        UniqueId id;
+        std::memcpy(id.bytes.data(), commId.internal, sizeof commId.internal);
+        auto made = Communicator::join(id, rank, nranks, *settings);
+        if (!made) return report(made.error());
+        *comm = make_handle(std::move(*made));
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int*) {
+    if (comms == nullptr) return null_argument(__func__, "comms");
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        auto settings = configuration(nullptr);
+        if (!settings) return report(settings.error());
+        auto made = Communicator::make_local(ndev, *settings);
+        if (!made) return report(made.error());
+        for (std::size_t i = 0; i < made->size(); i++) comms[i] = make_handle(std::move((*made)[i]));
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm, tenonConfig_t* config) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (newcomm == nullptr) return null_argument(__func__, "newcomm");
+    *newcomm = nullptr;
+    if (color < 0 && color != TENON_SPLIT_NOCOLOR)
+        return report(Status::invalid_argument, fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm);
+    if (in_group() || comm->finalized) return report(Status::invalid_usage, "tenonCommSplit inside a group or on a finalized communicator", comm);
+    return guarded(comm, [&]() -> tenonResult_t {
+        auto settings = config != nullptr ? configuration(config) : Result<Config>(comm->communicator->config());
+        if (!settings) return report(settings.error(), comm);
+        auto made = comm->communicator->split(color, key, *settings);
+        if (!made) return report(made.error(), comm);
+        if (*made != nullptr) *newcomm = make_handle(std::move(*made));
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommFinalize(tenonComm_t comm) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    return guarded(comm, [&]() -> tenonResult_t {
+        comm->communicator->wait_until_idle();
+        comm->finalized = true;
+        if (auto error = comm->communicator->failure()) return report(*error, comm);
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommDestroy(tenonComm_t comm) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        comm->communicator->wait_until_idle();
+        comm->state.store(dead, std::memory_order_relaxed);
+        comm->communicator.reset();
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommAbort(tenonComm_t comm) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        comm->state.store(dead, std::memory_order_relaxed);
+        comm->communicator->abort();
+        if (!wait_until_nobody_is_inside(*comm))
+            return report(Status::internal_error, "tenonCommAbort: a call has not returned in time; the communicator's memory stays allocated");
+        comm->communicator.reset();
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (asyncError == nullptr) return null_argument(__func__, "asyncError");
+    return guarded(comm, [&]() -> tenonResult_t {
+        const auto error = comm->communicator->failure();
+        *asyncError = error ? result_of(error->status) : comm->communicator->busy() ? tenonInProgress : tenonSuccess;
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommCount(const tenonComm_t comm, int* count) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (count == nullptr) return null_argument(__func__, "count");
+    *count = comm->communicator->rank_count();
+    return tenonSuccess;
+}
+
+tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (rank == nullptr) return null_argument(__func__, "rank");
+    *rank = comm->communicator->rank();
+    return tenonSuccess;
+}
+
+tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count, tenonDataType_t datatype, tenonRedOp_t op,
+                                 const char** name) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (name == nullptr) return null_argument(__func__, "name");
+    if (static_cast<unsigned>(collective) >= tenonNumCollectives)
+        return report(Status::invalid_argument, fmt::format("{}: there is no collective {}", __func__, static_cast<int>(collective)), comm);
+    if (static_cast<unsigned>(datatype) >= data_type_count)
+        return report(Status::invalid_argument, fmt::format("{}: there is no data type {}", __func__, static_cast<int>(datatype)), comm);
+    return guarded(comm, [&]() -> tenonResult_t {
+        static constexpr Collective by_number[] = {Collective::all_reduce, Collective::reduce, Collective::broadcast,
+                                                   Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
+                                                   Collective::gather, Collective::scatter, Collective::barrier};
+        const Call call{.collective = by_number[collective], .type = static_cast<DataType>(datatype),
+                        .op = static_cast<unsigned>(op) < reduce_op_count ? static_cast<ReduceOp>(op) : ReduceOp::sum, .count = count};
+        auto choice = comm->communicator->choice(comm->communicator->request_of(call));
+        if (!choice) return report(choice.error(), comm);
+        *name = choice->algorithm->name.data();
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (name == nullptr) return null_argument(__func__, "name");
+    if (peer < 0 || peer >= comm->communicator->rank_count())
+        return report(Status::invalid_argument, fmt::format("{}: peer {} is not in [0, {})", __func__, peer, comm->communicator->rank_count()), comm);
+    *name = comm->communicator->transport_name(peer).data();
+    return tenonSuccess;
+}

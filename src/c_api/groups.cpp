@@ -1,0 +1,94 @@
+// Groups: what a thread calls between tenonGroupStart and tenonGroupEnd becomes one batch per stream.
+#include <fmt/format.h>
+
+#include <map>
+
+#include "c_api/handles.hpp"
+
+namespace tenon::c_api {
+namespace {
+
+struct Group {
+    int depth = 0;
+    std::vector<std::pair<tenonStream_t, Batch>> batches;  // in the order of first use
+    std::vector<tenonComm*> members;
+    tenonResult_t error = tenonSuccess;
+};
+thread_local Group group;
+
+// Marks every communicator of a batch as being used, for tenonCommAbort.
+class Inside {
+public:
+    explicit Inside(std::vector<tenonComm*> comms) : comms_(std::move(comms)) {
+        for (tenonComm* c : comms_) c->in_call.store(true, std::memory_order_relaxed);
+    }
+    ~Inside() {
+        for (tenonComm* c : comms_) c->in_call.store(false, std::memory_order_release);
+    }
+
+private:
+    std::vector<tenonComm*> comms_;
+};
+
+tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
+    const Inside inside(comms);
+    const Result<void> result = batch.run();
+    if (result) return tenonSuccess;
+    for (tenonComm* c : comms)
+        if (c->communicator->failure()) report(result.error(), c);
+    return report(result.error());
+}
+
+}  // namespace
+
+bool in_group() { return group.depth != 0; }
+
+tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream) {
+    for (auto& [known, batch] : group.batches) {
+        if (known != stream) continue;
+        batch.add(*comm->communicator, call);
+        group.members.push_back(comm);
+        return tenonSuccess;
+    }
+    group.batches.emplace_back(stream, Batch{});
+    group.batches.back().second.add(*comm->communicator, call);
+    group.members.push_back(comm);
+    return tenonSuccess;
+}
+
+}  // namespace tenon::c_api
+
+using namespace tenon;
+using namespace tenon::c_api;
+
+tenonResult_t tenonGroupStart(void) {
+    group.depth++;
+    return tenonSuccess;
+}
+
+tenonResult_t tenonGroupEnd(void) {
+    if (group.depth == 0) return report(Status::invalid_usage, "tenonGroupEnd without tenonGroupStart");
+    if (--group.depth > 0) return tenonSuccess;
+    return guarded(nullptr, []() -> tenonResult_t {
+        auto batches = std::move(group.batches);
+        auto members = std::move(group.members);
+        const tenonResult_t refused = std::exchange(group.error, tenonSuccess);
+        group.batches.clear();
+        group.members.clear();
+        if (refused != tenonSuccess) return refused;
+        std::ranges::sort(members);
+        members.erase(std::ranges::unique(members).begin(), members.end());
+        for (auto& [stream, batch] : batches) batch.take_tickets();
+        // Streams first: what runs in this thread may wait for them.
+        for (auto& [stream, batch] : batches) {
+            if (stream == nullptr) continue;
+            stream->stream.put([shared = std::make_shared<Batch>(std::move(batch)), members]() -> Result<void> {
+                const Inside inside(members);
+                return shared->run();
+            });
+        }
+        for (auto& [stream, batch] : batches)
+            if (stream == nullptr) return run(batch, members);
+        return tenonSuccess;
+    });
+}

@@ -1,0 +1,90 @@
+// What the C API's handles are, and how errors of the inside become results at its border.
+//
+// A communicator's handle is never freed: after destruction it stays as a small tombstone, so that a call on it is
+// refused and does not touch freed memory. Streams and events are checked the same way.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "communicator/batch.hpp"
+#include "communicator/communicator.hpp"
+#include "communicator/stream.hpp"
+#include "tenon/tenon.h"
+
+namespace tenon::c_api {
+
+inline constexpr std::uint64_t alive = 0x7e40'c033'a11f'e000, dead = 0x7e40'c033'dead'0000;
+
+// A pre-multiplied sum of a communicator, by its number from tenonNumOps on.
+struct ScaledSum {
+    bool valid = false;
+    DataType type = DataType::int8;
+    std::byte factor[8] = {};
+};
+
+}  // namespace tenon::c_api
+
+struct tenonComm {
+    std::atomic<std::uint64_t> state{tenon::c_api::alive};
+    std::atomic<bool> in_call{false};  // its own thread, or a stream's, is inside
+    std::unique_ptr<tenon::Communicator> communicator;
+    std::vector<std::unique_ptr<tenon::c_api::ScaledSum>> scaled_sums;
+    std::mutex error_mutex;
+    std::string last_error;
+    bool finalized = false;
+};
+
+struct tenonStream {
+    std::uint64_t state = tenon::c_api::alive;
+    tenon::HostStream stream;
+};
+
+struct tenonEvent {
+    std::uint64_t state = tenon::c_api::alive;
+    tenon::Event event;
+};
+
+namespace tenon::c_api {
+
+inline tenonResult_t result_of(Status status) { return static_cast<tenonResult_t>(status); }
+
+// Keeps the message for tenonGetLastError, of this thread and, where there is one, of the communicator.
+tenonResult_t report(const Error& error, tenonComm* comm = nullptr);
+tenonResult_t report(Status status, std::string message, tenonComm* comm = nullptr);
+const std::string& last_error_of_thread();
+
+inline bool is_alive(const tenonComm* comm) {
+    return comm != nullptr && comm->state.load(std::memory_order_relaxed) == alive;
+}
+tenonResult_t refuse_handle(const tenonComm* comm, const char* function);
+
+// Takes ownership; the handle lives for ever.
+tenonComm* make_handle(std::unique_ptr<Communicator> communicator);
+
+// Runs a function of the inside; nothing it throws crosses the border.
+template <class F>
+tenonResult_t guarded(tenonComm* comm, F&& body) {
+    try {
+        return body();
+    } catch (const std::bad_alloc&) {
+        return report(Status::system_error, "out of memory", comm);
+    } catch (const std::exception& e) {
+        return report(Status::internal_error, std::string("a defect of Tenon: ") + e.what(), comm);
+    }
+}
+
+// The configuration of the environment, read at each initialisation.
+Result<Config> configuration(const tenonConfig_t* given);
+
+// Groups: the calls of this thread between tenonGroupStart and tenonGroupEnd.
+bool in_group();
+tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
+
+// The way of every communication call.
+tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function);
+
+}  // namespace tenon::c_api

@@ -1,0 +1,110 @@
+// Memory that peers can reach, scaled sums, versions and the words for errors.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "c_api/handles.hpp"
+#include "os/shared_arena.hpp"
+
+using namespace tenon;
+using namespace tenon::c_api;
+
+tenonResult_t tenonMemAlloc(void** ptr, size_t size) {
+    if (ptr == nullptr) return report(Status::invalid_argument, "tenonMemAlloc: ptr is NULL");
+    *ptr = nullptr;
+    if (size == 0) return tenonSuccess;
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        auto arena = os::SharedArena::of_this_process();
+        if (!arena) return report(arena.error());
+        auto memory = (*arena)->allocate({size});
+        if (!memory) return report(memory.error());
+        *ptr = *memory;
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonMemFree(void* ptr) {
+    if (ptr == nullptr) return tenonSuccess;
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        os::SharedArena* arena = os::SharedArena::if_made();
+        if (arena == nullptr) return report(Status::invalid_argument, "tenonMemFree: this process has not called tenonMemAlloc");
+        auto freed = arena->release(ptr);
+        return freed ? tenonSuccess : report(freed.error());
+    });
+}
+
+// On a host nothing needs to be prepared: memory of the arena is shared already, and other memory cannot be mapped.
+tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (buff == nullptr || handle == nullptr || size == 0)
+        return report(Status::invalid_argument, "tenonCommRegister: buff or handle is NULL, or size is 0", comm);
+    *handle = buff;
+    return tenonSuccess;
+}
+
+tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (handle == nullptr) return report(Status::invalid_argument, "tenonCommDeregister: handle is NULL", comm);
+    return tenonSuccess;
+}
+
+tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype, tenonScalarResidence_t residence,
+                                        tenonComm_t comm) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (op == nullptr || scalar == nullptr) return report(Status::invalid_argument, "tenonRedOpCreatePreMulSum: op or scalar is NULL", comm);
+    if (static_cast<unsigned>(datatype) >= data_type_count)
+        return report(Status::invalid_argument, fmt::format("tenonRedOpCreatePreMulSum: there is no data type {}", static_cast<int>(datatype)), comm);
+    if (residence != tenonScalarHostImmediate)
+        return report(Status::invalid_usage, "tenonRedOpCreatePreMulSum: ranks of the host need tenonScalarHostImmediate", comm);
+    return guarded(comm, [&]() -> tenonResult_t {
+        auto made = std::make_unique<ScaledSum>(ScaledSum{.valid = true, .type = static_cast<DataType>(datatype)});
+        std::memcpy(made->factor, scalar, element_bytes(made->type));
+        comm->scaled_sums.push_back(std::move(made));
+        *op = static_cast<tenonRedOp_t>(tenonNumOps + static_cast<int>(comm->scaled_sums.size()) - 1);
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonRedOpDestroy(tenonRedOp_t op, tenonComm_t comm) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    const std::size_t index = static_cast<std::size_t>(op) - tenonNumOps;
+    if (index >= comm->scaled_sums.size() || !comm->scaled_sums[index]->valid)
+        return report(Status::invalid_argument, fmt::format("tenonRedOpDestroy: {} is no operation of this communicator", static_cast<int>(op)), comm);
+    comm->scaled_sums[index]->valid = false;
+    return tenonSuccess;
+}
+
+tenonResult_t tenonGetVersion(int* version) {
+    if (version == nullptr) return report(Status::invalid_argument, "tenonGetVersion: version is NULL");
+    *version = TENON_VERSION_CODE;
+    return tenonSuccess;
+}
+
+const char* tenonGetErrorString(tenonResult_t result) {
+    switch (result) {
+        case tenonSuccess: return "success";
+        case tenonUnhandledDeviceError: return "a device's own library failed";
+        case tenonSystemError: return "the operating system refused something (memory, a socket, a file)";
+        case tenonInternalError: return "a defect of Tenon";
+        case tenonInvalidArgument: return "an argument is wrong";
+        case tenonInvalidUsage: return "the call is not allowed now";
+        case tenonRemoteError: return "another rank died or gave up";
+        case tenonInProgress: return "the work has not completed yet";
+        case tenonTimeout: return "another rank did not come in time";
+        case tenonMismatch: return "the ranks do not make the same call";
+        case tenonAborted: return "the communicator was aborted";
+        case tenonNumResults: break;
+    }
+    return "not a result of Tenon";
+}
+
+const char* tenonGetLastError(tenonComm_t comm) {
+    thread_local std::string shown;
+    if (comm == nullptr) {
+        shown = last_error_of_thread();
+    } else {
+        const std::scoped_lock lock(comm->error_mutex);
+        shown = comm->last_error;
+    }
+    return shown.c_str();
+}

@@ -1,0 +1,140 @@
+// A communicator: one rank's membership in a group of ranks, and what users hold. Joins the parts: selection chooses an
+// algorithm, the plan is built, bound and cached, the executor runs it, and the watch keeps every wait finite.
+//
+// Threads: run(), start(), poll() and split() by one thread at a time (the order of calls is what the ranks agree on);
+// abort(), failure() and the queries at any time.
+// Invariants: a call that is refused by its arguments changes nothing; any other error fails the communicator, on this
+// rank and, through the job's control area, on all. Nothing on the fast path allocates, logs or reads the environment.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "bootstrap/meeting.hpp"
+#include "communicator/call.hpp"
+#include "communicator/job_control.hpp"
+#include "communicator/prepared.hpp"
+#include "config/config.hpp"
+#include "execution/execution.hpp"
+#include "execution/waiter.hpp"
+#include "os/memory.hpp"
+#include "selection/selection.hpp"
+
+namespace tenon {
+
+// What the ranks share: the segment (which a meeting's file or anonymous memory backs) and what they said of themselves.
+struct Job {
+    std::shared_ptr<const Meeting> meeting{};  // null for ranks made together in one process
+    std::shared_ptr<os::Mapping> segment{};
+    std::vector<os::CoreSet> cores{};        // by rank
+    std::vector<pid_t> processes{};          // by rank
+    bool one_process = false;
+};
+
+class Communicator final : private Watch {
+public:
+    static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config);
+    // All ranks of a job within this process.
+    static Result<std::vector<std::unique_ptr<Communicator>>> make_local(Rank rank_count, const Config& config);
+    ~Communicator() override;
+    Communicator(const Communicator&) = delete;
+    Communicator& operator=(const Communicator&) = delete;
+
+    // Runs a call in this thread; returns when it is done.
+    Result<void> run(const Call& call);
+
+    // The same in pieces, for a thread that runs several at once: start, then poll until done.
+    Result<void> start(const Call& call);
+    Result<void> start(std::span<const PointToPoint> calls);
+    Progress poll(Backoff& backoff);
+    Error poll_error() const { return execution_error_; }
+    bool moved() const { return execution_.moved(); }
+
+    // All ranks call; null for a rank that joins none (color < 0).
+    Result<std::unique_ptr<Communicator>> split(int color, int key, const Config& config);
+
+    void abort();
+    bool aborted() const { return aborted_.load(std::memory_order_relaxed); }
+    void leave();
+    // The error that ended this communicator, if one has; also looks whether all peers live.
+    std::optional<Error> failure();
+
+    Rank rank() const { return rank_; }
+    Rank rank_count() const { return rank_count_; }
+    const Config& config() const { return config_; }
+    const Topology& topology() const { return topology_; }
+    const WaitPolicy& wait_policy() const { return wait_policy_; }
+    Result<Choice> choice(const Request& request) const { return selection_.choose(request, topology_); }
+    Request request_of(const Call& call) const;
+    std::string_view transport_name(Rank peer);
+    ByteCount slot_memory() const { return transport_->slot_memory(); }
+
+    // Turns of calls that run in different threads (streams): each takes a ticket when it is issued, and runs when all
+    // earlier ones are done.
+    std::uint64_t take_ticket() { return tickets_++; }
+    bool is_turn(std::uint64_t ticket) const { return turn_.load(std::memory_order_acquire) == ticket; }
+    void end_turn() { turn_.fetch_add(1, std::memory_order_release); turn_.notify_all(); }
+    void wait_for_turn(std::uint64_t ticket) const;
+    bool busy() const { return turn_.load(std::memory_order_acquire) != tickets_; }
+    void wait_until_idle() const { wait_for_turn(tickets_); }
+
+private:
+    Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection);
+    void decide_policies();
+    Result<void> begin(const Call& call, PreparedCall& prepared);
+    Result<PreparedCall*> prepare(const Call& call);
+    Result<void> refuse_if_over();
+    Result<void> finish();  // runs execution_ until done
+    void measured(std::uint64_t elapsed_ns);
+    Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
+
+    // Watch
+    Result<void> look(Execution& execution, std::uint64_t waited_ns) override;
+    void sleep(std::uint64_t most_us) override { control_.sleep(most_us); }
+    std::optional<Error> disagreement(const Execution& execution) const;
+    std::optional<Error> lateness(const Execution& execution, std::uint64_t waited_ns);
+    std::optional<Error> death();
+    std::string current_call() const;
+    std::byte* scratch(std::uint64_t bytes);
+    const std::byte* staged_input(const Call& call, std::uint64_t bytes);
+
+    Job job_;
+    Rank rank_, rank_count_;
+    Config config_;
+    Topology topology_;
+    JobControl control_;
+    Selection selection_;
+    std::unique_ptr<Transport> transport_;
+    WaitPolicy wait_policy_;
+    AccessPolicy access_;
+    std::uint64_t streaming_min_bytes_ = 0;
+
+    PreparedCalls prepared_;
+    Execution execution_;
+    PreparedCall* running_ = nullptr;
+    Program point_to_point_;
+    std::uint64_t call_number_ = 0;
+    std::uint64_t call_started_ns_ = 0;
+    CallRecord record_;
+    Error execution_error_;
+    bool warned_late_ = false;
+    std::vector<std::byte> scratch_, staged_;
+
+    std::atomic<bool> aborted_{false};
+    std::atomic<bool> over_{false};
+    std::mutex over_mutex_;
+    Error over_error_;
+    std::vector<os::FileDescriptor> peers_alive_;  // by rank; not valid in the same process
+    std::uint64_t last_death_look_ns_ = 0;
+
+    std::uint64_t tickets_ = 0;
+    std::atomic<std::uint64_t> turn_{0};
+    std::mutex children_mutex_;
+    std::vector<Communicator*> children_;
+    Communicator* parent_ = nullptr;
+};
+
+}  // namespace tenon

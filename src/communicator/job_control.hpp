@@ -1,0 +1,88 @@
+// What the ranks of a communicator know of each other beside the messages: which calls each has made, who has left, and
+// the one error that ended the job. Lies at the start of the memory that all ranks share.
+//
+// record() is for the rank's own thread; everything else may be called by any thread at any time. Nothing here waits.
+// Invariants: the first error raised is the one that every rank reports; records of a rank are only written by it.
+#pragma once
+
+#include <atomic>
+#include <optional>
+#include <string>
+
+#include "tenon/plugin/slots.hpp"
+#include "tenon/plugin/types.hpp"
+
+namespace tenon {
+
+struct CallRecord {
+    std::uint64_t number = 0;  // of the communicator's calls, from 1
+    std::uint64_t count = 0;
+    std::uint32_t signature = 0;
+    Collective collective = Collective::barrier;
+    DataType type = DataType::int8;
+    ReduceOp op = ReduceOp::sum;
+    Rank root = 0;
+};
+
+class JobControl {
+public:
+    static std::uint64_t bytes(Rank rank_count);
+    JobControl(std::byte* area, Rank rank, Rank rank_count);
+
+    // Notes a call of this rank, for others to compare with theirs.
+    void record(const CallRecord& call) {
+        Entry& entry = own_->calls[call.number & (records_kept - 1)];
+        store_relaxed(entry.number, 0);
+        std::atomic_signal_fence(std::memory_order_release);
+        store_relaxed(entry.count, call.count);
+        store_relaxed(entry.what, pack(call));
+        store_release(entry.number, call.number);
+    }
+    // The call with this number that `rank` has made, if it has and it is not long ago.
+    std::optional<CallRecord> call_of(Rank rank, std::uint64_t number) const;
+
+    void join();
+    void leave();
+    bool has_left(Rank rank) const;
+
+    bool failed() const { return load_relaxed(shared_->failure_state) != 0; }
+    Error failure() const;
+    void raise(const Error& error);  // the first one stays
+
+    // Sleeping ranks: a bell that whoever moved something rings when somebody sleeps.
+    bool somebody_sleeps() const { return shared_->sleepers.load(std::memory_order_relaxed) != 0; }
+    void ring();
+    void sleep(std::uint64_t most_us);
+
+private:
+    static constexpr std::uint64_t records_kept = 8;
+    struct Entry {
+        std::uint64_t number, count, what, unused;
+    };
+    struct alignas(cache_line_bytes) PerRank {
+        Entry calls[records_kept];
+        alignas(cache_line_bytes) std::uint64_t stage;  // 0 not there yet, 1 joined, 2 left
+    };
+    struct alignas(cache_line_bytes) Shared {
+        std::uint64_t failure_state;  // 0 none, 1 being written, 2 written
+        std::uint64_t failure_status;
+        char failure_message[2000];
+        alignas(cache_line_bytes) std::atomic<std::uint32_t> sleepers;
+        alignas(cache_line_bytes) std::atomic<std::uint32_t> bell;
+    };
+    static std::uint64_t pack(const CallRecord& c) {
+        return static_cast<std::uint64_t>(c.signature) << 32 | static_cast<std::uint64_t>(c.collective) << 28 |
+               static_cast<std::uint64_t>(c.type) << 24 | static_cast<std::uint64_t>(c.op) << 20 |
+               (static_cast<std::uint64_t>(c.root) & 0xfffff);
+    }
+
+    Shared* shared_;
+    PerRank* ranks_;
+    PerRank* own_;
+    Rank rank_;
+};
+
+// "all_reduce of 1024 float32, sum" and the like.
+std::string in_words(const CallRecord& call);
+
+}  // namespace tenon

@@ -1,0 +1,208 @@
+// Running calls: the fast path from a call to its prepared program, and what it takes to prepare one.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/assert.hpp"
+#include "communicator/communicator.hpp"
+#include "os/clock.hpp"
+
+namespace tenon {
+namespace {
+
+// Mixes the call's number into its signature, so that messages of different calls differ.
+std::uint32_t numbered(std::uint32_t signature, std::uint64_t call) {
+    return signature ^ static_cast<std::uint32_t>(call * 0x9e3779b97f4a7c15u >> 32);
+}
+
+bool is_v(Collective c) {
+    return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
+}
+
+std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
+    std::vector<std::size_t> all;
+    for (const std::size_t* a : {call.send_counts, call.send_offsets, call.receive_counts, call.receive_offsets})
+        if (a != nullptr) all.insert(all.end(), a, a + rank_count);
+    return all;
+}
+
+bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank rank_count) {
+    const std::size_t* at = known.data();
+    const auto n = static_cast<std::size_t>(rank_count);
+    for (const std::size_t* a : {call.send_counts, call.send_offsets, call.receive_counts, call.receive_offsets}) {
+        if (a == nullptr) continue;
+        if (static_cast<std::size_t>(at - known.data()) + n > known.size()) return false;
+        if (!std::equal(a, a + n, at)) return false;
+        at += n;
+    }
+    return true;
+}
+
+}  // namespace
+
+Result<void> Communicator::run(const Call& call) {
+    if (busy()) wait_until_idle();
+    PreparedCall* prepared = prepared_.find(CallKey::of(call));
+    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) [[unlikely]] {
+        auto made = prepare(call);
+        if (!made) return std::unexpected(made.error());
+        prepared = *made;
+    }
+    if (auto ok = begin(call, *prepared); !ok) [[unlikely]] return ok;
+    const Progress progress = execution_.advance();
+    control_.record(record_);
+    if (progress == Progress::done) {
+        if (control_.somebody_sleeps()) control_.ring();
+        return {};
+    }
+    return finish();
+}
+
+// Everything between a call that is ready to run and its first message.
+Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
+    if ((prepared.needs_send && call.send == nullptr) || (prepared.needs_receive && call.receive == nullptr)) [[unlikely]]
+        return check(call, rank_, rank_count_);
+    if (control_.failed() || aborted() || over_.load(std::memory_order_relaxed)) [[unlikely]]
+        return refuse_if_over();
+    const auto* input = static_cast<const std::byte*>(call.send);
+    auto* output = static_cast<std::byte*>(call.receive);
+    const Program& program = prepared.program;
+    if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
+        input = staged_input(call, prepared.input_bytes);
+    AccessPolicy policy = access_;
+    call_started_ns_ = 0;
+    if (program.moved_bytes >= streaming_min_bytes_) {
+        policy.streaming_stores = config_.streaming_stores == StreamingStores::on || prepared.streaming.streaming();
+        if (config_.streaming_stores == StreamingStores::automatic && !prepared.streaming.decided()) call_started_ns_ = os::now_ns();
+    }
+    running_ = &prepared;
+    record_.number = ++call_number_;
+    record_.count = program.count;
+    record_.signature = program.signature;
+    record_.collective = program.collective;
+    record_.type = program.type;
+    record_.op = program.op;
+    record_.root = program.root;
+    execution_.begin(program, {input, output, scratch(program.scratch_bytes)}, numbered(program.signature, call_number_), policy);
+    return {};
+}
+
+Result<void> Communicator::finish() {
+    Backoff backoff(wait_policy_);
+    for (;;) {
+        switch (poll(backoff)) {
+            case Progress::done: return {};
+            case Progress::failed: return std::unexpected(execution_error_);
+            case Progress::blocked: break;
+        }
+    }
+}
+
+// One more look at a started call; waits a little where nothing moves.
+Progress Communicator::poll(Backoff& backoff) {
+    const Progress progress = execution_.advance();
+    if (progress != Progress::failed && execution_.moved() && control_.somebody_sleeps()) control_.ring();
+    switch (progress) {
+        case Progress::done:
+            if (call_started_ns_ != 0) running_->streaming.took(running_->streaming.streaming(), os::now_ns() - call_started_ns_);
+            return progress;
+        case Progress::failed:
+            execution_error_ = over(execution_.error().status == Status::mismatch
+                                        ? disagreement(execution_).value_or(execution_.error())
+                                        : execution_.error());
+            return progress;
+        case Progress::blocked:
+            if (execution_.moved()) {
+                backoff.reset();
+            } else if (backoff.pause(*this)) {
+                if (auto ok = look(execution_, backoff.waited_ns()); !ok) {
+                    execution_error_ = over(ok.error());
+                    return Progress::failed;
+                }
+            }
+            return progress;
+    }
+    return progress;
+}
+
+Result<void> Communicator::start(const Call& call) {
+    PreparedCall* prepared = prepared_.find(CallKey::of(call));
+    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) {
+        auto made = prepare(call);
+        if (!made) return std::unexpected(made.error());
+        prepared = *made;
+    }
+    if (auto ok = begin(call, *prepared); !ok) return ok;
+    control_.record(record_);
+    return {};
+}
+
+Result<void> Communicator::start(std::span<const PointToPoint> calls) {
+    if (auto ok = refuse_if_over(); !ok) return ok;
+    auto program = point_to_point_program(calls, rank_, *transport_);
+    if (!program) return std::unexpected(program.error());
+    point_to_point_ = std::move(*program);
+    call_started_ns_ = 0;
+    record_ = {};  // pairs have no call number in common: their messages alone tell
+    execution_.begin(point_to_point_, {}, point_to_point_.signature, access_);
+    return {};
+}
+
+Request Communicator::request_of(const Call& call) const {
+    return {.collective = call.collective, .rank = rank_, .rank_count = rank_count_, .count = {call.count}, .type = call.type,
+            .op = call.op, .root = call.root, .deterministic = config_.deterministic};
+}
+
+Result<PreparedCall*> Communicator::prepare(const Call& call) {
+    if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
+    if (auto ok = refuse_if_over(); !ok) return std::unexpected(ok.error());
+    auto prepared = std::make_unique<PreparedCall>();
+    prepared->key = CallKey::of(call);
+    const Request request = request_of(call);
+    const std::uint64_t block = call.count * element_bytes(call.type);
+    if (is_v(call.collective)) {
+        auto program = exchange_program({call.collective, call.type, call.op, rank_, rank_count_, call.send_counts,
+                                         call.send_offsets, call.receive_counts, call.receive_offsets}, *transport_);
+        if (!program) return std::unexpected(program.error());
+        prepared->program = std::move(*program);
+        prepared->arrays = arrays_of(call, rank_count_);
+        prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
+        if (call.collective == Collective::reduce_scatter_v)
+            for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
+        return prepared_.put(std::move(prepared));
+    }
+    auto chosen = selection_.choose(request, topology_);
+    if (!chosen) return std::unexpected(chosen.error());
+    auto plan = chosen->algorithm->build(request, topology_);
+    if (!plan) return std::unexpected(plan.error());
+    plan->algorithm = chosen->algorithm->name;
+    auto program = bind(*plan, request, *transport_);
+    if (!program) return std::unexpected(program.error());
+    prepared->program = std::move(*program);
+    prepared->program.algorithm = chosen->algorithm->name.data();
+    prepared->copies_input_in_place = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
+    prepared->input_bytes = block * input_blocks(call.collective, rank_, rank_count_, call.root);
+    prepared->output_bytes = block * output_blocks(call.collective, rank_, rank_count_, call.root);
+    prepared->needs_send = prepared->input_bytes != 0;
+    prepared->needs_receive = prepared->output_bytes != 0;
+    return prepared_.put(std::move(prepared));
+}
+
+std::byte* Communicator::scratch(std::uint64_t bytes) {
+    if (bytes > scratch_.size()) [[unlikely]] scratch_.resize(bytes);
+    return scratch_.data();
+}
+
+// A copy of the input where the algorithm may not read the caller's: multiplied by the call's factor if it has one.
+const std::byte* Communicator::staged_input(const Call& call, std::uint64_t bytes) {
+    if (bytes > staged_.size()) staged_.resize(bytes);
+    if (call.factor != nullptr) {
+        scale_elements(call.type, staged_.data(), call.send, call.factor, bytes / element_bytes(call.type));
+    } else {
+        std::memcpy(staged_.data(), call.send, bytes);
+    }
+    return staged_.data();
+}
+
+}  // namespace tenon

@@ -1,0 +1,38 @@
+// What a communicator needs of the parts that only the composition root may name: the algorithms that there are and the
+// transports that join ranks. Defined in src/library.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "config/config.hpp"
+#include "os/file_descriptor.hpp"
+#include "os/process.hpp"
+#include "tenon/plugin/algorithm.hpp"
+#include "tenon/plugin/transport.hpp"
+
+namespace tenon {
+
+struct PeerFacts {
+    pid_t process = 0;
+    bool same_process = false;
+    os::FileDescriptor arena{};  // the memory that the peer's process shares; not valid in the same process
+    bool kernel_copies = false;
+};
+
+// One host's ranks around one memory segment.
+struct HostShare {
+    std::byte* segment = nullptr;
+    std::uint64_t control_bytes = 0;  // at the start of the segment, the communicator's own
+    Rank rank = 0;
+    Rank rank_count = 1;
+    std::uint64_t slot_memory_bytes = 0;
+    std::vector<PeerFacts> peers{};
+};
+
+std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
+std::unique_ptr<Transport> make_transport(HostShare share);
+std::span<const Algorithm> known_algorithms();
+
+}  // namespace tenon

@@ -1,0 +1,103 @@
+// What ends a wait early: an abort, another rank's error, ranks that disagree, a death, a deadline. Each error says who,
+// which call, what was waited for and what to do; the first of them ends the job for all ranks.
+#include <fmt/format.h>
+
+#include "base/log.hpp"
+#include "communicator/communicator.hpp"
+#include "os/clock.hpp"
+
+namespace tenon {
+namespace {
+
+constexpr std::uint64_t death_look_every_ns = 10'000'000;
+constexpr std::uint64_t left_after_ns = 1'000'000'000;
+
+}  // namespace
+
+Result<void> Communicator::refuse_if_over() {
+    if (auto error = failure()) return std::unexpected(*error);
+    return {};
+}
+
+// The job's first error is everyone's; this rank's own may be another's consequence.
+Error Communicator::over(Error error) {
+    const std::scoped_lock lock(over_mutex_);
+    if (over_.load(std::memory_order_relaxed)) return over_error_;
+    if (aborted()) {
+        error = {Status::aborted, fmt::format("rank {}: {} was aborted", rank_, current_call())};
+    } else {
+        control_.raise(error);
+    }
+    over_error_ = error;
+    over_.store(true, std::memory_order_release);
+    return error;
+}
+
+Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
+    if (aborted()) return fail(Status::aborted, "");
+    if (control_.failed()) return std::unexpected(control_.failure());
+    if (auto error = transport_->progress(); !error) return error;
+    if (auto error = disagreement(execution)) return std::unexpected(*error);
+    if (auto error = death()) return std::unexpected(*error);
+    if (auto error = lateness(execution, waited_ns)) return std::unexpected(*error);
+    return {};
+}
+
+std::string Communicator::current_call() const {
+    return record_.number == 0 ? "a send or receive" : fmt::format("{} (call {})", in_words(record_), record_.number);
+}
+
+// Has a rank recorded another call under this call's number?
+std::optional<Error> Communicator::disagreement(const Execution&) const {
+    if (record_.number == 0) return std::nullopt;
+    for (Rank r = 0; r < rank_count_; r++) {
+        if (r == rank_) continue;
+        const auto theirs = control_.call_of(r, record_.number);
+        if (!theirs || theirs->signature == record_.signature) continue;
+        return Error{Status::mismatch,
+                     fmt::format("call {} differs between ranks: rank {} calls {}, but rank {} calls {}; every rank must make "
+                                 "the same calls in the same order",
+                                 record_.number, rank_, in_words(record_), r, in_words(*theirs))};
+    }
+    return std::nullopt;
+}
+
+// Looks at every peer's process, at most every 10 ms.
+std::optional<Error> Communicator::death() {
+    const std::uint64_t now = os::now_ns();
+    if (now - last_death_look_ns_ < death_look_every_ns) return std::nullopt;
+    last_death_look_ns_ = now;
+    for (Rank r = 0; r < rank_count_; r++) {
+        const os::FileDescriptor& process = peers_alive_[static_cast<std::size_t>(r)];
+        if (!process.valid() || !os::has_ended(process)) continue;
+        if (control_.has_left(r)) continue;  // it said goodbye before it ended
+        return Error{Status::remote_error,
+                     fmt::format("rank {} (process {}) has died; rank {} noticed in {}. Restart the job, or abort this "
+                                 "communicator and make one of the surviving ranks",
+                                 r, job_.processes[static_cast<std::size_t>(r)], rank_, current_call())};
+    }
+    return std::nullopt;
+}
+
+std::optional<Error> Communicator::lateness(const Execution& execution, std::uint64_t waited_ns) {
+    const Operation* o = execution.blocked_on();
+    const Rank peer = o == nullptr ? no_rank : receives(o->kind) ? o->receive_from : o->send_to;
+    const std::string who = peer >= 0 ? fmt::format("rank {}", peer) : "the other ranks";
+    const std::string what = o != nullptr && receives(o->kind) ? "a message from" : "room to send to";
+    if (peer >= 0 && waited_ns > left_after_ns && control_.has_left(peer))
+        return Error{Status::remote_error,
+                     fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
+                                 "make the same calls", peer, rank_, current_call())};
+    if (waited_ns > config_.timeout_ms * 1'000'000)
+        return Error{Status::timeout,
+                     fmt::format("rank {}: {} waited {} ms for {} {}, which lives but does not come. Look at what it does, or "
+                                 "allow more time with TENON_TIMEOUT_MS", rank_, current_call(), waited_ns / 1'000'000, what, who)};
+    if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
+        warned_late_ = true;
+        log(LogLevel::warning, "rank {}: {} has waited {} s for {} {}; it becomes an error after {} s", rank_, current_call(),
+            waited_ns / 1'000'000'000, what, who, config_.timeout_ms / 1000);
+    }
+    return std::nullopt;
+}
+
+}  // namespace tenon

@@ -1,0 +1,127 @@
+#include "execution/execution.hpp"
+
+#include <cstring>
+
+#include "base/assert.hpp"
+
+namespace tenon {
+
+void Execution::begin(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy) {
+    program_ = &program;
+    bases_[0] = const_cast<std::byte*>(buffers.input);  // never written: plans write output and scratch only
+    bases_[1] = buffers.output;
+    bases_[2] = buffers.scratch;
+    signature_ = signature;
+    policy_ = policy;
+    acknowledging_ = false;
+    exposed_.clear();
+    lanes_left_ = program.lanes.size();
+    if (lanes_.size() < lanes_left_) lanes_.resize(lanes_left_);
+    for (std::size_t i = 0; i < lanes_left_; i++) lanes_[i] = LaneState{};
+    if (program.moved_bytes < std::min(policy.direct_min_bytes, policy.copy_min_bytes)) return;
+    for (const Operation& o : program.operations)
+        if (o.offers && o.bytes > packed_bytes) post_first_offers(o);
+}
+
+Progress Execution::advance() {
+    moved_ = false;
+    if (!acknowledging_) {
+        const std::size_t lane_count = program_->lanes.size();
+        for (std::size_t i = 0; i < lane_count; i++)
+            if (!lanes_[i].done && !advance_lane(i)) return Progress::failed;
+        if (lanes_left_ != 0) return Progress::blocked;
+        acknowledging_ = true;
+    }
+    while (!exposed_.empty()) {
+        if (!exposed_.back().end->bulk_taken(exposed_.back().count)) return Progress::blocked;
+        exposed_.pop_back();
+    }
+    return Progress::done;
+}
+
+// Runs the lane until it blocks or ends; false if it failed.
+bool Execution::advance_lane(std::size_t index) {
+    const LaneProgram& lane = program_->lanes[index];
+    LaneState& state = lanes_[index];
+    const Operation* operations = program_->operations.data() + lane.first;
+    for (;;) {
+        if (state.next == lane.count) {
+            state.next = 0;
+            if (++state.tile >= lane.tiles) {
+                state.done = true;
+                lanes_left_--;
+                return true;
+            }
+        }
+        const Operation& operation = operations[state.next];
+        const std::uint64_t offset = state.tile * program_->tile_bytes;
+        const Tile tile{offset, operation.bytes > offset ? std::min(operation.bytes - offset, program_->tile_bytes) : 0};
+        if (operation.dependency_count != 0 && !dependencies_met(operation, state.tile)) return true;
+        if (tile.length != 0 || (operation.token && state.tile == 0)) {
+            const Outcome outcome = step(operation, tile);
+            if (outcome == Outcome::blocked) return true;
+            if (outcome == Outcome::failed) return false;
+            moved_ = true;
+        }
+        state.next++;
+    }
+}
+
+bool Execution::dependencies_met(const Operation& operation, std::uint64_t tile) const {
+    for (std::uint32_t i = 0; i < operation.dependency_count; i++) {
+        const StepRef earlier = program_->dependencies[operation.first_dependency + i];
+        const LaneState& lane = lanes_[earlier.lane];
+        if (lane.done) continue;
+        if (operation.after_whole_lane || lane.tile < tile || (lane.tile == tile && lane.next <= earlier.step)) return false;
+    }
+    return true;
+}
+
+const Operation* Execution::blocked_on() const {
+    for (std::size_t i = 0; i < program_->lanes.size(); i++) {
+        const LaneProgram& lane = program_->lanes[i];
+        if (lanes_[i].done || lane.count == 0) continue;
+        const Operation& o = program_->operations[lane.first + lanes_[i].next % lane.count];
+        if (o.dependency_count == 0 || dependencies_met(o, lanes_[i].tile)) return &o;
+    }
+    return nullptr;
+}
+
+Execution::Outcome Execution::step(const Operation& o, Tile tile) {
+    switch (o.kind) {
+        case StepKind::send: return send(o, tile);
+        case StepKind::receive:
+        case StepKind::receive_send:
+        case StepKind::receive_reduce:
+        case StepKind::receive_reduce_send:
+        case StepKind::receive_reduce_copy_send: return receive(o, tile);
+        case StepKind::copy:
+            copy(at(o.destination, tile.offset), at(o.source, tile.offset), tile.length);
+            return Outcome::done;
+        case StepKind::reduce:
+        case StepKind::reduce_send: return combine_operands(o, tile);
+        case StepKind::nothing: return Outcome::done;
+    }
+    return Outcome::done;
+}
+
+void Execution::copy(std::byte* to, const std::byte* from, std::size_t length) const {
+    if (to == from) return;
+    if (policy_.streaming_stores) {
+        copy_streaming(to, from, length);
+    } else {
+        std::memcpy(to, from, length);
+    }
+}
+
+Execution::Outcome Execution::failed(Error error) {
+    error_ = std::move(error);
+    return Outcome::failed;
+}
+
+// The words are the communicator's, which knows both sides; here is only the fact.
+Execution::Outcome Execution::disagree(const Operation& o) {
+    return failed({Status::mismatch, "rank " + std::to_string(o.receive_from) + " made another call"});
+}
+
+}  // namespace tenon

@@ -1,0 +1,100 @@
+// Execution: one run of a Program over the caller's buffers, as a resumable state machine.
+//
+// advance() does all that can be done now and says whether the run is done, waits for a peer, or failed; it never
+// waits itself. How to wait, for how long, and what else to look at meanwhile is the Waiter's.
+//
+// An Execution is reused from call to call (begin() starts a new run) and belongs to one thread at a time. Between
+// begin() and `done` the program, the buffers and the transport must stay. After `done` no peer touches the buffers.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "execution/program.hpp"
+
+namespace tenon {
+
+// What is local to this call and this machine: never agreed, never changes a bit of the result.
+struct AccessPolicy {
+    std::uint64_t direct_min_bytes = UINT64_MAX;  // messages from here on are exposed or put where memory can be addressed
+    std::uint64_t copy_min_bytes = UINT64_MAX;    // the same where only the kernel can copy (process_vm_readv)
+    bool streaming_stores = false;                // to the output
+};
+
+enum class Progress { blocked, done, failed };
+
+class Execution {
+public:
+    struct Buffers {
+        const std::byte* input = nullptr;
+        std::byte* output = nullptr;
+        std::byte* scratch = nullptr;
+    };
+
+    // `signature` is the program's, mixed with the number of the call.
+    void begin(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy);
+    Progress advance();
+
+    const Program& program() const { return *program_; }
+    const Error& error() const { return error_; }
+    // The operation that keeps the run from going on, for verdicts; null when done.
+    const Operation* blocked_on() const;
+    std::uint32_t signature() const { return signature_; }
+    bool moved() const { return moved_; }  // did the last advance() get anything done?
+
+private:
+    struct LaneState {
+        std::uint32_t next = 0;  // operation within the lane
+        std::uint64_t tile = 0;
+        bool done = false;
+    };
+    struct Tile {
+        std::uint64_t offset = 0;
+        std::size_t length = 0;
+    };
+    struct Exposed {
+        SendEnd* end;
+        std::uint64_t count;
+    };
+    enum class Outcome { done, blocked, failed };
+
+    bool advance_lane(std::size_t lane);
+    bool dependencies_met(const Operation& operation, std::uint64_t tile) const;
+    Outcome step(const Operation& operation, Tile tile);
+    Outcome send(const Operation& operation, Tile tile);
+    Outcome receive(const Operation& operation, Tile tile);
+    Outcome receive_small(const Operation& operation, Tile tile);
+    Outcome receive_large(const Operation& operation, Tile tile);
+    Outcome store_arrived(const Operation& operation, Tile tile, const Header& header);
+    Outcome combine_arrived(const Operation& operation, Tile tile, const Header& header);
+    Outcome combine_message(const Operation& operation, Tile tile, const std::byte* message);
+    Outcome combine_into(const Operation& operation, Tile tile, const void* const* sources, std::uint32_t count);
+    Outcome combine_operands(const Operation& operation, Tile tile);
+    Outcome send_bytes(const Operation& operation, const std::byte* bytes, std::size_t length, bool stable);
+    bool try_expose(const Operation& operation, const std::byte* bytes, std::size_t length);
+    void post_first_offers(const Operation& operation);
+    void post_offer(const Operation& operation, std::uint64_t tile, std::uint64_t number);
+    bool may_send(const Operation& operation, std::size_t length) const;
+    void copy(std::byte* to, const std::byte* from, std::size_t length) const;
+    Outcome disagree(const Operation& operation);
+    Outcome failed(Error error);
+
+    std::byte* at(const Place& place, std::uint64_t tile_offset) const {
+        return bases_[static_cast<std::size_t>(place.buffer)] + place.offset + tile_offset;
+    }
+
+    const Program* program_ = nullptr;
+    std::byte* bases_[3] = {};
+    std::uint32_t signature_ = 0;
+    bool moved_ = false;
+    bool acknowledging_ = false;  // all steps are done; exposed messages are still being taken
+    std::size_t lanes_left_ = 0;
+    AccessPolicy policy_;
+    std::vector<LaneState> lanes_;
+    std::vector<Exposed> exposed_;
+    std::vector<const void*> sources_;
+    std::vector<std::byte> bounce_;  // for messages that only the kernel can copy and that are not simply stored
+    Error error_;
+};
+
+}  // namespace tenon

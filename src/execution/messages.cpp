@@ -1,0 +1,175 @@
+// How an Execution's steps turn into messages: packed, staged, exposed or put, as the sender decides for each.
+#include <cstring>
+#include <utility>
+
+#include "base/assert.hpp"
+#include "execution/execution.hpp"
+
+namespace tenon {
+
+bool Execution::may_send(const Operation& o, std::size_t length) const {
+    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk();
+}
+
+// ---- sending ------------------------------------------------------------------------------------------------------
+
+Execution::Outcome Execution::send(const Operation& o, Tile tile) {
+    if (!may_send(o, tile.length)) return Outcome::blocked;
+    return send_bytes(o, at(o.source, tile.offset), tile.length, o.source_stable);
+}
+
+// Sends bytes that lie in this process. There is credit. `stable`: they may stay where they are until they are taken.
+Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* bytes, std::size_t length, bool stable) {
+    if (length <= packed_bytes) {
+        o.out->send_packed(bytes, length, signature_ ^ o.salt);
+        return Outcome::done;
+    }
+    if (length >= policy_.direct_min_bytes && stable && try_expose(o, bytes, length)) return Outcome::done;
+    if (length >= policy_.direct_min_bytes && !o.sends_to_all) {
+        if (const Offer* offer = o.out->offer(signature_ ^ o.salt)) {
+            const Exposure place{offer->form, offer->address};
+            if (std::byte* to = o.out_connection->address_of(place, length)) {
+                copy(to, bytes, length);
+                o.out->send_header(MessageForm::put, length, 0, signature_ ^ o.salt);
+                return Outcome::done;
+            }
+        }
+    }
+    std::memcpy(o.out->payload(), bytes, length);
+    o.out->send_staged(length, signature_ ^ o.salt);
+    return Outcome::done;
+}
+
+bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size_t length) {
+    const std::optional<Exposure> exposure = o.out_connection->expose(bytes, length);
+    if (!exposure) return false;
+    if (!o.out_connection->peer_addresses(*exposure) && length < policy_.copy_min_bytes) return false;
+    o.out->send_header(exposure->form, length, exposure->address, signature_ ^ o.salt);
+    if (exposed_.empty() || exposed_.back().end != o.out) {
+        exposed_.push_back({o.out, o.out->bulk_sent()});
+    } else {
+        exposed_.back().count = o.out->bulk_sent();
+    }
+    return true;
+}
+
+// ---- receiving ----------------------------------------------------------------------------------------------------
+
+// Tells the sender of tile `tile` where its bytes may be put, if it can address that memory.
+void Execution::post_offer(const Operation& o, std::uint64_t tile, std::uint64_t number) {
+    const std::uint64_t offset = tile * program_->tile_bytes;
+    if (offset >= o.bytes) return;
+    const std::size_t length = std::min(o.bytes - offset, program_->tile_bytes);
+    if (length < policy_.direct_min_bytes) return;
+    const std::optional<Exposure> place = o.in_connection->expose(at(o.destination, offset), length);
+    if (place && o.in_connection->peer_addresses(*place)) o.in->offer(number, place->form, place->address, length, signature_ ^ o.salt);
+}
+
+void Execution::post_first_offers(const Operation& o) {
+    for (std::uint64_t tile = 0; tile < o.in->slots(); tile++) post_offer(o, tile, o.in->next_number() + tile);
+}
+
+Execution::Outcome Execution::receive(const Operation& o, Tile tile) {
+    return tile.length <= packed_bytes ? receive_small(o, tile) : receive_large(o, tile);
+}
+
+Execution::Outcome Execution::receive_small(const Operation& o, Tile tile) {
+    const Arrival arrival = o.in->packed_arrival(tile.length, signature_ ^ o.salt);
+    if (arrival != Arrival::here) return arrival == Arrival::none ? Outcome::blocked : disagree(o);
+    if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
+    alignas(16) std::byte message[packed_bytes];
+    o.in->copy_packed(message, tile.length);
+    o.in->release_packed();
+    if (combines(o.kind)) return combine_message(o, tile, message);
+    std::byte* to = at(o.destination, tile.offset);
+    std::memcpy(to, message, tile.length);
+    return sends(o.kind) ? send_bytes(o, to, tile.length, false) : Outcome::done;
+}
+
+Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
+    const Arrival arrival = o.in->bulk_arrival(signature_ ^ o.salt);
+    if (arrival != Arrival::here) return arrival == Arrival::none ? Outcome::blocked : disagree(o);
+    if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
+    const Header header = o.in->header();
+    if (header.length != tile.length) return disagree(o);
+    const std::uint64_t tile_number = tile.offset / program_->tile_bytes;
+    const Outcome outcome = combines(o.kind) ? combine_arrived(o, tile, header) : store_arrived(o, tile, header);
+    if (outcome != Outcome::done) return outcome;
+    o.in->release_bulk(header.form != MessageForm::staged);
+    if (o.offers) post_offer(o, tile_number + o.in->slots(), o.in->next_number() + o.in->slots() - 1);
+    return Outcome::done;
+}
+
+// destination = msg, and on to the next where the step says so.
+Execution::Outcome Execution::store_arrived(const Operation& o, Tile tile, const Header& header) {
+    std::byte* to = at(o.destination, tile.offset);
+    if (header.form != MessageForm::put) {
+        const Exposure place{header.form, header.address};
+        const std::byte* from = header.form == MessageForm::staged
+                                    ? o.in->payload()
+                                    : o.in_connection->address_of(place, tile.length);
+        if (from != nullptr) {
+            copy(to, from, tile.length);
+        } else if (auto read = o.in_connection->read(to, place, tile.length); !read) {
+            return failed(read.error());
+        }
+    }
+    return sends(o.kind) ? send_bytes(o, to, tile.length, false) : Outcome::done;
+}
+
+Execution::Outcome Execution::combine_arrived(const Operation& o, Tile tile, const Header& header) {
+    if (header.form == MessageForm::staged) return combine_message(o, tile, o.in->payload());
+    const Exposure place{header.form, header.address};
+    if (const std::byte* from = o.in_connection->address_of(place, tile.length)) return combine_message(o, tile, from);
+    if (bounce_.size() < tile.length) bounce_.resize(program_->tile_bytes);
+    if (auto read = o.in_connection->read(bounce_.data(), place, tile.length); !read) return failed(read.error());
+    return combine_message(o, tile, bounce_.data());
+}
+
+// ---- reducing -----------------------------------------------------------------------------------------------------
+
+Execution::Outcome Execution::combine_message(const Operation& o, Tile tile, const std::byte* message) {
+    const void* sources[2] = {at(o.source, tile.offset), message};
+    return combine_into(o, tile, sources, 2);
+}
+
+Execution::Outcome Execution::combine_operands(const Operation& o, Tile tile) {
+    if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
+    if (sources_.size() < o.operand_count) sources_.resize(o.operand_count);
+    for (std::uint32_t i = 0; i < o.operand_count; i++)
+        sources_[i] = at(program_->operands[o.first_operand + i], tile.offset);
+    return combine_into(o, tile, sources_.data(), o.operand_count);
+}
+
+// One pass over memory: the sources are read once, the result is stored and lies where the next rank takes it from.
+Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const void* const* sources, std::uint32_t count) {
+    ReduceArguments a{.sources = sources, .source_count = count, .elements = tile.length / program_->element_bytes};
+    if (o.completes) a.divisor = program_->divisor;
+    a.destination = writes_destination(o.kind) ? at(o.destination, tile.offset) : nullptr;
+    a.stream_destination = policy_.streaming_stores && a.destination != nullptr;
+    if (!sends(o.kind)) {
+        program_->kernel(a);
+        return Outcome::done;
+    }
+    if (tile.length <= packed_bytes) {
+        alignas(16) std::byte result[packed_bytes];
+        a.second_destination = result;
+        if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
+        program_->kernel(a);
+        o.out->send_packed(result, tile.length, signature_ ^ o.salt);
+        return Outcome::done;
+    }
+    const Offer* offer = tile.length >= policy_.direct_min_bytes && !o.sends_to_all ? o.out->offer(signature_ ^ o.salt) : nullptr;
+    std::byte* there = offer ? o.out_connection->address_of({offer->form, offer->address}, tile.length) : nullptr;
+    if (there == nullptr && o.source_stable && a.destination != nullptr && tile.length >= policy_.direct_min_bytes) {
+        program_->kernel(a);
+        return send_bytes(o, static_cast<const std::byte*>(a.destination), tile.length, true);
+    }
+    a.second_destination = there ? there : o.out->payload();
+    if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
+    program_->kernel(a);
+    o.out->send_header(there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
+    return Outcome::done;
+}
+
+}  // namespace tenon

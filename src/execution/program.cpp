@@ -1,0 +1,133 @@
+#include "execution/program.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "base/assert.hpp"
+
+namespace tenon {
+namespace {
+
+class Binder {
+public:
+    Binder(const Plan& plan, const Request& request, Transport& transport)
+        : plan_(plan), request_(request), transport_(transport), element_bytes_(element_bytes(request.type)) {}
+
+    Result<Program> run() {
+        Program& p = program_;
+        p.tile_bytes = transport_.slot_bytes();
+        if (plan_.tile_bytes != 0) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
+        p.tile_bytes -= p.tile_bytes % element_bytes_;
+        p.dependencies = plan_.dependencies;
+        for (const Chunk& c : plan_.operands) p.operands.push_back(place(c));
+        for (const Lane& lane : plan_.lanes)
+            if (auto added = add(lane); !added) return std::unexpected(added.error());
+        mark_offers();
+        const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value;
+        p.scratch_bytes = plan_.scratch_cells * piece * element_bytes_;
+        p.moved_bytes = std::max(read_, written_);
+        return std::move(p);
+    }
+
+private:
+    Place place(const Chunk& chunk) const {
+        return {chunk.buffer, element_range(chunk, plan_.pieces, request_.count, request_.type).first * element_bytes_};
+    }
+    std::uint64_t bytes(const Chunk& chunk) const {
+        return element_range(chunk, plan_.pieces, request_.count, request_.type).count * element_bytes_;
+    }
+
+    void mark_offers() {
+        std::unordered_map<const ReceiveEnd*, int> receivers;
+        for (const Operation& o : program_.operations)
+            if (o.in != nullptr) receivers[o.in]++;
+        for (Operation& o : program_.operations)
+            o.offers = o.destination_free && o.kind == StepKind::receive && o.in != nullptr && receivers[o.in] == 1;
+    }
+
+    Result<void> add(const Lane& lane) {
+        LaneProgram bound{static_cast<std::uint32_t>(program_.operations.size()),
+                          static_cast<std::uint32_t>(lane.steps.size()), 1};
+        for (const Step& step : lane.steps) {
+            auto operation = resolve(step);
+            if (!operation) return std::unexpected(operation.error());
+            bound.tiles = std::max(bound.tiles, (operation->bytes + program_.tile_bytes - 1) / program_.tile_bytes);
+            program_.operations.push_back(*operation);
+        }
+        program_.lanes.push_back(bound);
+        return {};
+    }
+
+    Result<Operation> resolve(const Step& step) {
+        Operation o{.kind = step.kind, .completes = step.completes, .source_stable = step.source_stable,
+                    .destination_free = step.destination_free, .sends_to_all = step.send_to == everyone,
+                    .send_to = step.send_to, .receive_from = step.receive_from,
+                    .first_operand = step.first_operand, .operand_count = step.operand_count,
+                    .first_dependency = step.first_dependency, .dependency_count = step.dependency_count};
+        const Chunk& sized = writes_destination(step.kind) ? step.destination : step.source;
+        o.bytes = bytes(sized);
+        o.token = sized.count == 0 && (sends(step.kind) || receives(step.kind));
+        if (reads_source(step.kind)) o.source = place(step.source), read_ += o.bytes;
+        if (writes_destination(step.kind)) o.destination = place(step.destination), written_ += o.bytes;
+        read_ += o.bytes * step.operand_count;
+        if (sends(step.kind)) {
+            auto end = o.sends_to_all ? transport_.board_send_end()
+                                      : transport_.connection(step.send_to).send_end(step.send_channel);
+            if (!end) return std::unexpected(end.error());
+            o.out = *end;
+            const Rank any_peer = plan_.rank == 0 ? 1 : 0;
+            o.out_connection = &transport_.connection(o.sends_to_all ? any_peer : step.send_to);
+        }
+        if (receives(step.kind)) {
+            auto end = step.receive_channel == board_channel
+                           ? transport_.board_receive_end(step.receive_from)
+                           : transport_.connection(step.receive_from).receive_end(step.receive_channel);
+            if (!end) return std::unexpected(end.error());
+            o.in = *end;
+            o.in_connection = &transport_.connection(step.receive_from);
+        }
+        return o;
+    }
+
+    const Plan& plan_;
+    const Request& request_;
+    Transport& transport_;
+    std::uint64_t element_bytes_;
+    std::uint64_t read_ = 0, written_ = 0;
+    Program program_;
+};
+
+}  // namespace
+
+Result<Program> bind(const Plan& plan, const Request& request, Transport& transport) {
+    TENON_ASSERT(plan.rank == request.rank && plan.rank_count == request.rank_count, "the plan is another rank's");
+    auto program = Binder(plan, request, transport).run();
+    if (!program) return program;
+    program->collective = request.collective;
+    program->type = request.type;
+    program->op = request.op;
+    program->root = request.root;
+    program->count = request.count.value;
+    program->element_bytes = static_cast<std::uint32_t>(element_bytes(request.type));
+    program->signature = signature_of(request, plan.algorithm);
+    if (reduces(request.collective)) program->kernel = reduce_kernel(request.type, request.op);
+    if (request.op == ReduceOp::avg) program->divisor = request.rank_count;
+    return program;
+}
+
+std::uint32_t signature_of(const Request& request, std::string_view algorithm) {
+    // FNV-1a over the agreed fields; what matters is that unlike calls differ, not strength.
+    std::uint64_t hash = 0xcbf29ce484222325u;
+    const auto mix = [&](std::uint64_t value) {
+        for (int i = 0; i < 8; i++, value >>= 8) hash = (hash ^ (value & 255)) * 0x100000001b3u;
+    };
+    mix(static_cast<std::uint64_t>(request.collective));
+    mix(request.count.value);
+    mix(static_cast<std::uint64_t>(request.type));
+    mix(reduces(request.collective) ? static_cast<std::uint64_t>(request.op) : 0);
+    mix(is_rooted(request.collective) ? static_cast<std::uint64_t>(request.root) : 0);
+    for (const char c : algorithm) mix(static_cast<unsigned char>(c));
+    return static_cast<std::uint32_t>(hash ^ hash >> 32);
+}
+
+}  // namespace tenon

@@ -1,0 +1,59 @@
+// The composition root: joins the transports and the algorithms to the communicator. The one place that names them.
+#include "communicator/surroundings.hpp"
+
+#include "algorithms/patterns/manifest.hpp"
+#include "library/registry.hpp"
+#include "os/process.hpp"
+#include "transports/inproc/inproc.hpp"
+#include "transports/shm/shm.hpp"
+
+namespace tenon {
+namespace {
+
+std::vector<Algorithm>& registry() {
+    static std::vector<Algorithm>* const all = [] {
+        auto* rows = new std::vector<Algorithm>;
+        for (const auto manifest : {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(),
+                                    all_to_all_algorithms(), broadcast_algorithms(), reduce_algorithms(), gather_algorithms(),
+                                    scatter_algorithms(), barrier_algorithms()})
+            rows->insert(rows->end(), manifest.begin(), manifest.end());
+        return rows;
+    }();
+    return *all;
+}
+
+}  // namespace
+
+std::span<const Algorithm> algorithms() { return registry(); }
+
+std::vector<const Algorithm*> algorithms_of(Collective collective) {
+    std::vector<const Algorithm*> found;
+    for (const Algorithm& a : registry())
+        if (a.collective == collective) found.push_back(&a);
+    return found;
+}
+
+const Algorithm* find_algorithm(Collective collective, std::string_view name) {
+    for (const Algorithm& a : registry())
+        if (a.collective == collective && a.name == name) return &a;
+    return nullptr;
+}
+
+std::span<const Algorithm> known_algorithms() { return registry(); }
+
+std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
+    return SegmentLayout::of(rank_count, slot_memory_bytes, control_bytes).bytes();
+}
+
+std::unique_ptr<Transport> make_transport(HostShare share) {
+    const auto layout = SegmentLayout::of(share.rank_count, share.slot_memory_bytes, share.control_bytes);
+    auto peers = std::make_shared<std::vector<PeerFacts>>(std::move(share.peers));
+    return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count, share.slot_memory_bytes,
+                                           [peers](Rank peer) -> std::unique_ptr<Reach> {
+                                               PeerFacts& facts = (*peers)[static_cast<std::size_t>(peer)];
+                                               if (facts.same_process) return inproc_reach();
+                                               return shm_reach({facts.process, std::move(facts.arena), facts.kernel_copies});
+                                           });
+}
+
+}  // namespace tenon

@@ -1,0 +1,74 @@
+#include "selection/selection.hpp"
+
+#include <fmt/format.h>
+
+#include <bit>
+
+namespace tenon {
+
+ByteCount large_buffer_bytes(const Request& request) {
+    const bool blocks = request.collective != Collective::all_reduce && request.collective != Collective::broadcast &&
+                        request.collective != Collective::reduce;
+    return {request.count.value * element_bytes(request.type) * (blocks ? static_cast<std::uint64_t>(request.rank_count) : 1)};
+}
+
+Result<Selection> Selection::make(std::span<const Algorithm> algorithms, std::vector<AlgorithmChoice> forced) {
+    const Selection selection(algorithms, std::move(forced));
+    for (const AlgorithmChoice& f : selection.forced_) {
+        if (selection.find(f.collective, f.name) != nullptr) continue;
+        std::string known;
+        for (const Algorithm& a : algorithms)
+            if (a.collective == f.collective) known += (known.empty() ? "" : ", ") + std::string{a.name};
+        return fail(Status::invalid_argument,
+                    fmt::format("TENON_ALGORITHM: {} has no algorithm '{}'; there are: {}", name_of(f.collective), f.name, known));
+    }
+    return selection;
+}
+
+const Algorithm* Selection::find(Collective collective, std::string_view name) const {
+    for (const Algorithm& a : algorithms_)
+        if (a.collective == collective && a.name == name) return &a;
+    return nullptr;
+}
+
+std::string Selection::obstacle(const Algorithm& a, const Request& request) {
+    const ByteCount block{request.count.value * element_bytes(request.type)};
+    if (a.needs.power_of_two_ranks && !std::has_single_bit(static_cast<unsigned>(request.rank_count)))
+        return fmt::format("needs a power of two of ranks, there are {}", request.rank_count);
+    if (request.rank_count > a.needs.max_ranks)
+        return fmt::format("serves at most {} ranks, there are {}", a.needs.max_ranks, request.rank_count);
+    if (block > a.needs.max_bytes)
+        return fmt::format("serves blocks of at most {} bytes, this is {}", a.needs.max_bytes.value, block.value);
+    if (request.deterministic && reduces(request.collective) && !a.deterministic && request.rank_count > 1)
+        return "does not add in the order of the tree, which deterministic mode requires";
+    return {};
+}
+
+Result<Choice> Selection::choose(const Request& request, const Topology& topology) const {
+    const std::uint64_t bytes = large_buffer_bytes(request).value;
+    if (const AlgorithmChoice* f = find_choice(forced_, request.collective, {bytes})) {
+        const Algorithm* a = find(f->collective, f->name);
+        if (const std::string why = obstacle(*a, request); !why.empty())
+            return fail(Status::invalid_usage,
+                        fmt::format("TENON_ALGORITHM asks for {} in {}, but it {}", f->name, name_of(f->collective), why));
+        return Choice{a, "forced by configuration"};
+    }
+    for (const TableRow& row : measured_table()) {
+        using Cores = TableRow::Cores;
+        if (row.collective != request.collective || bytes > row.max_bytes || request.rank_count < row.min_ranks ||
+            request.rank_count > row.max_ranks)
+            continue;
+        if (row.cores != Cores::any && (row.cores == Cores::few) != topology.cores_are_short()) continue;
+        const Algorithm* a = find(row.collective, row.algorithm);
+        if (a == nullptr || !obstacle(*a, request).empty()) continue;
+        return Choice{a, fmt::format("measured table: up to {} bytes, {} to {} ranks{}", row.max_bytes, row.min_ranks,
+                                     row.max_ranks,
+                                     row.cores == Cores::any ? "" : row.cores == Cores::few ? ", fewer cores than ranks" : ", a core for each rank")};
+    }
+    for (const Algorithm& a : algorithms_)
+        if (a.collective == request.collective && obstacle(a, request).empty()) return Choice{&a, "the first that can serve it"};
+    return fail(Status::invalid_usage, fmt::format("no algorithm can serve {} of {} bytes on {} ranks",
+                                                   name_of(request.collective), bytes, request.rank_count));
+}
+
+}  // namespace tenon

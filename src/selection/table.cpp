@@ -1,0 +1,45 @@
+// The table of what was fastest, measured on one host with `tenon-perf --algorithm all`. Rows are tried in order.
+#include "selection/selection.hpp"
+
+namespace tenon {
+namespace {
+
+using enum Collective;
+using Cores = TableRow::Cores;
+constexpr std::uint64_t K = 1 << 10, M = 1 << 20, any_size = UINT64_MAX;
+constexpr Rank any = 1 << 20;
+
+constexpr TableRow rows[] = {
+    {all_reduce, 1, 2, Cores::any, 8 * K, "one_shot"},
+    {all_reduce, 1, 2, Cores::any, any_size, "two_shot"},
+    {all_reduce, 3, 16, Cores::any, 16 * K, "one_shot"},
+    {all_reduce, 17, 256, Cores::any, 1 * K, "one_shot"},
+    {all_reduce, 3, 256, Cores::any, any_size, "two_shot"},
+    {all_reduce, 257, any, Cores::any, 64 * K, "recursive_doubling"},
+    {all_reduce, 257, any, Cores::any, 16 * M, "rabenseifner"},
+    {all_reduce, 257, any, Cores::any, any_size, "ring"},
+    {all_gather, 1, 256, Cores::any, any_size, "direct"},
+    {all_gather, 257, any, Cores::any, 1 * M, "bruck"},
+    {all_gather, 257, any, Cores::any, any_size, "ring"},
+    {reduce_scatter, 1, 256, Cores::any, any_size, "direct"},
+    {reduce_scatter, 257, any, Cores::any, 1 * M, "recursive_halving"},
+    {reduce_scatter, 257, any, Cores::any, any_size, "ring"},
+    {all_to_all, 1, 64, Cores::any, any_size, "direct"},
+    {all_to_all, 65, any, Cores::any, 256 * K, "bruck"},
+    {all_to_all, 65, any, Cores::any, any_size, "direct"},
+    {broadcast, 1, 64, Cores::any, any_size, "direct"},
+    {broadcast, 65, any, Cores::any, 1 * M, "binomial"},
+    {broadcast, 65, any, Cores::any, any_size, "chain"},
+    {reduce, 1, 16, Cores::any, any_size, "direct"},
+    {reduce, 17, any, Cores::any, any_size, "binomial"},
+    {gather, 1, any, Cores::any, any_size, "direct"},
+    {scatter, 1, any, Cores::any, any_size, "direct"},
+    {barrier, 1, 256, Cores::any, any_size, "board"},
+    {barrier, 257, any, Cores::any, any_size, "dissemination"},
+};
+
+}  // namespace
+
+std::span<const TableRow> measured_table() { return rows; }
+
+}  // namespace tenon

@@ -1,0 +1,121 @@
+#include "transports/rings/ring_transport.hpp"
+
+#include <fmt/format.h>
+
+#include "base/assert.hpp"
+
+namespace tenon {
+
+class RingTransport::PairConnection final : public Connection {
+public:
+    PairConnection(RingTransport& transport, Rank peer, std::unique_ptr<Reach> reach)
+        : transport_(transport), peer_(peer), reach_(std::move(reach)) {}
+
+    Result<SendEnd*> send_end(std::uint16_t channel) override {
+        if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
+        auto& end = out_[channel];
+        if (end == nullptr) {
+            std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(transport_.rank_, peer_, channel);
+            const RingShape& shape = transport_.layout_.pair_shape();
+            end = std::make_unique<SendEnd>(ring, shape,
+                                            std::span(reinterpret_cast<const Taken*>(ring + shape.taken_offset()), 1));
+        }
+        return end.get();
+    }
+
+    Result<ReceiveEnd*> receive_end(std::uint16_t channel) override {
+        if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
+        auto& end = in_[channel];
+        if (end == nullptr) {
+            const RingShape& shape = transport_.layout_.pair_shape();
+            if (auto ok = transport_.account(shape); !ok) return std::unexpected(ok.error());
+            std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(peer_, transport_.rank_, channel);
+            end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()));
+        }
+        return end.get();
+    }
+
+    std::optional<Exposure> expose(const void* bytes, std::size_t length) const override {
+        return reach_->expose(bytes, length);
+    }
+    bool peer_addresses(const Exposure& exposure) const override { return reach_->peer_addresses(exposure); }
+    std::byte* address_of(const Exposure& exposure, std::size_t length) override {
+        return reach_->address_of(exposure, length);
+    }
+    Result<void> read(void* to, const Exposure& from, std::size_t length) override { return reach_->read(to, from, length); }
+    Result<void> write(const Exposure& to, const void* from, std::size_t length) override {
+        return reach_->write(to, from, length);
+    }
+    std::string_view name() const override { return reach_->name(); }
+
+private:
+    Result<void> check(std::uint16_t channel) const {
+        if (channel < transport_.layout_.channels()) return {};
+        return fail(Status::invalid_usage,
+                    fmt::format("a plan uses channel {}; with {} ranks there are {}", channel, transport_.rank_count_,
+                                transport_.layout_.channels()));
+    }
+
+    RingTransport& transport_;
+    Rank peer_;
+    std::unique_ptr<Reach> reach_;
+    std::array<std::unique_ptr<SendEnd>, max_channels> out_;
+    std::array<std::unique_ptr<ReceiveEnd>, max_channels> in_;
+};
+
+RingTransport::RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
+                             std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of)
+    : segment_(segment),
+      layout_(layout),
+      rank_(rank),
+      rank_count_(rank_count),
+      slot_memory_cap_(slot_memory_cap_bytes),
+      reach_of_(std::move(reach_of)),
+      connections_(static_cast<std::size_t>(rank_count)),
+      boards_in_(static_cast<std::size_t>(rank_count)) {}
+
+RingTransport::~RingTransport() = default;
+
+Connection& RingTransport::connection(Rank peer) {
+    TENON_ASSERT(peer >= 0 && peer < rank_count_ && peer != rank_, "no such peer");
+    auto& made = connections_[static_cast<std::size_t>(peer)];
+    if (made == nullptr) made = std::make_unique<PairConnection>(*this, peer, reach_of_(peer));
+    return *made;
+}
+
+Result<SendEnd*> RingTransport::board_send_end() {
+    if (board_out_ == nullptr) {
+        const RingShape& shape = layout_.board_shape();
+        if (auto ok = account(shape); !ok) return std::unexpected(ok.error());
+        std::byte* ring = segment_ + layout_.board_offset(rank_);
+        // The writer's own Taken line never lags: it counts as having taken everything.
+        auto* taken = reinterpret_cast<Taken*>(ring + shape.taken_offset());
+        store_release(taken[rank_].packed, UINT64_MAX / 2);
+        store_release(taken[rank_].bulk, UINT64_MAX / 2);
+        board_out_ = std::make_unique<SendEnd>(ring, shape, std::span<const Taken>(taken, shape.readers));
+    }
+    return board_out_.get();
+}
+
+Result<ReceiveEnd*> RingTransport::board_receive_end(Rank writer) {
+    TENON_ASSERT(writer >= 0 && writer < rank_count_ && writer != rank_, "no such board");
+    auto& end = boards_in_[static_cast<std::size_t>(writer)];
+    if (end == nullptr) {
+        const RingShape& shape = layout_.board_shape();
+        std::byte* ring = segment_ + layout_.board_offset(writer);
+        end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()) + rank_);
+    }
+    return end.get();
+}
+
+Result<void> RingTransport::account(const RingShape& shape) {
+    if (slot_memory_ + shape.bytes() > slot_memory_cap_)
+        return fail(Status::system_error,
+                    fmt::format("rank {}: one more ring of {} bytes would exceed the {} bytes of slots that a rank may "
+                                "have in a communicator; raise TENON_SLOT_MEMORY_BYTES on every rank",
+                                rank_, shape.bytes(), slot_memory_cap_));
+    slot_memory_ += shape.bytes();
+    return {};
+}
+
+}  // namespace tenon

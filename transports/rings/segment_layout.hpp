@@ -1,0 +1,31 @@
+// Where everything lies in the memory that the ranks of a host share: the control area (the communicator's own), each
+// rank's board, and a ring for each ordered pair of ranks and channel. A function of agreed facts only, so that every
+// rank computes the same offsets. The memory is sparse: a ring that is not used costs nothing.
+#pragma once
+
+#include "tenon/plugin/plan.hpp"
+#include "tenon/plugin/slots.hpp"
+
+namespace tenon {
+
+class SegmentLayout {
+public:
+    // Slots are sized so that a rank's rings on the usual two channels with everyone stay within the cap.
+    static SegmentLayout of(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
+
+    const RingShape& pair_shape() const { return pair_; }
+    const RingShape& board_shape() const { return board_; }
+    std::uint64_t board_offset(Rank writer) const;
+    std::uint64_t pair_offset(Rank from, Rank to, Channel channel) const;
+    std::uint64_t bytes() const;
+    Channel channels() const { return channels_; }
+
+private:
+    Rank rank_count_ = 1;
+    Channel channels_ = max_channels;
+    std::uint64_t control_bytes_ = 0;
+    RingShape pair_;
+    RingShape board_;
+};
+
+}  // namespace tenon
