@@ -21,10 +21,10 @@ void spread(std::vector<double>& rod) {
     rod.swap(next);
 }
 
-// The whole rod in one process, cold but for a hot spot; its ends stay cold.
+// The whole rod in one process: hot and cold bands, and ends that stay cold.
 std::vector<double> whole_rod() {
     std::vector<double> rod(rank_count * piece + 2);
-    std::fill_n(rod.begin() + 480, 100, 1000.0);
+    for (std::size_t i = 1; i + 1 < rod.size(); ++i) rod[i] = i % 160 < 90 ? 100 : 0;
     return rod;
 }
 
