@@ -2,7 +2,6 @@
 # gives Tenon::tenon) and tenon.pc. All of it may be moved as a whole: paths are relative to where the files lie.
 include(CMakePackageConfigHelpers)
 
-set_target_properties(tenon PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR})
 file(RELATIVE_PATH library_from_programs ${CMAKE_INSTALL_FULL_BINDIR} ${CMAKE_INSTALL_FULL_LIBDIR})
 set_target_properties(tenon-cli tenon-perf PROPERTIES INSTALL_RPATH "$ORIGIN/${library_from_programs}")
 

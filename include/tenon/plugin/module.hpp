@@ -4,8 +4,9 @@
 //       TENON_PLUGIN_VERSION, "my_module", TENON_BUILD_TAG, my_algorithms, std::size(my_algorithms)};
 //
 // A module is a shared library that includes only tenon/plugin and links to Tenon::tenon. Users name its path in
-// TENON_PLUGINS; it is loaded once, when the process makes its first communicator, and stays to the end of the process, so
-// the rows and all that they point to are constants. Algorithms are called by any thread, also by several at a time.
+// TENON_PLUGINS; it is loaded once, when the process makes its first communicator, and stays to the end of the process,
+// so the rows and all that they point to are constants; an algorithm's name is a string literal. Algorithms are called
+// by any thread, also by several at a time.
 //
 // The first three members keep their place and meaning in every version: they are what is read before the C++ types
 // behind them are trusted. A module of another version or build tag is refused, with both named.
