@@ -10,8 +10,8 @@
 // that wraps around the last rank travels as two messages. Runs meet parts of them, so chunks are not cut in tiles.
 // Sends and receives have a lane each, so that a round never waits for room to send before it receives.
 #include "algorithms/all_gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/distances.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 #include "algorithms/patterns/run.hpp"
 

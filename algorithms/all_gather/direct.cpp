@@ -7,7 +7,7 @@
 //
 // The own block is copied right after it was sent, while it is in the cache.
 #include "algorithms/all_gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

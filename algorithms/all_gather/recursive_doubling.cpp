@@ -10,7 +10,7 @@
 #include <ranges>
 
 #include "algorithms/all_gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/recursive.hpp"
 
 namespace tenon {

@@ -7,7 +7,7 @@
 #include "algorithms/patterns/ring.hpp"
 
 #include "algorithms/all_gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 

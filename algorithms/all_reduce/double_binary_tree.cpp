@@ -11,7 +11,7 @@
 #include "algorithms/patterns/double_binary_tree.hpp"
 
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 namespace {

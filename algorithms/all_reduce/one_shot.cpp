@@ -6,7 +6,7 @@
 // Deterministic: one reduce step takes all inputs in the order of ranks.
 // Source: the one-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

@@ -13,7 +13,7 @@
 #include <ranges>
 
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/recursive.hpp"
 
 namespace tenon {

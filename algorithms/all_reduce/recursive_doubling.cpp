@@ -6,7 +6,7 @@
 // Needs: nothing; any number of ranks.
 // Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/recursive.hpp"
 
 namespace tenon {

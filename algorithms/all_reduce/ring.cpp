@@ -9,7 +9,7 @@
 #include "algorithms/patterns/ring.hpp"
 
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 

@@ -9,7 +9,7 @@
 // Three lanes flow independently: contributions out, my piece, results in. All that is sent is stable, even in place: a
 // contribution is overwritten only by its owner's result, which can only come after the owner took it.
 #include "algorithms/all_reduce/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

@@ -12,8 +12,8 @@
 // Blocks are packed into runs, so chunks are not cut in tiles. Sends and receives have a lane each, so that a round
 // never waits for room to send before it receives.
 #include "algorithms/all_to_all/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/distances.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

@@ -6,7 +6,7 @@
 //
 // The own block is copied while the peers are at work.
 #include "algorithms/all_to_all/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

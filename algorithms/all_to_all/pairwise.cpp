@@ -8,7 +8,7 @@
 #include <bit>
 
 #include "algorithms/all_to_all/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

@@ -8,8 +8,8 @@
 #include <ranges>
 
 #include "algorithms/broadcast/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/binomial_tree.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 

@@ -5,7 +5,7 @@
 // Needs: nothing.
 // Source: Watts and van de Geijn, A Pipelined Broadcast for Multidimensional Meshes, Parallel Processing Letters 1995.
 #include "algorithms/broadcast/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

@@ -6,7 +6,7 @@
 // Needs: nothing.
 // Source: folklore; the flat algorithm of shared-memory MPI collectives.
 #include "algorithms/broadcast/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 

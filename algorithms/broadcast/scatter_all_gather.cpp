@@ -12,7 +12,7 @@
 // because the position next to the root gets both scattered and travelling pieces from it. The ring ends at the root,
 // which has all pieces.
 #include "algorithms/broadcast/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {
@@ -23,14 +23,19 @@ constexpr Channel scattered = 1;
 
 void add_root(PlanBuilder& plan, const Ring& ring) {
     const auto piece = [&](Rank position) { return plan.input(static_cast<ChunkIndex>(position)); };
+    const auto keep = [&](LaneBuilder& lane, Rank position) {
+        lane.copy(plan.output(static_cast<ChunkIndex>(position)), piece(position));
+    };
     auto scatter = plan.lane();
-    for (Rank position = 1; position < ring.rank_count; position++)
+    for (Rank position = 1; position < ring.rank_count; position++) {
         scatter.send(piece(position), ring.ahead(position), scattered).source_stable();
+        keep(scatter, position);
+    }
 
     // What position 1 would get from its predecessor in a whole ring, in that order.
     auto around = plan.lane();
     around.send(piece(0), ring.next(), travelling).source_stable();
-    around.copy(plan.block_of_output(0), plan.block_of_input(0));
+    keep(around, 0);
     for (Rank position = ring.rank_count - 1; position > 1; position--)
         around.send(piece(position), ring.next(), travelling).source_stable();
 }

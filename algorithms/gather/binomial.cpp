@@ -11,8 +11,8 @@
 // Blocks lie in the root's output in the order of ranks, so a run that wraps around the last rank travels as two
 // messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
 #include "algorithms/gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/binomial_tree.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 
 namespace tenon {
 

@@ -4,7 +4,7 @@
 // Needs: nothing.
 // Source: folklore; the basic linear algorithm of Open MPI.
 #include "algorithms/gather/algorithms.hpp"
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 
 namespace tenon {

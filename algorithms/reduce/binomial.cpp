@@ -4,8 +4,8 @@
 // Cost: ceil(log2(ranks)) rounds, each of the whole buffer. Best for small messages among many ranks.
 // Needs: scratch for one block at inner ranks.
 // Source: Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005.
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/binomial_tree.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/reduce/algorithms.hpp"
 
 namespace tenon {

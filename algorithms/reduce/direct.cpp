@@ -4,7 +4,7 @@
 // Needs: scratch for ranks - 1 blocks at the root, hence a limit on block and ranks; with two ranks none is used.
 // Deterministic: the root sums all contributions in one step, in the order of ranks.
 // Source: folklore; the basic linear algorithm of Open MPI.
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 #include "algorithms/reduce/algorithms.hpp"
 

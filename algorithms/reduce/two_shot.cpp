@@ -9,7 +9,7 @@
 //
 // Contributions are stable even in place, because the sum that overwrites the root's can only come after its owner took
 // them.
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 #include "algorithms/reduce/algorithms.hpp"
 

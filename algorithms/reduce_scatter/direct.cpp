@@ -5,7 +5,7 @@
 // Needs: scratch for ranks - 1 blocks, which is less than the input; with two ranks none is used.
 // Deterministic: the owner sums all contributions in one step, in the order of ranks.
 // Source: folklore; the first half of a two-shot all-reduce.
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 #include "algorithms/reduce_scatter/algorithms.hpp"
 

@@ -10,7 +10,7 @@
 //
 // Runs of blocks meet parts of them, so chunks are not cut in tiles. Sends and receives have a lane each, so that a
 // round never waits for room to send before it receives.
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/recursive.hpp"
 #include "algorithms/reduce_scatter/algorithms.hpp"
 

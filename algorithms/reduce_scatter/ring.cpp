@@ -7,7 +7,7 @@
 // Source: Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations, JPDC 2009.
 #include "algorithms/patterns/ring.hpp"
 
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/reduce_scatter/algorithms.hpp"
 
 namespace tenon {

@@ -12,8 +12,8 @@
 // messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
 #include <ranges>
 
-#include "algorithms/one_rank.hpp"
 #include "algorithms/patterns/binomial_tree.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/scatter/algorithms.hpp"
 
 namespace tenon {

@@ -3,7 +3,7 @@
 // Cost: 1 step; the root sends ranks - 1 blocks. Best wherever the root reaches every rank directly.
 // Needs: nothing.
 // Source: folklore; the basic linear algorithm of Open MPI.
-#include "algorithms/one_rank.hpp"
+#include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
 #include "algorithms/scatter/algorithms.hpp"
 
