@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "tenon/plugin/plan_builder.hpp"
 
@@ -84,11 +85,10 @@ public:
     }
 
 private:
-    // A read of output chunks that no step writes.
-    struct StayingRead {
-        Cell first = 0;
-        std::uint32_t count = 0;
-        StepRef by{};
+    // Who reads output chunks that no step writes, and how many of them.
+    struct StayingReads {
+        std::uint32_t count = 1;
+        std::vector<StepRef> readers{};
     };
 
     std::span<const ThreadBlock> thread_blocks() const {
@@ -164,8 +164,12 @@ private:
         if (receives(step.kind)) made.receive_channel = channel, made.receive_from = block.receive;
         const StepRef ref =
             step.kind == StepKind::reduce ? write_reduce(lane, what, made.destination) : lane.add(made).ref();
-        for (const Operand* operand : {&what.source, &what.destination})
-            if (operand->is_initial && stays(operand->cell)) staying_reads_.push_back({operand->cell, count, ref});
+        for (const Operand* operand : {&what.source, &what.destination}) {
+            if (!operand->is_initial || !stays(operand->cell)) continue;
+            StayingReads& reads = staying_reads_[operand->cell];
+            reads.count = std::max(reads.count, count);
+            reads.readers.push_back(ref);
+        }
         return ref;
     }
 
@@ -194,23 +198,19 @@ private:
 
     // All reads of one cell start at the same one, and the copy must too.
     void copy_what_stays() {
-        std::ranges::stable_sort(staying_reads_, {}, &StayingRead::first);
-        auto reads = staying_reads_.begin();
         std::optional<LaneBuilder> lane;
         for (Cell first = 0; first < cells_.outputs(); first++) {
             if (!stays(first)) continue;
-            Cell end = first + 1;
-            std::vector<StepRef> readers;
-            for (; reads != staying_reads_.end() && reads->first == first; reads++) {
-                end = std::max(end, first + reads->count);
-                readers.push_back(reads->by);
-            }
-            if (readers.empty())
-                while (stays(end) && (reads == staying_reads_.end() || reads->first != end)) end++;
+            const auto reads = staying_reads_.find(first);
+            std::uint32_t count = 1;
+            if (reads != staying_reads_.end())
+                count = reads->second.count;
+            else
+                while (stays(first + count) && !staying_reads_.contains(first + count)) count++;
             if (!lane) lane = plan_.lane();
-            wait(lane->copy(plan_.output(first, end - first), plan_.input(input_of(first), end - first)).ref(),
-                 readers);
-            first = end - 1;
+            const StepRef copy = lane->copy(plan_.output(first, count), plan_.input(input_of(first), count)).ref();
+            if (reads != staying_reads_.end()) wait(copy, reads->second.readers);
+            first += count - 1;
         }
     }
 
@@ -228,8 +228,8 @@ private:
     const Gpu& gpu_;
     bool has_input_, has_output_;
     PlanBuilder plan_;
-    std::vector<std::vector<StepRef>> written_;  // by step of this gpu, its parts
-    std::vector<StayingRead> staying_reads_;
+    std::vector<std::vector<StepRef>> written_;   // by step of this gpu, its parts
+    std::map<Cell, StayingReads> staying_reads_;  // by the first chunk that they read
     Error error_;
 };
 
