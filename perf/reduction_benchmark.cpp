@@ -1,0 +1,90 @@
+// Bytes per second (read and written) of the reductions, per type, for two and four sources, in the cache and in
+// memory, and the time of the smallest calls.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "reduction/kernels.hpp"
+
+namespace tenon {
+namespace {
+
+struct FreeMemory {
+    void operator()(std::byte* memory) const { std::free(memory); }
+};
+using Memory = std::unique_ptr<std::byte, FreeMemory>;
+
+Memory allocate(std::size_t bytes) {
+    constexpr std::size_t page_bytes = 4096;
+    const std::size_t rounded = (bytes + page_bytes - 1) / page_bytes * page_bytes;
+    Memory memory{static_cast<std::byte*>(std::aligned_alloc(page_bytes, rounded))};
+    std::fill_n(memory.get(), rounded, std::byte{0});
+    return memory;
+}
+
+struct Shape {
+    DataType type;
+    std::uint32_t source_count;
+    std::size_t bytes;
+    bool stream;
+};
+
+void reduce(benchmark::State& state, const Shape& shape) {
+    std::vector<Memory> sources;
+    std::vector<const void*> pointers;
+    for (std::uint32_t i = 0; i < shape.source_count; ++i) {
+        sources.push_back(allocate(shape.bytes));
+        pointers.push_back(sources.back().get());
+    }
+    const Memory destination = allocate(shape.bytes);
+    ReduceArguments arguments;
+    arguments.destination = destination.get();
+    arguments.sources = pointers.data();
+    arguments.source_count = shape.source_count;
+    arguments.elements = shape.bytes / element_bytes(shape.type);
+    arguments.stream_destination = shape.stream;
+    const ReduceKernel kernel = reduce_kernel(shape.type, ReduceOp::sum);
+    for (auto _ : state) {
+        kernel(arguments);
+        benchmark::ClobberMemory();
+    }
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * shape.bytes * (shape.source_count + 1)));
+    state.SetLabel(reduction_target());
+}
+
+void register_benchmarks() {
+    constexpr std::size_t smallest_bytes = 8;
+    constexpr std::size_t cached_bytes = std::size_t{8} << 10;
+    constexpr std::size_t uncached_bytes = std::size_t{64} << 20;
+    for (std::size_t type_index = 0; type_index < data_type_count; ++type_index) {
+        const auto type = static_cast<DataType>(type_index);
+        for (const std::uint32_t source_count : {2u, 4u}) {
+            const std::string name = "sum/" + std::string{name_of(type)} + "/" + std::to_string(source_count);
+            const auto add = [&](const std::string& where, std::size_t bytes, bool stream) {
+                benchmark::RegisterBenchmark((name + where).c_str(), reduce, Shape{type, source_count, bytes, stream});
+            };
+            add("/8_bytes", smallest_bytes, false);
+            add("/8_KiB", cached_bytes, false);
+            add("/64_MiB", uncached_bytes, false);
+            add("/64_MiB_streamed", uncached_bytes, true);
+        }
+    }
+}
+
+}  // namespace
+}  // namespace tenon
+
+int main(int argc, char** argv) {
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+        return 1;
+    }
+    tenon::register_benchmarks();
+    benchmark::RunSpecifiedBenchmarks();
+    benchmark::Shutdown();
+    return 0;
+}

@@ -1,0 +1,274 @@
+// The loops that every kernel is made of: one pass over the elements, the widest vectors first.
+//
+// Included once per instruction set. The last elements go through ever narrower vectors down to a single lane, never
+// through a load beyond the buffer or a second visit of an element (a destination may be a source): a call for two
+// float32 is one 8-byte load per source and one 8-byte store.
+#if defined(TENON_REDUCTION_LOOPS_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef TENON_REDUCTION_LOOPS_INL
+#undef TENON_REDUCTION_LOOPS_INL
+#else
+#define TENON_REDUCTION_LOOPS_INL
+#endif
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+#include "hwy/cache_control.h"
+#include "reduction/floating_point_mode.hpp"
+#include "reduction/kernels.hpp"
+#include "reduction/number_formats-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace tenon::HWY_NAMESPACE {
+
+constexpr std::size_t line_bytes = 64;
+
+struct Sum {
+    template <class D>
+    static HWY_INLINE hn::Vec<D> apply(D, hn::Vec<D> a, hn::Vec<D> b) {
+        return hn::Add(a, b);
+    }
+};
+
+struct Product {
+    template <class D>
+    static HWY_INLINE hn::Vec<D> apply(D, hn::Vec<D> a, hn::Vec<D> b) {
+        return hn::Mul(a, b);
+    }
+};
+
+// Where one float is NaN, so is the result. Equal floats differ at most in the sign of zero, which And and Or decide.
+struct Maximum {
+    template <class D>
+    static HWY_INLINE hn::Vec<D> apply(D, hn::Vec<D> a, hn::Vec<D> b) {
+        if constexpr (hwy::IsFloat<hn::TFromD<D>>()) {
+            const auto larger = hn::IfThenElse(hn::Eq(a, b), hn::And(a, b), hn::IfThenElse(hn::Gt(a, b), a, b));
+            return hn::IfThenElse(hn::IsNaN(a), a, larger);
+        } else {
+            return hn::Max(a, b);
+        }
+    }
+};
+
+struct Minimum {
+    template <class D>
+    static HWY_INLINE hn::Vec<D> apply(D, hn::Vec<D> a, hn::Vec<D> b) {
+        if constexpr (hwy::IsFloat<hn::TFromD<D>>()) {
+            const auto smaller = hn::IfThenElse(hn::Eq(a, b), hn::Or(a, b), hn::IfThenElse(hn::Lt(a, b), a, b));
+            return hn::IfThenElse(hn::IsNaN(a), a, smaller);
+        } else {
+            return hn::Min(a, b);
+        }
+    }
+};
+
+// Two sources: nearly every call.
+template <class Number, class Operation>
+struct PairOfSources {
+    static constexpr std::size_t narrowing = 2;
+
+    const typename Number::Stored* first;
+    const typename Number::Stored* second;
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
+        return Operation::apply(d, Number::load(d, first + i), Number::load(d, second + i));
+    }
+};
+
+// Any number of sources, and the division. Every aligned four is a subtree of its own; the subtrees merge as the bits
+// of a binary counter carry, and what is left at the end folds from the right.
+template <class Number, class Operation>
+struct TreeOfSources {
+    using Computed = typename Number::Computed;
+    static constexpr std::size_t narrowing = 4;  // half the code of 2, for at most three steps per width
+
+    const void* const* sources;
+    std::uint32_t count;
+    double divisor;
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> leaf(D d, std::uint32_t source, std::uint64_t i) const {
+        return Number::load(d, static_cast<const typename Number::Stored*>(sources[source]) + i);
+    }
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> pair(D d, std::uint32_t source, std::uint64_t i) const {
+        return Operation::apply(d, leaf(d, source, i), leaf(d, source + 1, i));
+    }
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
+        constexpr std::size_t lanes = hn::MaxLanes(D{});
+        alignas(64) Computed subtrees[30 * lanes];  // as many as a 32-bit count can leave open
+        Computed* top = subtrees;
+        std::uint32_t source = 0;
+        for (; count - source > 4; source += 4) {
+            auto subtree = Operation::apply(d, pair(d, source, i), pair(d, source + 2, i));
+            for (std::uint32_t carry = source / 4; (carry & 1) != 0; carry >>= 1) {
+                top -= lanes;
+                subtree = Operation::apply(d, hn::LoadU(d, top), subtree);
+            }
+            hn::StoreU(subtree, d, top);
+            top += lanes;
+        }
+        auto result = last_four(d, source, i);
+        while (top != subtrees) {
+            top -= lanes;
+            result = Operation::apply(d, hn::LoadU(d, top), result);
+        }
+        return divided(d, result);
+    }
+
+private:
+    template <class D>
+    HWY_INLINE hn::Vec<D> last_four(D d, std::uint32_t source, std::uint64_t i) const {
+        switch (count - source) {
+            case 1:
+                return leaf(d, source, i);
+            case 2:
+                return pair(d, source, i);
+            case 3:
+                return Operation::apply(d, pair(d, source, i), leaf(d, source + 2, i));
+            default:
+                return Operation::apply(d, pair(d, source, i), pair(d, source + 2, i));
+        }
+    }
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> divided(D d, hn::Vec<D> lanes) const {
+        if constexpr (hwy::IsFloat<Computed>()) {
+            return divisor == 1 ? lanes : hn::Div(lanes, hn::Set(d, static_cast<Computed>(divisor)));
+        } else {
+            return lanes;
+        }
+    }
+};
+
+template <class Number>
+struct Output {
+    typename Number::Stored* destination;
+    typename Number::Stored* second;
+
+    template <class D>
+    HWY_INLINE void store(D d, hn::Vec<D> lanes, std::uint64_t i) const {
+        const hn::Rebind<typename Number::Stored, D> stored;
+        const auto encoded = Number::encode(d, lanes);
+        store_unaligned(stored, encoded, destination + i);
+        if (second != nullptr) {
+            store_unaligned(stored, encoded, second + i);
+        }
+    }
+
+    template <class D>
+    HWY_INLINE void stream(D d, hn::Vec<D> lanes, std::uint64_t i) const {
+        const hn::Rebind<typename Number::Stored, D> stored;
+        const auto encoded = Number::encode(d, lanes);
+        hn::Stream(encoded, stored, destination + i);
+        if (second != nullptr) {
+            store_unaligned(stored, encoded, second + i);
+        }
+    }
+};
+
+// output[i] = values(i) for begin <= i < end. Each width has a `narrowing`-th of the lanes of the width before.
+template <class D, class Values, class Number>
+HWY_INLINE void write_range(D d, const Values& values, const Output<Number>& output, std::uint64_t begin,
+                            std::uint64_t end) {
+    const std::size_t lanes = hn::Lanes(d);
+    for (; end - begin >= lanes; begin += lanes) {
+        output.store(d, values(d, begin), begin);
+    }
+    if constexpr (hn::MaxLanes(d) > 1) {
+        constexpr std::size_t narrower = std::max<std::size_t>(hn::MaxLanes(D{}) / Values::narrowing, 1);
+        write_range(hn::CappedTag<hn::TFromD<D>, narrower>{}, values, output, begin, end);
+    }
+}
+
+// The same with non-temporal stores, and lane by lane up to the first full line and after the last vector: a call that
+// streams is a large one.
+template <class D, class Values, class Number>
+HWY_NOINLINE void stream_all(D d, const Values values, const Output<Number> output, std::uint64_t elements) {
+    const hn::CappedTag<hn::TFromD<D>, 1> one;
+    const std::size_t lanes = hn::Lanes(d);
+    const std::uintptr_t misalignment = reinterpret_cast<std::uintptr_t>(output.destination) % line_bytes;
+    std::uint64_t i = (line_bytes - misalignment) % line_bytes / sizeof(typename Number::Stored);
+    write_range(one, values, output, 0, i);
+    for (; elements - i >= lanes; i += lanes) {
+        output.stream(d, values(d, i), i);
+    }
+    hwy::FlushStream();
+    write_range(one, values, output, i, elements);
+}
+
+template <class Values, class Number>
+HWY_INLINE void write_all(const Values& values, const Output<Number>& output, std::uint64_t elements,
+                          [[maybe_unused]] bool stream) {
+    using Stored = typename Number::Stored;
+    const hn::ScalableTag<typename Number::Computed> d;
+    // Highway streams no less than 16 bytes, and a destination between elements is never aligned.
+    if constexpr (hn::MaxLanes(d) * sizeof(Stored) >= 16) {
+        if (stream && elements * sizeof(Stored) >= 4 * line_bytes &&
+            reinterpret_cast<std::uintptr_t>(output.destination) % sizeof(Stored) == 0) {
+            return stream_all(d, values, output, elements);
+        }
+    }
+    write_range(d, values, output, 0, elements);
+}
+
+template <class Number>
+HWY_INLINE Output<Number> output_of(const ReduceArguments& a) {
+    using Stored = typename Number::Stored;
+    return {static_cast<Stored*>(a.destination), static_cast<Stored*>(a.second_destination)};
+}
+
+// A function of its own, so that two sources do not pay for its stack.
+template <class Number, class Operation>
+HWY_NOINLINE void reduce_tree(const ReduceArguments& a) {
+    TENON_ASSERT(a.source_count >= 1, "a reduction has at least one source");
+    const TreeOfSources<Number, Operation> tree{a.sources, a.source_count, a.divisor};
+    write_all(tree, output_of<Number>(a), a.elements, a.stream_destination);
+}
+
+template <class Number, class Operation>
+void reduce(const ReduceArguments& a) {
+    using Stored = typename Number::Stored;
+    if constexpr (hwy::IsFloat<typename Number::Computed>()) {
+        if (!floating_point_is_standard()) [[unlikely]] {
+            return reduce_in_standard_mode(&reduce<Number, Operation>, a);
+        }
+    }
+    if (a.source_count != 2 || a.divisor != 1) {
+        return reduce_tree<Number, Operation>(a);
+    }
+    const PairOfSources<Number, Operation> pair{static_cast<const Stored*>(a.sources[0]),
+                                                static_cast<const Stored*>(a.sources[1])};
+    write_all(pair, output_of<Number>(a), a.elements, a.stream_destination);
+}
+
+template <class Number>
+struct ScaledSource {
+    static constexpr std::size_t narrowing = 4;
+
+    const typename Number::Stored* source;
+    typename Number::Computed factor;
+
+    template <class D>
+    HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
+        return hn::Mul(Number::load(d, source + i), hn::Set(d, factor));
+    }
+};
+
+template <class Number>
+void scale(void* destination, const void* source, const void* factor, std::uint64_t elements) {
+    using Stored = typename Number::Stored;
+    const auto one_lane =
+        Number::load(hn::CappedTag<typename Number::Computed, 1>{}, static_cast<const Stored*>(factor));
+    const ScaledSource<Number> scaled{static_cast<const Stored*>(source), hn::GetLane(one_lane)};
+    write_all(scaled, Output<Number>{static_cast<Stored*>(destination), nullptr}, elements, false);
+}
+
+}  // namespace tenon::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif
