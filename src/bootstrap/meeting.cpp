@@ -1,0 +1,55 @@
+#include "bootstrap/meeting.hpp"
+
+#include <fmt/format.h>
+
+#include "bootstrap/attendance.hpp"
+#include "bootstrap/background.hpp"
+#include "os/memory.hpp"
+
+namespace tenon {
+namespace {
+
+// Reading memory that a file does not back would kill the process.
+Result<void> check_segment(const Meeting& meeting, ByteCount wanted) {
+    const auto size = os::shared_memory_bytes(meeting.segment);
+    if (!size) return std::unexpected(size.error());
+    if (*size >= wanted) return {};
+    return fail(Status::internal_error,
+                fmt::format("the rendezvous sent a segment of {} bytes instead of {}", size->value, wanted.value));
+}
+
+}  // namespace
+
+Result<UniqueId> create_unique_id() {
+    const auto invitation = bootstrap::random_invitation();
+    if (!invitation) return std::unexpected(invitation.error());
+    const auto served = bootstrap::serve_in_background(*invitation);
+    if (!served) return std::unexpected(served.error());
+    if (!*served) return fail(Status::system_error, "the name of the new unique id is taken already: try again");
+    return bootstrap::write_unique_id(*invitation);
+}
+
+Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const Agreement& agreement,
+                                            const os::FileDescriptor* arena, os::Deadline deadline) {
+    const auto invitation = bootstrap::read_unique_id(id);
+    if (!invitation) return std::unexpected(invitation.error());
+    const auto cores = os::cores_of_this_thread();
+    if (!cores) return std::unexpected(cores.error());
+    if (invitation->rank_zero_serves && rank == 0) {
+        // When somebody serves already, a second rank 0 came or ranks of this job are still being refused: they say so.
+        const auto served = bootstrap::serve_in_background(*invitation);
+        if (!served) return std::unexpected(served.error());
+    }
+    const bootstrap::Hello hello{
+        .who = {.rank = rank, .process = os::process_id(), .process_token = os::process_token(), .cores = *cores},
+        .agreement = agreement,
+        .texts = bootstrap::digest_of_texts(agreement),
+        .offers_arena = arena != nullptr,
+        .patience_ms = deadline.remaining_ms()};
+    auto meeting = bootstrap::Attendance::attend(id, *invitation, hello, arena, deadline);
+    if (!meeting) return meeting;
+    if (auto enough = check_segment(**meeting, agreement.segment); !enough) return std::unexpected(enough.error());
+    return meeting;
+}
+
+}  // namespace tenon
