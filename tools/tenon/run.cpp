@@ -5,7 +5,6 @@
 // when there is no such program.
 #include <fmt/format.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -15,6 +14,7 @@
 
 #include "config/environment.hpp"
 #include "tools/tenon/command.hpp"
+#include "tools/tenon/job_name.hpp"
 #include "tools/tenon/local_ranks.hpp"
 
 namespace tenon {
@@ -27,12 +27,6 @@ struct RunOptions {
     int grace_ms = 5000;
     std::vector<std::string> command;
 };
-
-std::string new_job_name() {
-    std::uint64_t chance = 0;
-    if (::getrandom(&chance, sizeof chance, 0) != sizeof chance) chance = static_cast<std::uint64_t>(::getpid());
-    return fmt::format("run-{}-{:016x}", ::getpid(), chance);
-}
 
 // As execvp finds it; asked before any rank starts, so that a typing mistake is one message and not one for each rank.
 bool program_exists(const std::string& name) {
@@ -67,7 +61,7 @@ int run(const RunOptions& options) {
         fmt::print(stderr, "tenon run: no program {}\n", options.command[0]);
         return 127;
     }
-    const std::string job = options.job.empty() ? new_job_name() : options.job;
+    const std::string job = options.job.empty() ? new_job_name("run") : options.job;
     const auto status = run_local_ranks({
         .rank_count = options.rank_count,
         .prefix_output = !options.no_prefix,

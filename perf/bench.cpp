@@ -1,0 +1,206 @@
+#include "perf/bench.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "library/registry.hpp"
+#include "perf/report.hpp"
+#include "perf/timing.hpp"
+#include "selection/selection.hpp"
+
+namespace tenon::perf {
+namespace {
+
+constexpr int meetings = 7;  // of all ranks, to take the median time of
+constexpr const char* no_plan = "exchange";  // data-dependent calls have no algorithm to choose
+
+std::string shown_name(Collective collective) {
+    return collective == Collective::send ? "sendrecv" : std::string(name_of(collective));
+}
+
+bool has_plan(Collective collective) { return static_cast<std::size_t>(collective) < planned_collective_count; }
+
+// Which row: all that its figures depend on.
+struct RowKey {
+    Collective collective{};
+    DataType type{};
+    Operation operation{};
+    Rank root = 0;
+    std::uint64_t bytes = 0;
+    std::string algorithm;  // forced; empty: Tenon chooses
+};
+
+class Bench {
+public:
+    Bench(const Options& options, Team& team, Report* report) : options_(options), team_(team), report_(report) {}
+
+    int run() {
+        if (options_.init) time_meetings();
+        for (const Collective collective : options_.collectives) {
+            if (report_) report_->begin(shown_name(collective));
+            run_collective(collective);
+            if (report_) report_->end(shown_name(collective));
+        }
+        return wrong_ == 0 ? 0 : 1;
+    }
+
+private:
+    void run_collective(Collective collective) {
+        for (const DataType type : types_of(options_, collective))
+            for (const Operation operation : operations_of(options_, collective))
+                for (const Rank root : roots_of(collective)) run_sizes({collective, type, operation, root, 0, ""});
+    }
+
+    std::vector<Rank> roots_of(Collective collective) const {
+        if (!is_rooted(collective)) return {0};
+        if (options_.root >= 0) return {options_.root};
+        std::vector<Rank> all;
+        for (Rank rank = 0; rank < team_.rank_count(); rank++) all.push_back(rank);
+        return all;
+    }
+
+    void run_sizes(RowKey key) {
+        std::optional<std::uint64_t> last;
+        const std::vector<std::uint64_t> sizes = has_data(key.collective) ? options_.sizes.expanded() : std::vector<std::uint64_t>{0};
+        for (const std::uint64_t size : sizes) {
+            key.bytes = usable_bytes(key.collective, key.type, team_.rank_count(), size);
+            if (key.bytes == last) continue;  // both were raised to the smallest size
+            last = key.bytes;
+            for (key.algorithm.clear(); const std::string& algorithm : algorithms_for(key)) {
+                key.algorithm = algorithm;
+                run_row(key);
+            }
+        }
+    }
+
+    static bool has_data(Collective collective) { return collective != Collective::barrier; }
+
+    // The algorithms to force one after the other; an empty name forces none.
+    std::vector<std::string> algorithms_for(const RowKey& key) const {
+        if (options_.algorithm.empty() || !has_plan(key.collective)) return {""};
+        if (options_.algorithm != "all") return {options_.algorithm};
+        const Shape shape = make_shape(key.collective, key.type, 0, team_.rank_count(), key.root, key.bytes);
+        const Request request{.collective = key.collective,
+                              .rank_count = team_.rank_count(),
+                              .count = {shape.count},
+                              .type = key.type,
+                              .op = key.operation == Operation::mulsum ? ReduceOp::sum : static_cast<ReduceOp>(key.operation),
+                              .root = key.root,
+                              .deterministic = options_.deterministic};
+        std::vector<std::string> fitting;
+        for (const Algorithm* algorithm : algorithms_of(key.collective))
+            if (Selection::obstacle(*algorithm, request).empty()) fitting.emplace_back(algorithm->name);
+        return fitting;
+    }
+
+    void run_row(const RowKey& key) {
+        Communicator& comm = communicator(key);
+        const Shape shape = make_shape(key.collective, key.type, team_.rank(), team_.rank_count(), key.root, key.bytes);
+        Workload workload{shape, key.operation, options_.memory, comm};
+        Row row{.collective = shown_name(key.collective), .type = key.type, .ranks = team_.rank_count(), .bytes = shape.bytes,
+                .count = shape.count, .bus_factor = bus_factor(key.collective, team_.rank_count()), .memory = options_.memory,
+                .checked = options_.checks > 0 && has_data(key.collective)};
+        if (reduces(key.collective)) row.operation = name_of(key.operation);
+        if (is_rooted(key.collective)) row.root = key.root;
+        row.algorithm = algorithm_of(comm, workload);
+        row.transport = transport_of(comm);
+        progress(row, "out of place");
+        row.out_of_place = measure(workload, false, options_, team_);
+        wrong_ += row.out_of_place.wrong;
+        if (shape.can_be_in_place) {
+            progress(row, "in place");
+            row.in_place = measure(workload, true, options_, team_);
+            wrong_ += row.in_place->wrong;
+        }
+        add(row);
+    }
+
+    // One communicator at a time, for the algorithm that is forced: together they would take the memory of all.
+    Communicator& communicator(const RowKey& key) {
+        const std::string forced = key.algorithm.empty() ? "" : fmt::format("{}={}", name_of(key.collective), key.algorithm);
+        if (!comm_ || forced != forced_) {
+            comm_.reset();
+            Settings settings{.algorithm = forced};
+            if (options_.deterministic) settings.deterministic = true;
+            comm_ = team_.split(settings);
+            forced_ = forced;
+        }
+        return *comm_;
+    }
+
+    std::string algorithm_of(const Communicator& comm, const Workload& workload) const {
+        const Shape& shape = workload.shape();
+        if (!has_plan(shape.collective)) return no_plan;
+        return comm.algorithm(static_cast<tenonCollective_t>(shape.collective), shape.count,
+                              static_cast<tenonDataType_t>(shape.type), workload.operation());
+    }
+
+    std::string transport_of(const Communicator& comm) const {
+        std::set<std::string> names;
+        for (Rank peer = 0; peer < team_.rank_count(); peer++)
+            if (peer != team_.rank() || team_.rank_count() == 1) names.insert(comm.transport(peer));
+        return fmt::format("{}", fmt::join(names, "+"));
+    }
+
+    void time_meetings() {
+        std::vector<double> times_us;
+        for (int i = 0; i < meetings; i++) {
+            team_.barrier();
+            const auto start = std::chrono::steady_clock::now();
+            const Communicator met = team_.meet_anew();
+            times_us.push_back(1e6 * team_.slowest(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
+        }
+        std::sort(times_us.begin(), times_us.end());
+        Row row{.collective = "init", .type = DataType::int8, .ranks = team_.rank_count(), .memory = options_.memory,
+                .algorithm = "rendezvous", .transport = "-"};
+        row.out_of_place = {.median_us = median(times_us), .min_us = times_us.front(), .p50_us = percentile(times_us, 50),
+                            .p95_us = percentile(times_us, 95), .p99_us = percentile(times_us, 99)};
+        if (report_) report_->begin(row.collective);
+        add(row);
+        if (report_) report_->end(row.collective);
+    }
+
+    void progress(const Row& row, const char* half) {
+        if (report_) progress_.show(fmt::format("{}, {} bytes, {}: {} ...", row.collective, row.bytes, row.algorithm, half));
+    }
+
+    void add(const Row& row) {
+        if (!report_) return;
+        progress_.clear();
+        report_->add(row);
+    }
+
+    const Options& options_;
+    Team& team_;
+    Report* report_;
+    Progress progress_;
+    std::optional<Communicator> comm_;
+    std::string forced_;
+    std::uint64_t wrong_ = 0;
+};
+
+}  // namespace
+
+int run_bench(const Options& options, Communicator control, const RankFacts& facts) {
+    Team team{std::move(control)};
+    const std::vector<RankFacts> ranks = team.everyone(facts);
+    const std::unique_ptr<Report> report = team.rank() == 0 ? make_report(options, ranks) : nullptr;
+    return Bench{options, team, report.get()}.run();
+}
+
+std::string obstacle(const Options& options, Rank rank_count) {
+    if (options.root >= rank_count) return fmt::format("-r: there is no rank {} among {}", options.root, rank_count);
+    if (options.algorithm.empty() || options.algorithm == "all") return "";
+    for (const Collective collective : options.collectives) {
+        if (!has_plan(collective) || find_algorithm(collective, options.algorithm)) continue;
+        std::vector<std::string_view> names;
+        for (const Algorithm* algorithm : algorithms_of(collective)) names.push_back(algorithm->name);
+        return fmt::format("--algorithm: {} has no '{}'; it has {}", name_of(collective), options.algorithm, fmt::join(names, ", "));
+    }
+    return "";
+}
+
+}  // namespace tenon::perf

@@ -1,0 +1,84 @@
+// tenon-perf: times and checks the library's collectives, as its users call them.
+//
+// The ranks are the processes of a launcher (torchrun, mpirun, srun, tenon run), or, with --ranks, processes that this
+// one starts; or threads of this one (--threads). Each rank runs run_bench. Exit status: 0; 1 when data is wrong or a
+// rank failed; 2 with one line for bad input.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <thread>
+
+#include "bootstrap/launch.hpp"
+#include "perf/bench.hpp"
+#include "tools/tenon/job_name.hpp"
+#include "tools/tenon/local_ranks.hpp"
+
+namespace tenon::perf {
+namespace {
+
+int complain(std::string_view line, int status) {
+    fmt::print(stderr, "tenon-perf: {}\n", line);
+    return status;
+}
+
+// What a rank that fails says is one line; that it ends is what the others learn from the library.
+template <class Run>
+int guarded(Rank rank, const Run& run) {
+    try {
+        return run();
+    } catch (const std::exception& error) {
+        return complain(fmt::format("rank {}: {}", rank, error.what()), 1);
+    }
+}
+
+int be_rank(const Options& options, Rank rank, Rank rank_count, const std::string& job) {
+    return guarded(rank, [&] {
+        const RankFacts facts = settle(rank);
+        return run_bench(options, Communicator{rank_count, unique_id_for_job(job), rank}, facts);
+    });
+}
+
+int be_all_ranks_as_threads(const Options& options, Rank rank_count) {
+    return guarded(0, [&] {
+        std::vector<Communicator> controls = Communicator::create_all(rank_count);
+        std::vector<int> statuses(static_cast<std::size_t>(rank_count));
+        {
+            std::vector<std::jthread> threads;
+            for (Rank rank = 0; rank < rank_count; rank++)
+                threads.emplace_back([&, rank, control = std::move(controls[static_cast<std::size_t>(rank)])]() mutable {
+                    statuses[static_cast<std::size_t>(rank)] =
+                        guarded(rank, [&] { return run_bench(options, std::move(control), settle(rank)); });
+                });
+        }
+        return *std::max_element(statuses.begin(), statuses.end());
+    });
+}
+
+int start_ranks(const Options& options, Rank rank_count) {
+    const std::string job = new_job_name("perf");
+    const auto status = run_local_ranks({
+        .rank_count = rank_count,
+        .rank_main = [&](Rank rank) { return be_rank(options, rank, rank_count, job); },
+        .report = [](std::string_view line) { complain(line, 1); },
+    });
+    return status ? *status : complain(status.error().message, 1);
+}
+
+int run(const Options& options) {
+    const auto launch = find_launch(process_environment());
+    if (!options.rank_count && !launch) return complain(launch.error().message, 2);
+    const bool launched = !options.rank_count && *launch;
+    const Rank rank_count = launched ? (*launch)->rank_count : options.rank_count.value_or(2);
+    if (const std::string why = obstacle(options, rank_count); !why.empty()) return complain(why, 2);
+    if (launched) return be_rank(options, (*launch)->rank, rank_count, (*launch)->job);
+    return options.threads ? be_all_ranks_as_threads(options, rank_count) : start_ranks(options, rank_count);
+}
+
+}  // namespace
+}  // namespace tenon::perf
+
+int main(int argc, char** argv) {
+    const auto options = tenon::perf::parse_options(argc, argv);
+    return options ? tenon::perf::run(*options) : options.error();
+}

@@ -1,0 +1,57 @@
+// What the user asked tenon-perf for: the command line, checked and expanded.
+//
+// Values only. parse_options is the one place that knows the names of options; what it returns needs no more checking.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tenon/plugin/types.hpp"
+
+namespace tenon::perf {
+
+// The operations of the library, and the sum of contributions that each rank has multiplied by a factor of its own.
+enum class Operation { sum, prod, max, min, avg, mulsum };
+inline constexpr std::size_t operation_count = 6;
+std::string_view name_of(Operation operation);
+
+enum class MemoryKind { ordinary, tenon };
+enum class Format { table, jsonl, csv };
+
+struct Sizes {
+    std::uint64_t min_bytes = 8;
+    std::uint64_t max_bytes = 64 << 20;
+    std::uint64_t step_bytes = 0;  // added from size to size; 0: multiplied by step_factor instead
+    std::uint64_t step_factor = 2;
+    std::vector<std::uint64_t> list;  // when given, it alone
+    std::vector<std::uint64_t> expanded() const;
+};
+
+struct Options {
+    std::vector<Collective> collectives;
+    bool init = false;  // also time how long the ranks take to meet
+    Sizes sizes;
+    std::vector<DataType> types;  // empty: the usual one of each collective
+    std::vector<Operation> operations{Operation::sum};
+    Rank root = 0;  // -1: every rank in turn
+    std::optional<int> iterations;  // per batch; otherwise as many as take 30 ms
+    std::optional<int> warmup;      // calls; otherwise until the time of a call is known
+    int batches = 7;
+    int checks = 1;  // of the data, before the timing; 0: none at all
+    std::optional<Rank> rank_count;
+    bool threads = false;
+    MemoryKind memory = MemoryKind::ordinary;
+    std::string algorithm;  // empty: Tenon chooses; "all": every one in turn
+    bool deterministic = false;
+    Format format = Format::table;
+};
+
+// The types and operations of one collective's rows.
+std::vector<DataType> types_of(const Options& options, Collective collective);
+std::vector<Operation> operations_of(const Options& options, Collective collective);
+
+// What to do, or the exit status with which everything has been said (help, version, bad input).
+std::expected<Options, int> parse_options(int argc, char** argv);
+
+}  // namespace tenon::perf
