@@ -60,12 +60,17 @@ tenonResult_t bad_op(tenonComm* comm, const char* function, tenonRedOp_t op) {
                               comm->communicator->rank(), function, static_cast<int>(op)), comm);
 }
 
+tenonResult_t refused(tenonResult_t why) {
+    refuse_group(why);
+    return why;
+}
+
 // A collective with a data type and maybe an operation.
 tenonResult_t submit_typed(tenonComm* comm, Call call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
                            const char* function) {
-    if (!is_alive(comm)) [[unlikely]] return refuse_handle(comm, function);
-    if (!set_type(call, type)) [[unlikely]] return bad_type(comm, function, type);
-    if (op != nullptr && !set_op(comm, call, *op)) [[unlikely]] return bad_op(comm, function, *op);
+    if (!is_alive(comm)) [[unlikely]] return refused(refuse_handle(comm, function));
+    if (!set_type(call, type)) [[unlikely]] return refused(bad_type(comm, function, type));
+    if (op != nullptr && !set_op(comm, call, *op)) [[unlikely]] return refused(bad_op(comm, function, *op));
     return c_api::submit(comm, call, stream, function);
 }
 
@@ -81,9 +86,11 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
         }
     }
     return guarded(comm, [&]() -> tenonResult_t {
-        if (comm->finalized) return report(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function), comm);
-        if (stream != nullptr && !is_stream(stream)) return report(Status::invalid_argument, fmt::format("{}: not a stream", function), comm);
-        if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok) return report(ok.error(), comm);
+        const auto bad = [&](Status status, std::string message) { return refused(report(status, std::move(message), comm)); };
+        if (comm->finalized) return bad(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function));
+        if (stream != nullptr && !is_stream(stream)) return bad(Status::invalid_argument, fmt::format("{}: not a stream", function));
+        if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok)
+            return bad(ok.error().status, ok.error().message);
         if (in_group()) return add_to_group(comm, call, stream);
         tenonGroupStart();
         add_to_group(comm, call, stream);

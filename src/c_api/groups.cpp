@@ -43,6 +43,10 @@ tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
 
 bool in_group() { return group.depth != 0; }
 
+void refuse_group(tenonResult_t why) {
+    if (in_group() && group.error == tenonSuccess) group.error = why;
+}
+
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream) {
     for (auto& [known, batch] : group.batches) {
         if (known != stream) continue;

@@ -82,6 +82,7 @@ Result<Config> configuration(const tenonConfig_t* given);
 
 // Groups: the calls of this thread between tenonGroupStart and tenonGroupEnd.
 bool in_group();
+void refuse_group(tenonResult_t why);  // a call of the group was wrong: nothing of it will be issued
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
 
 // The way of every communication call.

@@ -16,7 +16,11 @@ namespace {
 
 constexpr Rank most_ranks = 1 << 16;
 
-Result<Selection> selection_of(const Config& config) { return Selection::make(known_algorithms(), config.algorithms); }
+Result<Selection> selection_of(const Config& config) {
+    auto known = known_algorithms(config);
+    if (!known) return std::unexpected(known.error());
+    return Selection::make(*known, config.algorithms);
+}
 
 Result<void> check_size(Rank rank_count) {
     if (rank_count >= 1 && rank_count <= most_ranks) return {};

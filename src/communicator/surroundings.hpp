@@ -33,6 +33,7 @@ struct HostShare {
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
 std::unique_ptr<Transport> make_transport(HostShare share);
-std::span<const Algorithm> known_algorithms();
+// With those of the plugins that the configuration names, which are loaded on first use.
+Result<std::span<const Algorithm>> known_algorithms(const Config& config);
 
 }  // namespace tenon

@@ -1,7 +1,10 @@
 // The composition root: joins the transports and the algorithms to the communicator. The one place that names them.
 #include "communicator/surroundings.hpp"
 
+#include <mutex>
+
 #include "algorithms/patterns/manifest.hpp"
+#include "library/plugins.hpp"
 #include "library/registry.hpp"
 #include "os/process.hpp"
 #include "transports/inproc/inproc.hpp"
@@ -10,36 +13,58 @@
 namespace tenon {
 namespace {
 
-std::vector<Algorithm>& registry() {
-    static std::vector<Algorithm>* const all = [] {
-        auto* rows = new std::vector<Algorithm>;
-        for (const auto manifest : {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(),
-                                    all_to_all_algorithms(), broadcast_algorithms(), reduce_algorithms(), gather_algorithms(),
-                                    scatter_algorithms(), barrier_algorithms()})
-            rows->insert(rows->end(), manifest.begin(), manifest.end());
-        return rows;
-    }();
-    return *all;
+std::vector<Algorithm> built_in() {
+    std::vector<Algorithm> rows;
+    for (const auto manifest : {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
+                                broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(),
+                                barrier_algorithms()})
+        rows.insert(rows.end(), manifest.begin(), manifest.end());
+    return rows;
+}
+
+// Never freed: communicators may outlive static objects. The plugins of the first communicator are the process's.
+struct Registry {
+    std::mutex mutex;
+    std::vector<Algorithm> rows = built_in();
+    std::vector<std::string> plugins;
+};
+Registry& registry() {
+    static auto* const made = new Registry;
+    return *made;
 }
 
 }  // namespace
 
-std::span<const Algorithm> algorithms() { return registry(); }
+std::span<const Algorithm> algorithms() { return registry().rows; }
 
 std::vector<const Algorithm*> algorithms_of(Collective collective) {
     std::vector<const Algorithm*> found;
-    for (const Algorithm& a : registry())
+    for (const Algorithm& a : algorithms())
         if (a.collective == collective) found.push_back(&a);
     return found;
 }
 
 const Algorithm* find_algorithm(Collective collective, std::string_view name) {
-    for (const Algorithm& a : registry())
+    for (const Algorithm& a : algorithms())
         if (a.collective == collective && a.name == name) return &a;
     return nullptr;
 }
 
-std::span<const Algorithm> known_algorithms() { return registry(); }
+Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
+    Registry& r = registry();
+    const std::scoped_lock lock(r.mutex);
+    if (config.plugins == r.plugins) return r.rows;
+    if (!r.plugins.empty())
+        return fail(Status::invalid_usage, "TENON_PLUGINS has changed since this process made its first communicator; set it before");
+    auto brought = load_plugins(config.plugins, r.rows);
+    if (!brought) return std::unexpected(brought.error());
+    // Others may hold the old rows: they stay where they are.
+    auto* grown = new std::vector<Algorithm>(r.rows);
+    grown->insert(grown->end(), brought->begin(), brought->end());
+    std::swap(r.rows, *grown);
+    r.plugins = config.plugins;
+    return r.rows;
+}
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
     return SegmentLayout::of(rank_count, slot_memory_bytes, control_bytes).bytes();
