@@ -66,7 +66,7 @@ tenonResult_t refused(tenonResult_t why) {
 }
 
 // A collective with a data type and maybe an operation.
-tenonResult_t submit_typed(tenonComm* comm, Call call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
+tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
                            const char* function) {
     if (!is_alive(comm)) [[unlikely]] return refused(refuse_handle(comm, function));
     if (!set_type(call, type)) [[unlikely]] return refused(bad_type(comm, function, type));

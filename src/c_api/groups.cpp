@@ -9,11 +9,12 @@ namespace tenon::c_api {
 namespace {
 
 struct Group {
-    int depth = 0;
     std::vector<std::pair<tenonStream_t, Batch>> batches;  // in the order of first use
     std::vector<tenonComm*> members;
     tenonResult_t error = tenonSuccess;
 };
+// The initial-exec model: every call looks whether its thread is in a group.
+thread_local int group_depth __attribute__((tls_model("initial-exec"))) = 0;
 thread_local Group group;
 
 // Marks every communicator of a batch as being used, for tenonCommAbort.
@@ -41,7 +42,7 @@ tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
 
 }  // namespace
 
-bool in_group() { return group.depth != 0; }
+bool in_group() { return group_depth != 0; }
 
 void refuse_group(tenonResult_t why) {
     if (in_group() && group.error == tenonSuccess) group.error = why;
@@ -66,13 +67,13 @@ using namespace tenon;
 using namespace tenon::c_api;
 
 tenonResult_t tenonGroupStart(void) {
-    group.depth++;
+    group_depth++;
     return tenonSuccess;
 }
 
 tenonResult_t tenonGroupEnd(void) {
-    if (group.depth == 0) return report(Status::invalid_usage, "tenonGroupEnd without tenonGroupStart");
-    if (--group.depth > 0) return tenonSuccess;
+    if (group_depth == 0) return report(Status::invalid_usage, "tenonGroupEnd without tenonGroupStart");
+    if (--group_depth > 0) return tenonSuccess;
     return guarded(nullptr, []() -> tenonResult_t {
         auto batches = std::move(group.batches);
         auto members = std::move(group.members);

@@ -133,6 +133,7 @@ void Communicator::leave() { control_.leave(); }
 
 void Communicator::abort() {
     aborted_.store(true, std::memory_order_relaxed);
+    stopped_.store(true, std::memory_order_release);
     control_.raise({Status::remote_error, fmt::format("rank {} aborted the communicator", rank_)});
     const std::scoped_lock lock(children_mutex_);
     for (Communicator* child : children_) child->abort();

@@ -84,6 +84,13 @@ public:
 private:
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection);
     void decide_policies();
+    // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
+    bool nothing_stands_in_the_way() const {
+        return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
+    }
+    Result<void> run_small(const Call& call, PreparedCall& prepared);
+    Result<void> start(const Call& call, PreparedCall* prepared);
+    void note(const Program& program);
     Result<void> begin(const Call& call, PreparedCall& prepared);
     Result<PreparedCall*> prepare(const Call& call);
     Result<void> refuse_if_over();
@@ -125,6 +132,7 @@ private:
 
     std::atomic<bool> aborted_{false};
     std::atomic<bool> over_{false};
+    std::atomic<bool> stopped_{false};  // aborted_ or over_
     std::mutex over_mutex_;
     Error over_error_;
     std::vector<os::FileDescriptor> peers_alive_;  // by rank; not valid in the same process

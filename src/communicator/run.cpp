@@ -6,6 +6,7 @@
 
 #include "base/assert.hpp"
 #include "communicator/communicator.hpp"
+#include "execution/small_run.hpp"
 #include "os/clock.hpp"
 
 namespace tenon {
@@ -42,14 +43,12 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 }  // namespace
 
 Result<void> Communicator::run(const Call& call) {
-    if (busy()) wait_until_idle();
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) [[unlikely]] {
-        auto made = prepare(call);
-        if (!made) return std::unexpected(made.error());
-        prepared = *made;
-    }
-    if (auto ok = begin(call, *prepared); !ok) [[unlikely]] return ok;
+    if (prepared != nullptr && prepared->program.small && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
+        (call.receive != nullptr || !prepared->needs_receive) && nothing_stands_in_the_way()) [[likely]]
+        return run_small(call, *prepared);
+    if (busy()) wait_until_idle();
+    if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
     const Progress progress = execution_.advance();
     control_.record(record_);
     if (progress == Progress::done) {
@@ -59,11 +58,47 @@ Result<void> Communicator::run(const Call& call) {
     return finish();
 }
 
+inline Result<void> Communicator::run_small(const Call& call, PreparedCall& prepared) {
+    const Program& program = prepared.program;
+    const std::uint64_t number = ++call_number_;
+    running_ = &prepared;
+    const auto record = [&] {
+        note(program);
+        control_.record(record_);
+    };
+    if (execution_.run_small(program, {static_cast<const std::byte*>(call.send), static_cast<std::byte*>(call.receive), scratch_.data()},
+                             numbered(program.signature, number), wait_policy_.spins, record)) [[likely]] {
+        if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
+        return {};
+    }
+    call_started_ns_ = 0;
+    return finish();
+}
+
+inline void Communicator::note(const Program& program) {
+    record_ = {call_number_, program.count, program.signature, program.collective, program.type, program.op, program.root};
+}
+
+inline Result<void> Communicator::start(const Call& call, PreparedCall* prepared) {
+    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) {
+        auto made = prepare(call);
+        if (!made) return std::unexpected(made.error());
+        prepared = *made;
+    }
+    return begin(call, *prepared);
+}
+
+Result<void> Communicator::start(const Call& call) {
+    if (auto ok = start(call, prepared_.find(CallKey::of(call))); !ok) return ok;
+    control_.record(record_);
+    return {};
+}
+
 // Everything between a call that is ready to run and its first message.
 Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     if ((prepared.needs_send && call.send == nullptr) || (prepared.needs_receive && call.receive == nullptr)) [[unlikely]]
         return check(call, rank_, rank_count_);
-    if (control_.failed() || aborted() || over_.load(std::memory_order_relaxed)) [[unlikely]]
+    if (control_.failed() || stopped_.load(std::memory_order_relaxed)) [[unlikely]]
         return refuse_if_over();
     const auto* input = static_cast<const std::byte*>(call.send);
     auto* output = static_cast<std::byte*>(call.receive);
@@ -77,13 +112,8 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
         if (config_.streaming_stores == StreamingStores::automatic && !prepared.streaming.decided()) call_started_ns_ = os::now_ns();
     }
     running_ = &prepared;
-    record_.number = ++call_number_;
-    record_.count = program.count;
-    record_.signature = program.signature;
-    record_.collective = program.collective;
-    record_.type = program.type;
-    record_.op = program.op;
-    record_.root = program.root;
+    ++call_number_;
+    note(program);
     execution_.begin(program, {input, output, scratch(program.scratch_bytes)}, numbered(program.signature, call_number_), policy);
     return {};
 }
@@ -124,18 +154,6 @@ Progress Communicator::poll(Backoff& backoff) {
             return progress;
     }
     return progress;
-}
-
-Result<void> Communicator::start(const Call& call) {
-    PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) {
-        auto made = prepare(call);
-        if (!made) return std::unexpected(made.error());
-        prepared = *made;
-    }
-    if (auto ok = begin(call, *prepared); !ok) return ok;
-    control_.record(record_);
-    return {};
 }
 
 Result<void> Communicator::start(std::span<const PointToPoint> calls) {
@@ -186,9 +204,11 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     prepared->output_bytes = block * output_blocks(call.collective, rank_, rank_count_, call.root);
     prepared->needs_send = prepared->input_bytes != 0;
     prepared->needs_receive = prepared->output_bytes != 0;
+    scratch(prepared->program.scratch_bytes);
     return prepared_.put(std::move(prepared));
 }
 
+// Memory for the largest program so far; grown when a program is prepared, so that running never allocates.
 std::byte* Communicator::scratch(std::uint64_t bytes) {
     if (bytes > scratch_.size()) [[unlikely]] scratch_.resize(bytes);
     return scratch_.data();

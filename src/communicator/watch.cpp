@@ -30,6 +30,7 @@ Error Communicator::over(Error error) {
     }
     over_error_ = error;
     over_.store(true, std::memory_order_release);
+    stopped_.store(true, std::memory_order_release);
     return error;
 }
 

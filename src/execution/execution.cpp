@@ -23,6 +23,16 @@ void Execution::begin(const Program& program, const Buffers& buffers, std::uint3
         if (o.offers && o.bytes > packed_bytes) post_first_offers(o);
 }
 
+// Makes a small run one that advance() can go on with, from operation `next`.
+void Execution::leave_small(std::uint32_t next) {
+    policy_ = {};
+    acknowledging_ = false;
+    exposed_.clear();
+    lanes_left_ = 1;
+    if (lanes_.empty()) lanes_.resize(1);
+    lanes_[0] = {.next = next, .tile = 0, .done = false};
+}
+
 Progress Execution::advance() {
     moved_ = false;
     if (!acknowledging_) {

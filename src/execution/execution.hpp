@@ -34,6 +34,9 @@ public:
     // `signature` is the program's, mixed with the number of the call.
     void begin(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy);
     Progress advance();
+    // See small_run.hpp.
+    template <class F>
+    bool run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, std::uint32_t spins, F&& while_waiting);
 
     const Program& program() const { return *program_; }
     const Error& error() const { return error_; }
@@ -58,6 +61,8 @@ private:
     };
     enum class Outcome { done, blocked, failed };
 
+    bool try_small(const Operation& operation);
+    void leave_small(std::uint32_t next);
     bool advance_lane(std::size_t lane);
     bool dependencies_met(const Operation& operation, std::uint64_t tile) const;
     Outcome step(const Operation& operation, Tile tile);

@@ -23,6 +23,9 @@ public:
         for (const Lane& lane : plan_.lanes)
             if (auto added = add(lane); !added) return std::unexpected(added.error());
         mark_offers();
+        p.small = p.lanes.size() == 1 && std::ranges::all_of(p.operations, [](const Operation& o) {
+            return (o.bytes != 0 || o.token) && o.bytes <= packed_bytes && o.dependency_count == 0;
+        });
         const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value;
         p.scratch_bytes = plan_.scratch_cells * piece * element_bytes_;
         p.moved_bytes = std::max(read_, written_);

@@ -53,6 +53,7 @@ struct Program {
     std::uint64_t tile_bytes = 0;
     std::uint64_t scratch_bytes = 0;
     std::uint64_t moved_bytes = 0;     // the larger of what this rank reads and writes: decides direct and streaming
+    bool small = false;                // see small_run.hpp
     std::uint32_t signature = 0;       // of the agreed part of the call
     ReduceKernel kernel = nullptr;
     std::uint32_t element_bytes = 1;

@@ -210,6 +210,19 @@ public:
             std::memcpy(data + done, &value, 8);
         }
     }
+    // The same, of exactly `length` bytes, and done with it.
+    void take_packed(std::byte* to, std::size_t length) {
+        const PackedUnit* unit = packed_[packed_taken_ & (packed_slots - 1)].units;
+        for (; length >= 8; length -= 8, to += 8, unit++) {
+            const std::uint64_t value = load_relaxed(unit->data);
+            std::memcpy(to, &value, 8);
+        }
+        if (length != 0) {
+            const std::uint64_t value = load_relaxed(unit->data);
+            std::memcpy(to, &value, length);
+        }
+        release_packed();
+    }
     void release_packed() {
         number_++;
         if ((++packed_taken_ & (packed_slots / 4 - 1)) == 0) store_release(taken_->packed, packed_taken_);

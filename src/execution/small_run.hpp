@@ -1,0 +1,68 @@
+// The run of a small program: one lane, every message packed. It is the same run as Execution's, written so that between
+// a call and its first store, and between the last arrival and the return, there is as little as possible: no tiles, no
+// dependencies, one operation after the other. What it cannot finish within the spins it leaves to Execution::advance().
+#pragma once
+
+#include <cstring>
+
+#include "execution/execution.hpp"
+
+namespace tenon {
+
+// True when the run is done. False: go on with advance(), which says whether it waits or has failed. `while_waiting` is
+// called once, when the first message is on its way, for work that the caller would otherwise do afterwards.
+template <class F>
+inline bool Execution::run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, std::uint32_t spins,
+                                 F&& while_waiting) {
+    program_ = &program;
+    bases_[0] = const_cast<std::byte*>(buffers.input);
+    bases_[1] = buffers.output;
+    bases_[2] = buffers.scratch;
+    signature_ = signature;
+    bool told = false;
+    const Operation* const operations = program.operations.data();
+    const auto count = static_cast<std::uint32_t>(program.operations.size());
+    for (std::uint32_t i = 0; i < count; i++) {
+        const Operation& o = operations[i];
+        for (std::uint32_t looks = 0; !try_small(o); looks++) {
+            if (!told) while_waiting();
+            told = true;
+            if (looks < spins) continue;
+            leave_small(i);
+            return false;
+        }
+    }
+    if (!told) while_waiting();
+    return true;
+}
+
+// One look; false when the operation cannot be done yet, or is for the general way to do.
+inline bool Execution::try_small(const Operation& o) {
+    switch (o.kind) {
+        case StepKind::send:
+            if (!o.out->may_send_packed()) return false;
+            o.out->send_packed(at(o.source, 0), o.bytes, signature_);
+            return true;
+        case StepKind::receive:
+            if (o.in->packed_arrival(o.bytes, signature_) != Arrival::here) return false;
+            o.in->take_packed(at(o.destination, 0), o.bytes);
+            return true;
+        case StepKind::receive_reduce: {
+            if (o.in->packed_arrival(o.bytes, signature_) != Arrival::here) return false;
+            alignas(16) std::byte message[packed_bytes];
+            o.in->take_packed(message, o.bytes);
+            const void* sources[2] = {at(o.source, 0), message};
+            program_->kernel({.destination = at(o.destination, 0), .sources = sources, .source_count = 2,
+                              .elements = o.bytes / program_->element_bytes, .divisor = o.completes ? program_->divisor : 1});
+            return true;
+        }
+        case StepKind::copy:
+            copy(at(o.destination, 0), at(o.source, 0), o.bytes);
+            return true;
+        case StepKind::reduce: return combine_operands(o, {0, o.bytes}) == Outcome::done;
+        case StepKind::nothing: return true;
+        default: return false;
+    }
+}
+
+}  // namespace tenon
