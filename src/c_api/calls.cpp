@@ -65,13 +65,40 @@ tenonResult_t refused(tenonResult_t why) {
     return why;
 }
 
+// The shortest way, for a call like the last one of this communicator; false when it is not that.
+inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream, tenonResult_t& result) {
+    if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
+        !comm->communicator->repeats(words) || comm->finalized)
+        return false;
+    const Inside inside(*comm);
+    if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]
+        result = report(ran.error(), comm);
+    else
+        result = tenonSuccess;
+    return true;
+}
+
+// The general way.
+[[gnu::noinline]] tenonResult_t submit_checked(tenonComm* comm, Call& call, tenonDataType_t type, const tenonRedOp_t* op,
+                                               const CallWords& words, tenonStream_t stream, const char* function) {
+    if (!is_alive(comm)) return refused(refuse_handle(comm, function));
+    if (!set_type(call, type)) return refused(bad_type(comm, function, type));
+    if (op != nullptr && !set_op(comm, call, *op)) return refused(bad_op(comm, function, *op));
+    const tenonResult_t result = c_api::submit(comm, call, stream, function);
+    if (result == tenonSuccess && stream == nullptr && !in_group() && call.factor == nullptr && call.receive_counts == nullptr)
+        comm->communicator->remember(words);
+    return result;
+}
+
 // A collective with a data type and maybe an operation.
-tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
-                           const char* function) {
-    if (!is_alive(comm)) [[unlikely]] return refused(refuse_handle(comm, function));
-    if (!set_type(call, type)) [[unlikely]] return refused(bad_type(comm, function, type));
-    if (op != nullptr && !set_op(comm, call, *op)) [[unlikely]] return refused(bad_op(comm, function, *op));
-    return c_api::submit(comm, call, stream, function);
+inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
+                                  const char* function) {
+    const CallWords words{call.count,
+                          static_cast<std::uint32_t>(type) | static_cast<std::uint64_t>(op != nullptr ? static_cast<std::uint32_t>(*op) : 0) << 32,
+                          static_cast<std::uint64_t>(call.collective) << 32 | static_cast<std::uint32_t>(call.root)};
+    tenonResult_t result;
+    if (repeat(comm, words, call, stream, result)) [[likely]] return result;
+    return submit_checked(comm, call, type, op, words, stream, function);
 }
 
 }  // namespace

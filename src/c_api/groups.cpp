@@ -13,8 +13,6 @@ struct Group {
     std::vector<tenonComm*> members;
     tenonResult_t error = tenonSuccess;
 };
-// The initial-exec model: every call looks whether its thread is in a group.
-thread_local int group_depth __attribute__((tls_model("initial-exec"))) = 0;
 thread_local Group group;
 
 // Marks every communicator of a batch as being used, for tenonCommAbort.
@@ -42,7 +40,7 @@ tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
 
 }  // namespace
 
-bool in_group() { return group_depth != 0; }
+thread_local int group_depth = 0;
 
 void refuse_group(tenonResult_t why) {
     if (in_group() && group.error == tenonSuccess) group.error = why;

@@ -81,7 +81,8 @@ tenonResult_t guarded(tenonComm* comm, F&& body) {
 Result<Config> configuration(const tenonConfig_t* given);
 
 // Groups: the calls of this thread between tenonGroupStart and tenonGroupEnd.
-bool in_group();
+extern thread_local int group_depth __attribute__((tls_model("initial-exec")));  // every call looks at it
+inline bool in_group() { return group_depth != 0; }
 void refuse_group(tenonResult_t why);  // a call of the group was wrong: nothing of it will be issued
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
 

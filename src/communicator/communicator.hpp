@@ -46,6 +46,13 @@ public:
     // Runs a call in this thread; returns when it is done.
     Result<void> run(const Call& call);
 
+    // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call to
+    // its first message. False when this is not the way for it, and nothing has been done.
+    bool repeats(const CallWords& words) const { return words == repeated_ && nothing_stands_in_the_way(); }
+    Result<void> repeat(const void* send, void* receive) { return run_small(send, receive, *running_small_); }
+    // After run(call): from now on, `words` mean this call, if it is a small one that needs both buffers.
+    void remember(const CallWords& words);
+
     // The same in pieces, for a thread that runs several at once: start, then poll until done.
     Result<void> start(const Call& call);
     Result<void> start(std::span<const PointToPoint> calls);
@@ -88,7 +95,7 @@ private:
     bool nothing_stands_in_the_way() const {
         return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
     }
-    Result<void> run_small(const Call& call, PreparedCall& prepared);
+    Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
     void note(const Program& program);
     Result<void> begin(const Call& call, PreparedCall& prepared);
@@ -122,6 +129,8 @@ private:
     PreparedCalls prepared_;
     Execution execution_;
     PreparedCall* running_ = nullptr;
+    CallWords repeated_;
+    PreparedCall* running_small_ = nullptr;
     Program point_to_point_;
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;

@@ -26,6 +26,14 @@ struct CallKey {
     }
 };
 
+// A call's agreed part in its caller's own numbers, unchecked: equal words mean the same call.
+struct CallWords {
+    std::uint64_t count = 0;
+    std::uint64_t type_and_op = UINT64_MAX;
+    std::uint64_t collective_and_root = 0;
+    friend bool operator==(const CallWords&, const CallWords&) = default;
+};
+
 struct PreparedCall {
     CallKey key;
     Program program;

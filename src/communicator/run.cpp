@@ -46,7 +46,7 @@ Result<void> Communicator::run(const Call& call) {
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
     if (prepared != nullptr && prepared->program.small && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && nothing_stands_in_the_way()) [[likely]]
-        return run_small(call, *prepared);
+        return run_small(call.send, call.receive, *prepared);
     if (busy()) wait_until_idle();
     if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
     const Progress progress = execution_.advance();
@@ -58,21 +58,26 @@ Result<void> Communicator::run(const Call& call) {
     return finish();
 }
 
-inline Result<void> Communicator::run_small(const Call& call, PreparedCall& prepared) {
+Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
     const Program& program = prepared.program;
     const std::uint64_t number = ++call_number_;
     running_ = &prepared;
-    const auto record = [&] {
+    const auto meanwhile = [&] {
         note(program);
         control_.record(record_);
-    };
-    if (execution_.run_small(program, {static_cast<const std::byte*>(call.send), static_cast<std::byte*>(call.receive), scratch_.data()},
-                             numbered(program.signature, number), wait_policy_.spins, record)) [[likely]] {
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
+    };
+    if (execution_.run_small(program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
+                             numbered(program.signature, number), wait_policy_.spins, meanwhile)) [[likely]]
         return {};
-    }
     call_started_ns_ = 0;
     return finish();
+}
+
+void Communicator::remember(const CallWords& words) {
+    if (running_ == nullptr || !running_->program.small || !running_->needs_send || !running_->needs_receive) return;
+    repeated_ = words;
+    running_small_ = running_;
 }
 
 inline void Communicator::note(const Program& program) {
@@ -173,6 +178,7 @@ Request Communicator::request_of(const Call& call) const {
 }
 
 Result<PreparedCall*> Communicator::prepare(const Call& call) {
+    repeated_ = {};  // what it means may be evicted
     if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
     if (auto ok = refuse_if_over(); !ok) return std::unexpected(ok.error());
     auto prepared = std::make_unique<PreparedCall>();
