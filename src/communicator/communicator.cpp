@@ -8,6 +8,7 @@
 #include "base/assert.hpp"
 #include "communicator/surroundings.hpp"
 #include "os/clock.hpp"
+#include "os/peer_memory.hpp"
 #include "os/shared_arena.hpp"
 #include "topology/flat.hpp"
 
@@ -97,6 +98,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
             if (!facts.same_process && peer.arena >= 0)
                 if (auto own = job_.meeting->arenas[static_cast<std::size_t>(peer.arena)].duplicate()) facts.arena = std::move(*own);
         }
+        facts.kernel_copies = !facts.same_process && os::peer_memory_is_readable();
         if (!facts.same_process)
             if (auto alive = os::watch_process(facts.process)) peers_alive_[at] = std::move(*alive);
         share.peers.push_back(std::move(facts));
@@ -122,11 +124,11 @@ void Communicator::decide_policies() {
     wait_policy_.spins = config_.spins.value_or(wait_policy_.cores_short ? 20 : 20'000);
     // From where on two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
     if (config_.direct_access != DirectAccess::off) access_.direct_min_bytes = 1024;
-    if (config_.direct_access == DirectAccess::all) access_.copy_min_bytes = 64 << 10;
+    kernel_copies_ = config_.direct_access == DirectAccess::automatic && !topology_.one_process && os::peer_memory_is_readable();
+    if (config_.direct_access == DirectAccess::all) access_.copy_min_bytes = 0;
     // Output that stays in the cache is read from there next; streaming pays when a call moves more than that.
     const os::CacheSizes caches = os::cache_sizes();
     streaming_min_bytes_ = std::max<std::uint64_t>(caches.level2.value * 2, 1 << 20);
-    if (config_.streaming_stores == StreamingStores::off) streaming_min_bytes_ = UINT64_MAX;
 }
 
 void Communicator::leave() { control_.leave(); }

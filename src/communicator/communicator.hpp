@@ -95,6 +95,8 @@ private:
     bool nothing_stands_in_the_way() const {
         return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
     }
+    PathTrial trial_for(const Program& program) const;
+    bool always_streams(const Program& program) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
     void note(const Program& program);
@@ -125,6 +127,7 @@ private:
     WaitPolicy wait_policy_;
     AccessPolicy access_;
     std::uint64_t streaming_min_bytes_ = 0;
+    bool kernel_copies_ = false;  // may be tried
 
     PreparedCalls prepared_;
     Execution execution_;

@@ -17,6 +17,10 @@ std::uint32_t numbered(std::uint32_t signature, std::uint64_t call) {
     return signature ^ static_cast<std::uint32_t>(call * 0x9e3779b97f4a7c15u >> 32);
 }
 
+// Below, there is but one way; see PathTrial.
+constexpr std::uint64_t least_tried_bytes = 64 << 10;
+constexpr std::uint64_t kernel_copy_bytes = 8 << 10;  // of a message; less is not worth a system call
+
 bool is_v(Collective c) {
     return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
 }
@@ -112,9 +116,11 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
         input = staged_input(call, prepared.input_bytes);
     AccessPolicy policy = access_;
     call_started_ns_ = 0;
-    if (program.moved_bytes >= streaming_min_bytes_) {
-        policy.streaming_stores = config_.streaming_stores == StreamingStores::on || prepared.streaming.streaming();
-        if (config_.streaming_stores == StreamingStores::automatic && !prepared.streaming.decided()) call_started_ns_ = os::now_ns();
+    if (program.moved_bytes >= least_tried_bytes) {
+        const Path path = prepared.path.path();
+        policy.streaming_stores = path.streaming_stores || always_streams(program);
+        if (path.kernel_copies) policy.copy_min_bytes = std::min(policy.copy_min_bytes, kernel_copy_bytes);
+        if (!prepared.path.decided()) call_started_ns_ = os::now_ns();
     }
     running_ = &prepared;
     ++call_number_;
@@ -140,7 +146,7 @@ Progress Communicator::poll(Backoff& backoff) {
     if (progress != Progress::failed && execution_.moved() && control_.somebody_sleeps()) control_.ring();
     switch (progress) {
         case Progress::done:
-            if (call_started_ns_ != 0) running_->streaming.took(running_->streaming.streaming(), os::now_ns() - call_started_ns_);
+            if (call_started_ns_ != 0) running_->path.took(os::now_ns() - call_started_ns_);
             return progress;
         case Progress::failed:
             execution_error_ = over(execution_.error().status == Status::mismatch
@@ -194,6 +200,8 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
         if (call.collective == Collective::reduce_scatter_v)
             for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
+        scratch(prepared->program.scratch_bytes);
+        prepared->path = trial_for(prepared->program);
         return prepared_.put(std::move(prepared));
     }
     auto chosen = selection_.choose(request, topology_);
@@ -211,7 +219,17 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     prepared->needs_send = prepared->input_bytes != 0;
     prepared->needs_receive = prepared->output_bytes != 0;
     scratch(prepared->program.scratch_bytes);
+    prepared->path = trial_for(prepared->program);
     return prepared_.put(std::move(prepared));
+}
+
+PathTrial Communicator::trial_for(const Program& program) const {
+    const bool try_streaming = config_.streaming_stores == StreamingStores::automatic && program.moved_bytes >= streaming_min_bytes_;
+    return {try_streaming, kernel_copies_ && program.moved_bytes >= least_tried_bytes};
+}
+
+bool Communicator::always_streams(const Program& program) const {
+    return config_.streaming_stores == StreamingStores::on && program.moved_bytes >= streaming_min_bytes_;
 }
 
 // Memory for the largest program so far; grown when a program is prepared, so that running never allocates.

@@ -16,9 +16,9 @@ public:
     Result<Program> run() {
         Program& p = program_;
         p.tile_bytes = transport_.slot_bytes();
-        if (plan_.tile_bytes != 0) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
+        if (plan_.tile_bytes != 0 && plan_.tile_bytes != one_tile) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
         p.tile_bytes -= p.tile_bytes % element_bytes_;
-        p.dependencies = plan_.dependencies;
+        if (plan_.tile_bytes != one_tile) p.dependencies = plan_.dependencies;
         for (const Chunk& c : plan_.operands) p.operands.push_back(place(c));
         for (const Lane& lane : plan_.lanes)
             if (auto added = add(lane); !added) return std::unexpected(added.error());
@@ -48,13 +48,43 @@ private:
             o.offers = o.destination_free && o.kind == StepKind::receive && o.in != nullptr && receivers[o.in] == 1;
     }
 
-    Result<void> add(const Lane& lane) {
+    Result<void> add(const Lane& lane) { return plan_.tile_bytes == one_tile ? add_uncut(lane) : add_cut(lane); }
+
+    // A plan whose chunks are not cut: each step is a lane of its own, whose messages may take several slots, and begins
+    // when all of the step before it is done.
+    Result<void> add_uncut(const Lane& lane) {
+        const auto lane_index = static_cast<std::uint32_t>(&lane - plan_.lanes.data());
+        std::uint32_t before = 0;  // lanes made of the plan's earlier ones
+        std::vector<std::uint32_t> first(plan_.lanes.size());
+        for (std::size_t i = 0; i < plan_.lanes.size(); i++) {
+            first[i] = before;
+            before += static_cast<std::uint32_t>(plan_.lanes[i].steps.size());
+        }
+        for (std::uint32_t s = 0; s < lane.steps.size(); s++) {
+            auto operation = resolve(lane.steps[s]);
+            if (!operation) return std::unexpected(operation.error());
+            operation->after_whole_lane = true;
+            operation->first_dependency = static_cast<std::uint32_t>(program_.dependencies.size());
+            for (const StepRef d : plan_.dependencies_of(lane.steps[s])) program_.dependencies.push_back({first[d.lane] + d.step, 0});
+            if (s != 0) program_.dependencies.push_back({first[lane_index] + s - 1, 0});
+            operation->dependency_count = static_cast<std::uint32_t>(program_.dependencies.size()) - operation->first_dependency;
+            program_.lanes.push_back({static_cast<std::uint32_t>(program_.operations.size()), 1, tiles_of(*operation)});
+            program_.operations.push_back(*operation);
+        }
+        return {};
+    }
+
+    std::uint64_t tiles_of(const Operation& o) const {
+        return std::max<std::uint64_t>(1, (o.bytes + program_.tile_bytes - 1) / program_.tile_bytes);
+    }
+
+    Result<void> add_cut(const Lane& lane) {
         LaneProgram bound{static_cast<std::uint32_t>(program_.operations.size()),
                           static_cast<std::uint32_t>(lane.steps.size()), 1};
         for (const Step& step : lane.steps) {
             auto operation = resolve(step);
             if (!operation) return std::unexpected(operation.error());
-            bound.tiles = std::max(bound.tiles, (operation->bytes + program_.tile_bytes - 1) / program_.tile_bytes);
+            bound.tiles = std::max(bound.tiles, tiles_of(*operation));
             program_.operations.push_back(*operation);
         }
         program_.lanes.push_back(bound);

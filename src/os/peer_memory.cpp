@@ -4,7 +4,9 @@
 #include <sys/uio.h>
 
 #include <cerrno>
+#include <fstream>
 
+#include "os/process.hpp"
 #include "os/system_error.hpp"
 
 namespace tenon::os {
@@ -42,6 +44,19 @@ Result<void> read_peer_memory(pid_t process, std::uint64_t address, std::span<st
 
 Result<void> write_peer_memory(pid_t process, std::uint64_t address, std::span<const std::byte> from) {
     return copy_all(process_vm_writev, "write", process, address, const_cast<std::byte*>(from.data()), from.size());
+}
+
+bool peer_memory_is_readable() {
+    static const bool readable = [] {
+        const int here = 1;
+        int copy = 0;
+        const auto own = read_peer_memory(process_id(), reinterpret_cast<std::uintptr_t>(&here), std::as_writable_bytes(std::span(&copy, 1)));
+        if (!own || copy != here) return false;
+        std::ifstream scope("/proc/sys/kernel/yama/ptrace_scope");
+        int restricted = 0;
+        return !(scope >> restricted) || restricted == 0;
+    }();
+    return readable;
 }
 
 }  // namespace tenon::os

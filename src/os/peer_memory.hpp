@@ -14,6 +14,10 @@
 
 namespace tenon::os {
 
+// Whether the system seems to allow it between processes of one user: the calls exist here and no security module
+// restricts them to a process's children. Looked at once.
+bool peer_memory_is_readable();
+
 Result<void> read_peer_memory(pid_t process, std::uint64_t address, std::span<std::byte> into);
 Result<void> write_peer_memory(pid_t process, std::uint64_t address, std::span<const std::byte> from);
 
