@@ -13,4 +13,10 @@ std::span<const Algorithm> algorithms();
 std::vector<const Algorithm*> algorithms_of(Collective collective);
 const Algorithm* find_algorithm(Collective collective, std::string_view name);
 
+// A transport as tools show it; `name` is what a connection says of itself.
+struct TransportRow {
+    std::string_view name, joins, summary;
+};
+std::span<const TransportRow> transports();
+
 }  // namespace tenon
