@@ -12,6 +12,7 @@ namespace tenon {
 using Action = std::function<int()>;
 
 void add_run_command(CLI::App& program, Action& action);
+void add_info_command(CLI::App& program, Action& action);
 
 // One line on standard error, and the exit status of bad input.
 int bad_input(std::string_view line);

@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
     program.require_subcommand(1);
     tenon::Action action;
     tenon::add_run_command(program, action);
+    tenon::add_info_command(program, action);
     try {
         program.parse(argc, argv);
         return action();

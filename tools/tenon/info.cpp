@@ -1,0 +1,188 @@
+// `tenon info`: the version and build, the machine, transports, algorithms with their restrictions, which algorithm a
+// call would use and why, and the variables with what they are set to.
+//
+// Everything comes from the tables that the library itself uses. A wrong TENON_ variable does not stop it, as it may be
+// what the user is looking for: it is named, and the exit status is 2.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "communicator/surroundings.hpp"
+#include "config/config.hpp"
+#include "config/values.hpp"
+#include "library/registry.hpp"
+#include "os/memory.hpp"
+#include "os/peer_memory.hpp"
+#include "os/process.hpp"
+#include "reduction/kernels.hpp"
+#include "selection/selection.hpp"
+#include "tenon/tenon.h"
+#include "tools/tenon/command.hpp"
+#include "tools/tenon/facts.hpp"
+
+namespace tenon {
+namespace {
+
+struct InfoOptions {
+    bool variables_only = false;
+    Rank rank_count = 4;
+    std::string format = "text";
+};
+
+std::string yes_or_no(bool yes) { return yes ? "yes" : "no"; }
+
+int usable_cores() {
+    const auto cores = os::cores_of_this_thread();
+    return cores ? static_cast<int>(cores->count()) : 1;
+}
+
+std::string processor_model() {
+    std::ifstream facts("/proc/cpuinfo");
+    for (std::string line; std::getline(facts, line);)
+        if (line.starts_with("model name") && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
+    return "unknown";
+}
+
+FactsTable build_facts() {
+    int version = 0;
+    tenonGetVersion(&version);
+    return {.title = "tenon",
+            .columns = {"fact", "value"},
+            .rows = {{"version", fmt::format("{}.{}.{}", version / 10000, version / 100 % 100, version % 100)},
+#ifdef __clang__
+                     {"compiler", fmt::format("Clang {}", __clang_version__)},
+#else
+                     {"compiler", fmt::format("GCC {}", __VERSION__)},
+#endif
+#ifdef __OPTIMIZE__
+                     {"optimized", "yes"},
+#else
+                     {"optimized", "no"},
+#endif
+                     {"reductions use", reduction_target()}},
+            .is_record = true};
+}
+
+FactsTable host_facts() {
+    const os::CacheSizes caches = os::cache_sizes();
+    const auto memory = os::available_memory();
+    const bool reads_peers = os::peer_memory_is_readable();
+    return {.title = "host",
+            .columns = {"fact", "value"},
+            .rows = {{"name", os::host_name()},
+                     {"processor", processor_model()},
+                     {"cores that ranks may use", std::to_string(usable_cores())},
+                     {"caches", fmt::format("{} {} {}", show_size(caches.level1_data.value), show_size(caches.level2.value),
+                                            show_size(caches.level3.value))},
+                     {"memory available", memory ? fmt::format("{} MiB", memory->value >> 20) : "unknown"},
+                     {"ordinary memory of peers", reads_peers ? "can be read (process_vm_readv): large messages need not be staged"
+                                                              : "cannot be read (ptrace rules): large messages are staged through slots, "
+                                                                "unless they lie in memory from tenonMemAlloc"}},
+            .is_record = true};
+}
+
+FactsTable transport_facts() {
+    FactsTable table{.title = "transports", .columns = {"name", "joins", "how"}, .rows = {}};
+    for (const TransportRow& row : transports()) table.rows.push_back({std::string(row.name), std::string(row.joins), std::string(row.summary)});
+    return table;
+}
+
+std::string restrictions(const Algorithm& algorithm) {
+    std::vector<std::string> all;
+    if (algorithm.needs.power_of_two_ranks) all.push_back("power of two of ranks");
+    if (algorithm.needs.max_ranks < Needs{}.max_ranks) all.push_back(fmt::format("at most {} ranks", algorithm.needs.max_ranks));
+    if (algorithm.needs.max_bytes < Needs{}.max_bytes) all.push_back(fmt::format("at most {} a block", show_size(algorithm.needs.max_bytes.value)));
+    if (!algorithm.in_place) all.push_back("copies its input when in place");
+    return all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", "));
+}
+
+FactsTable algorithm_facts(std::span<const Algorithm> known) {
+    FactsTable table{.title = "algorithms",
+                     .columns = {"collective", "name", "deterministic", "restrictions", "summary", "cost", "source"},
+                     .rows = {},
+                     .text_columns = 5};
+    for (const Algorithm& a : known)
+        table.rows.push_back({std::string(name_of(a.collective)), std::string(a.name),
+                              reduces(a.collective) ? yes_or_no(a.deterministic) : "-", restrictions(a), std::string(a.summary),
+                              std::string(a.cost), std::string(a.source)});
+    return table;
+}
+
+// What would be chosen from 1 byte a rank to 1 GiB in all, where it changes.
+Result<FactsTable> choice_facts(std::span<const Algorithm> known, const Config& config, Rank rank_count) {
+    const auto selection = Selection::make(known, config.algorithms);
+    if (!selection) return std::unexpected(selection.error());
+    const Topology topology{.rank_count = rank_count, .cores = usable_cores()};
+    FactsTable table{.title = fmt::format("choices for {} ranks", rank_count),
+                     .columns = {"collective", "from bytes", "algorithm", "why"},
+                     .rows = {}};
+    for (std::size_t collective = 0; collective < planned_collective_count; collective++) {
+        std::string last;
+        for (std::uint64_t block = 1; block * static_cast<std::uint64_t>(rank_count) <= std::uint64_t{1} << 30; block *= 2) {
+            const Request request{.collective = static_cast<Collective>(collective), .rank_count = rank_count, .count = {block},
+                                  .deterministic = config.deterministic};
+            const auto choice = selection->choose(request, topology);
+            if (!choice) return std::unexpected(choice.error());
+            if (choice->algorithm->name != last)
+                table.rows.push_back({std::string(name_of(request.collective)), last.empty() ? "0" : show_size(large_buffer_bytes(request).value),
+                                      std::string(choice->algorithm->name), choice->reason});
+            last = choice->algorithm->name;
+        }
+    }
+    return table;
+}
+
+std::string or_dash(std::string text) { return text.empty() ? "-" : std::move(text); }
+
+// The table of the README holds nothing of the machine it was made on: `set` is left out there.
+FactsTable variable_facts(const Config& config, bool with_values) {
+    FactsTable table{.title = "variables", .columns = {"variable", "default", "meaning", "allowed"}, .rows = {}, .text_columns = 4};
+    if (with_values) table.columns.insert(table.columns.begin() + 1, "value");
+    for (const VariableRow& row : config_variables()) {
+        std::vector<std::string> cells{row.name, or_dash(row.default_text()), row.help + (row.must_agree ? " (the same on every rank)" : ""), row.allowed};
+        if (with_values) cells.insert(cells.begin() + 1, or_dash(row.show(config)));
+        table.rows.push_back(std::move(cells));
+    }
+    return table;
+}
+
+int info(const InfoOptions& options) {
+    const FactsFormat format = *facts_format_named(options.format);
+    std::optional<Error> problem;
+    auto config = read_config();
+    if (!config) problem = config.error();
+    const Config settings = config ? *config : Config{};
+    std::vector<FactsTable> tables;
+    if (!options.variables_only) {
+        auto known = known_algorithms(settings);
+        if (!known) problem = known.error();
+        const std::span<const Algorithm> rows = known ? *known : algorithms();
+        auto choices = choice_facts(rows, settings, options.rank_count);
+        if (!choices) problem = choices.error();
+        tables = {build_facts(), host_facts(), transport_facts(), algorithm_facts(rows)};
+        if (choices) tables.push_back(std::move(*choices));
+    }
+    tables.push_back(variable_facts(settings, format != FactsFormat::markdown));
+    fmt::print("{}", show(tables, format));
+    std::fflush(stdout);
+    return problem ? bad_input(problem->message) : 0;
+}
+
+}  // namespace
+
+void add_info_command(CLI::App& program, Action& action) {
+    auto options = std::make_shared<InfoOptions>();
+    CLI::App* command = program.add_subcommand("info", "Show version, machine, transports, algorithms, choices and variables");
+    command->add_flag("--variables", options->variables_only, "Only the variables");
+    command->add_option("--ranks", options->rank_count, "Show the choices for so many ranks of this host")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    command->add_option("--format", options->format, "text, json or markdown")
+        ->check(CLI::IsMember({"text", "json", "markdown"}))
+        ->capture_default_str();
+    command->callback([options, &action] { action = [options] { return info(*options); }; });
+}
+
+}  // namespace tenon
