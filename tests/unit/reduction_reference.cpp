@@ -174,6 +174,8 @@ bool is_finite(DataType type, std::uint64_t bits) {
 
 std::uint64_t nearest(DataType type, double value) { return encode(format_of(type), value); }
 
+double value_of(DataType type, std::uint64_t bits) { return decode(format_of(type), bits); }
+
 std::uint64_t canonical_nan(DataType type) { return format_of(type).nan(); }
 
 std::uint64_t reduce(DataType type, ReduceOp op, std::span<const std::uint64_t> elements, double divisor) {

@@ -18,6 +18,7 @@ bool is_nan(DataType type, std::uint64_t bits);
 bool is_finite(DataType type, std::uint64_t bits);  // integers always are
 std::uint64_t canonical_nan(DataType type);
 std::uint64_t nearest(DataType type, double value);  // float types only
+double value_of(DataType type, std::uint64_t bits);  // float types only
 
 // The tree over the sources' elements, then the division.
 std::uint64_t reduce(DataType type, ReduceOp op, std::span<const std::uint64_t> elements, double divisor);
