@@ -20,9 +20,8 @@ class Background {
 public:
     Result<bool> serve(const Invitation& invitation) {
         const std::lock_guard lock{mutex_};
-        std::erase_if(running_, [&](Running& running) {
-            const bool makes_way = running.server->refuses() && running.server->socket_name() == invitation.socket_name;
-            if (!makes_way && !running.server->finished()) return false;
+        std::erase_if(running_, [](Running& running) {
+            if (!running.server->finished()) return false;
             running.end();
             return true;
         });

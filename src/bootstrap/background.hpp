@@ -7,7 +7,7 @@
 
 namespace tenon::bootstrap {
 
-// False when somebody serves under that name already. A server of ours that only refuses latecomers makes way.
+// False when somebody serves under that name already.
 Result<bool> serve_in_background(const Invitation& invitation);
 
 }  // namespace tenon::bootstrap

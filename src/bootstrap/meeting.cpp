@@ -36,7 +36,7 @@ Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const
     const auto cores = os::cores_of_this_thread();
     if (!cores) return std::unexpected(cores.error());
     if (invitation->rank_zero_serves && rank == 0) {
-        // When somebody serves already, a second rank 0 came or ranks of this job are still being refused: they say so.
+        // When somebody serves already, rank 0 has come twice, and that server will say so.
         const auto served = bootstrap::serve_in_background(*invitation);
         if (!served) return std::unexpected(served.error());
     }

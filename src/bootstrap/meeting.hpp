@@ -23,9 +23,9 @@ namespace tenon {
 // What all ranks must say alike.
 struct Agreement {
     Rank rank_count = 1;
-    ByteCount segment{};        // the size of the shared segment
-    std::string build;          // library version and build tag
-    std::string configuration;  // "NAME=value" lines; compared whole, explained from its first KiB
+    ByteCount segment{};          // the size of the shared segment
+    std::string build{};          // library version and build tag
+    std::string configuration{};  // "NAME=value" lines; compared whole, explained from its first KiB
 };
 
 // Who a rank is. meet fills it in.
@@ -33,7 +33,7 @@ struct Introduction {
     Rank rank = 0;
     pid_t process = 0;
     os::ProcessToken process_token{};
-    os::CoreSet cores;
+    os::CoreSet cores{};
     std::int32_t arena = -1;  // which of Meeting::arenas is this rank's process's; -1 for none
 };
 

@@ -36,6 +36,9 @@ void Server::stop() {
 
 void Server::run() {
     auto outcome = gather();
+    // Our own process hears last: it may end at what it hears, and this thread with it.
+    std::stable_partition(connections_.begin(), connections_.end(),
+                          [](const auto& connection) { return connection->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
     if (!outcome) refuse(std::move(outcome.error()));
     listener_.close();
@@ -171,9 +174,10 @@ Result<void> Server::lost(Connection& connection) {
         drop_stranger(connection, "it left before it said who it is");
         return {};
     }
-    if (connection.ranks.empty() || refusal_) return {};
-    return fail(Status::remote_error, fmt::format("{} ({}) left before the job had met: look for its own error",
-                                                  name_ranks(connection.ranks), name_process(connection.peer)));
+    if (refusal_) return {};
+    const std::string who = connection.ranks.empty() ? "a rank" : name_ranks(connection.ranks);
+    return fail(Status::remote_error, fmt::format("{} ({}) left before the job had met: look for its own error", who,
+                                                  name_process(connection.peer)));
 }
 
 std::vector<const os::FileDescriptor*> Server::assign_arenas() {
@@ -224,13 +228,13 @@ Result<void> Server::conclude() {
 
 void Server::refuse(Error why) {
     refusal_ = std::move(why);
+    // A job's name is met under again when its ranks try again, and they must not find this server then.
+    if (invitation_.rank_zero_serves) listener_.close();
     for (auto& connection : connections_)
         if (connection->known && connection->open()) tell(*connection);
-    refuses_.store(true, std::memory_order_release);
     const os::Deadline until = os::Deadline::after_ms(linger_ms).or_abort(stopped_);
-    const bool is_listening = listener_.descriptor().valid();
     const auto expected = static_cast<std::size_t>(std::max(roll_.agreement().rank_count, 1));
-    while (is_listening && told_.size() < expected && until.check("ranks that come late"))
+    while (listener_.descriptor().valid() && told_.size() < expected && until.check("ranks that come late"))
         if (!serve_once()) return;
 }
 

@@ -3,7 +3,7 @@
 // run() is one thread's; stop() and finished() may be called from any. All connections are served at once, so that a
 // stranger who connects and says nothing, or garbage, delays nobody: strangers are dropped when their patience ends or
 // their proof is wrong, and only so many are kept. Every known process gets either the meeting or the same refusal;
-// a refusing server stays a little for ranks that come late.
+// a refusing server stays a little for ranks that come late, unless it is found by a job's name.
 //
 // When the meeting succeeds, "go" is the last thing sent, after the server has closed its own descriptors of the
 // segment: closing one would drop liveness locks that ranks of this process take on it (os/liveness_lock.hpp).
@@ -28,9 +28,6 @@ public:
     void run();
     void stop();
     bool finished() const { return finished_.load(std::memory_order_acquire); }
-    // Has told its ranks why they cannot meet, and only waits for latecomers.
-    bool refuses() const { return refuses_.load(std::memory_order_acquire); }
-    const std::string& socket_name() const { return invitation_.socket_name; }
 
 private:
     struct Connection {
@@ -78,7 +75,7 @@ private:
     std::optional<Error> refusal_;
     std::set<Rank> told_;
     bool has_logged_stranger_ = false;
-    std::atomic<bool> stopped_{false}, finished_{false}, refuses_{false};
+    std::atomic<bool> stopped_{false}, finished_{false};
 };
 
 }  // namespace tenon::bootstrap

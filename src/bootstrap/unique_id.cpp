@@ -19,7 +19,9 @@ constexpr std::uint32_t flag_rank_zero_serves = 1;
 constexpr std::size_t name_bytes_limit = 80;
 
 bool is_name(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
+    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+    });
 }
 
 }  // namespace

@@ -30,9 +30,9 @@ Proof write_proof(const Secret& secret, std::uint32_t version = wire_version);
 std::optional<std::uint32_t> read_proof(std::span<const std::byte, proof_bytes> bytes, const Secret& secret);
 
 struct Hello {
-    Introduction who;
-    Agreement agreement;        // its texts cut at what the wire holds
-    Digest texts;               // of its texts, whole
+    Introduction who{};
+    Agreement agreement{};      // its texts cut at what the wire holds
+    Digest texts{};             // of its texts, whole
     bool offers_arena = false;  // comes with a descriptor, unless one came from this process before
     std::uint64_t patience_ms = 0;
 };

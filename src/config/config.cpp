@@ -11,8 +11,8 @@ namespace tenon {
 namespace {
 
 constexpr std::string_view prefix = "TENON_";
-// Names under our prefix that belong to programs around Tenon.
-constexpr std::array<std::string_view, 1> names_of_others{"TENON_PEERS_HOME"};
+// Names under our prefix that belong to what surrounds Tenon: its tests, and the programs it is compared with.
+constexpr std::array<std::string_view, 3> names_of_others{"TENON_CORPORA", "TENON_PEERS_HOME", "TENON_TEST_SEED"};
 
 std::unexpected<Error> unknown_name(std::string_view name) {
     const auto rows = config_variables();
