@@ -53,8 +53,9 @@ private:
     std::string chunks() const {
         const Chunk& first = writes_destination(step_.kind) ? step_.destination : step_.source;
         const auto check = [&](std::string_view what, const Chunk& c) -> std::string {
-            // A token: in a barrier, a message without data is sent all the same.
-            if (c.count == 0 && plan_.collective == Collective::barrier) return {};
+            // A barrier's blocks have no elements; what it sends is tokens, which are sent all the same.
+            if (plan_.collective == Collective::barrier)
+                return c.count == 0 ? "" : fmt::format("moves data in a barrier: {}; send tokens, that is empty chunks", name_of(c));
             if (c.count == 0) return fmt::format("has no {}; an empty one would move nothing", what);
             if (std::string found = chunk(what, c); !found.empty()) return found;
             if (c.count != first.count || c.shape != first.shape)

@@ -3,12 +3,29 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-
-#include "plan/names.hpp"
+#include <numeric>
 
 namespace tenon {
 namespace {
 
+// Every blocked lane waits for a lane that is blocked too, so following them from any ends in a circle.
+template <class StepOf, class BlockerOf>
+std::string circle(const World& world, LaneId lane, StepOf step_of, BlockerOf blocker_of) {
+    std::vector<LaneId> lanes;
+    while (std::ranges::find(lanes, lane) == lanes.end()) {
+        lanes.push_back(lane);
+        lane = blocker_of(lane);
+    }
+    lanes.erase(lanes.begin(), std::ranges::find(lanes, lane));
+    constexpr std::size_t shown = 6;
+    std::string words;
+    for (std::size_t i = 0; i < std::min(lanes.size(), shown); i++)
+        words += fmt::format("{} waits for {}; ", world.name(step_of(lanes[i])),
+                             world.name(step_of(lanes[(i + 1) % lanes.size()])));
+    return words + fmt::format("{} lane(s) wait in a circle", lanes.size());
+}
+
+// Runs the lanes with bounded channels.
 class Scheduler {
 public:
     Scheduler(const World& world, std::uint32_t depth)
@@ -33,7 +50,11 @@ public:
             lanes_[lane].waiting.clear();
         }
         for (LaneId lane = 0; lane < world_.lane_count(); lane++)
-            if (!ended(lane)) return deadlock(lane);
+            if (!ended(lane))
+                return fail(Status::invalid_argument,
+                            fmt::format("deadlock with {} message(s) per channel: {}", depth_,
+                                        circle(world_, lane, [&](LaneId l) { return lanes_[l].at; },
+                                               [&](LaneId l) { return blocker_of(lanes_[l].at); })));
         return std::move(order_);
     }
 
@@ -89,24 +110,6 @@ private:
         order_.push_back(id);
     }
 
-    // Every blocked lane waits for a lane that is blocked too, so following them ends in a cycle.
-    std::unexpected<Error> deadlock(LaneId lane) const {
-        std::vector<LaneId> chain;
-        while (std::ranges::find(chain, lane) == chain.end()) {
-            chain.push_back(lane);
-            lane = blocker_of(lanes_[lane].at);
-        }
-        chain.erase(chain.begin(), std::ranges::find(chain, lane));
-        constexpr std::size_t shown = 6;
-        std::string cycle;
-        for (std::size_t i = 0; i < std::min(chain.size(), shown); i++)
-            cycle += fmt::format("{} waits for {}; ", world_.name(lanes_[chain[i]].at),
-                                 world_.name(lanes_[chain[(i + 1) % chain.size()]].at));
-        return fail(Status::invalid_argument,
-                    fmt::format("deadlock with {} message(s) per channel: {}{} lane(s) wait in a circle", depth_, cycle,
-                                chain.size()));
-    }
-
     const World& world_;
     std::uint32_t depth_;
     std::vector<LaneState> lanes_;
@@ -114,7 +117,78 @@ private:
     std::vector<StepId> order_;
 };
 
+// Runs the lanes with messages larger than any channel: a step that sends ends no sooner than the one that receives it,
+// and so on along fused steps. So the steps that messages join, a stream, begin one by one and end together.
+class WholeChunks {
+public:
+    explicit WholeChunks(const World& world)
+        : world_(world), stream_(world.step_count()), missing_(world.step_count()), begun_(world.step_count()) {
+        std::iota(stream_.begin(), stream_.end(), 0);
+        for (const MessageChannel& channel : world.channels())
+            for (std::size_t k = 0; k < channel.sends.size(); k++)
+                stream_[stream_of(channel.sends[k])] = stream_of(channel.receives[k]);
+        for (StepId id = 0; id < world.step_count(); id++) missing_[stream_of(id)]++;
+        for (LaneId lane = 0; lane < world.lane_count(); lane++) at_.push_back(world.first_step(lane));
+    }
+
+    Result<void> run() {
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (LaneId lane = 0; lane < world_.lane_count(); lane++)
+                while (!ended(lane) && advance(lane)) moved = true;
+        }
+        for (LaneId lane = 0; lane < world_.lane_count(); lane++)
+            if (!ended(lane))
+                return fail(Status::invalid_argument,
+                            "deadlock with chunks larger than a channel, as the plan says one_tile: " +
+                                circle(world_, lane, [&](LaneId l) { return at_[l]; },
+                                       [&](LaneId l) { return blocker_of(at_[l]); }));
+        return {};
+    }
+
+private:
+    StepId stream_of(StepId id) {
+        while (stream_[id] != id) id = stream_[id] = stream_[stream_[id]];
+        return id;
+    }
+    bool ended(LaneId lane) const { return at_[lane] == world_.end_step(lane); }
+    LaneId lane_awaited(StepId id) const {
+        const Plan& plan = world_.plan_of(id);
+        for (const StepRef& ref : plan.dependencies_of(world_.step(id))) {
+            const StepId earlier = world_.id(plan.rank, ref);
+            if (at_[world_.lane_of(earlier)] <= earlier) return world_.lane_of(earlier);
+        }
+        return none;
+    }
+
+    bool advance(LaneId lane) {
+        const StepId id = at_[lane];
+        bool moved = false;
+        if (!begun_[id] && lane_awaited(id) == none) {
+            begun_[id] = moved = true;
+            missing_[stream_of(id)]--;
+        }
+        if (!begun_[id] || missing_[stream_of(id)] != 0) return moved;
+        at_[lane]++;
+        return true;
+    }
+
+    LaneId blocker_of(StepId id) {
+        if (!begun_[id]) return lane_awaited(id);
+        for (StepId other = 0;; other++)
+            if (!begun_[other] && stream_of(other) == stream_of(id)) return world_.lane_of(other);
+    }
+
+    const World& world_;
+    std::vector<StepId> stream_;  // by step: towards the step that stands for its stream
+    std::vector<std::uint32_t> missing_;  // by stream: steps that have not begun
+    std::vector<bool> begun_;
+    std::vector<StepId> at_;  // by lane
+};
+
 }  // namespace
+
+Result<void> check_whole_chunks(const World& world) { return WholeChunks{world}.run(); }
 
 Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth) {
     return Scheduler{world, channel_depth}.run();

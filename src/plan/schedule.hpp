@@ -13,6 +13,9 @@ namespace tenon {
 // All steps in an order that respects what each waits for; an error that names the cycle where lanes wait for another.
 Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth);
 
+// For plans with one_tile: the lanes end even if every chunk is larger than all that a channel buffers.
+Result<void> check_whole_chunks(const World& world);
+
 // The most messages on a chain of which each waits for the one before.
 std::uint32_t longest_message_chain(const World& world, std::span<const StepId> order);
 

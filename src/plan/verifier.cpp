@@ -15,6 +15,8 @@ Result<VerifiedPlan> prove(std::span<const Plan> plans, const VerifyOptions& opt
     if (!world) return std::unexpected(world.error());
     const auto order = schedule(*world, options.channel_depth);
     if (!order) return std::unexpected(order.error());
+    if (plans.front().tile_bytes == one_tile)
+        if (const auto ends = check_whole_chunks(*world); !ends) return std::unexpected(ends.error());
 
     DataFlowFacts data{};
     if (plans.front().collective == Collective::barrier) {

@@ -4,7 +4,7 @@
 //   if (!proved) log(LogLevel::error, "{}", proved.error().message);  // "rank 3, lane 0, step 12 (send) ..."
 //
 // Proved, for every element count: indices in bounds; sends and receives agree in number and length; no deadlock with
-// bounded channels; every output ends with exactly the right contributions; each sum is completed once; chunks that
+// bounded channels (nor, with one_tile, with messages larger than a channel); every output ends with exactly the right contributions; each sum is completed once; chunks that
 // meet have tiles that meet; no race between lanes; the claims of memory hold. Takes seconds for a thousand ranks.
 // Stateless, thread-safe; borrows the plans for the length of the call.
 #pragma once

@@ -230,6 +230,23 @@ TEST(PlanVerifier, RefusesMoreMessagesInFlightThanChannelsHold) {
     expect_right(exchange(3), {.channel_depth = 3});
 }
 
+TEST(PlanVerifier, RefusesAnExchangeOfWholeChunksInOneLane) {
+    const auto exchange = [](std::uint64_t tile_bytes, bool in_one_lane) {
+        return make_world(Collective::all_gather, 2, 1, [=](PlanBuilder& plan, Rank r) {
+            plan.tile_bytes(tile_bytes);
+            auto sender = plan.lane();
+            auto receiver = plan.lane();
+            sender.copy(plan.block_of_output(r), plan.input(0));
+            sender.send(plan.input(0), 1 - r);
+            (in_one_lane ? sender : receiver).receive(plan.block_of_output(1 - r), 1 - r);
+        });
+    };
+    expect_right(exchange(0, true));
+    expect_right(exchange(one_tile, false));
+    expect_refused(exchange(one_tile, true), {"deadlock with chunks larger than a channel", "one_tile",
+                                              "rank 0, lane 0, step 1 (send) waits for rank 1, lane 0, step 1 (send)"});
+}
+
 TEST(PlanVerifier, RefusesARaceBetweenLanes) {
     const auto relay = [](bool ordered, bool swapped) {
         return make_world(Collective::broadcast, 3, 1, [ordered, swapped](PlanBuilder& plan, Rank r) {
@@ -350,8 +367,8 @@ TEST(PlanVerifier, RefusesPackedScratchTakenApart) {
         const Chunk both = plan.scratch(plan.input(0, 4));
         lane.copy(both, plan.input(0, 4));
         lane.send({BufferId::scratch, static_cast<ChunkIndex>(2 * (1 - r)), 2, 0}, 1 - r);
-        lane.receive(plan.block_of_output(1 - r), 1 - r);
         lane.copy(plan.block_of_output(r), plan.block_of_input(r));
+        plan.lane().receive(plan.block_of_output(1 - r), 1 - r);
     });
     expect_refused(plans, {"rank 0, lane 0, step 1 (send) touches scratch 2..3 inside scratch 0..3", "packed"});
 }
@@ -390,6 +407,15 @@ TEST(PlanVerifier, RefusesABarrierThatDoesNotMeetEveryRank) {
     auto plans = dissemination_barrier(5);
     for (Plan& plan : plans) plan.lanes[0].steps.resize(4);
     expect_refused(plans, {"rank 0 may leave the barrier before rank 1 has entered it"});
+}
+
+TEST(PlanVerifier, RefusesDataInABarrier) {
+    const auto plans = make_world(Collective::barrier, 2, 1, [](PlanBuilder& plan, Rank r) {
+        auto lane = plan.lane();
+        lane.send(plan.scratch({.count = 1}), 1 - r);
+        lane.receive(Chunk{}, 1 - r);
+    });
+    expect_refused(plans, {"rank 0, lane 0, step 0 (send) moves data in a barrier: scratch 0"});
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ inline std::vector<Plan> direct_all_to_all(Rank ranks) {
 inline std::vector<Plan> dissemination_barrier(Rank ranks) {
     return make_world(Collective::barrier, ranks, 1, [ranks](PlanBuilder& plan, Rank r) {
         auto lane = plan.lane();
-        const Chunk token = plan.scratch({.count = 1});
+        const Chunk token{};
         for (Rank distance = 1; distance < ranks; distance *= 2) {
             lane.send(token, (r + distance) % ranks);
             lane.receive(token, (r + ranks - distance) % ranks);
