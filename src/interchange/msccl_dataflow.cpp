@@ -30,12 +30,14 @@ public:
         while (!runnable.empty()) {
             const std::uint32_t block = runnable.back();
             runnable.pop_back();
+            const std::uint32_t done_before = next_[block];
             StepIndex awaited = no_step;
             while (!ended(block) && (awaited = awaited_by(current(block))) == no_step) {
                 if (!execute(current(block))) return std::unexpected(error_);
                 next_[block]++;
             }
             if (awaited != no_step) waiting_[program_.steps[awaited].thread_block].push_back(block);
+            if (next_[block] == done_before) continue;  // whoever waits for it would find nothing new, for ever
             runnable.insert(runnable.end(), waiting_[block].begin(), waiting_[block].end());
             waiting_[block].clear();
         }
@@ -106,7 +108,8 @@ private:
         operand.cell = cells_.cell(gpu, place, use.nth);
         CellState& state = memory_.at(gpu, operand.cell);
         if (!state.value)
-            return refuse(use.step, fmt::format("reads {}, which nothing has written", name_of_chunk(place, use.nth)));
+            return refuse(use.step,
+                          fmt::format("reads {}, which nothing has written yet", name_of_chunk(place, use.nth)));
         if (state.last_write.step == use.step)
             return refuse(use.step, "reads what it writes: its source and destination overlap");
         operand.is_initial = !state.is_written;
@@ -143,8 +146,7 @@ private:
         CellState& state = memory_.at(gpu, move.destination.cell);
         if (state.last_read.step == use.step && state.last_read.nth != use.nth)
             return refuse(use.step, "writes what it reads: its source and destination overlap");
-        const bool in_scratch = place.buffer == BufferId::scratch;  // where a sum that was used may be overwritten
-        if (!in_scratch && state.value && state.value->chunk == value.chunk &&
+        if (state.value && state.last_read.step == no_step && state.value->chunk == value.chunk &&
             !memory_.sets.includes(value.gpus, state.value->gpus))
             memory_.losses.push_back({*state.value, use.step});
         state = {.value = value, .is_written = true, .last_write = use};

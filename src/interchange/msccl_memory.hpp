@@ -23,10 +23,10 @@ struct CellState {
     std::optional<Value> value{};
     bool is_written = false;  // no longer the initial content
     Use last_write{};
-    Use last_read{};
+    Use last_read{};  // since the last write
 };
 
-// A step wrote over a partial sum of the same chunk and did not add to it: the usual mistake where a sum ends short.
+// A step wrote over a partial sum that nothing had read: the usual mistake where a sum ends short.
 struct Loss {
     Value lost{};
     StepIndex by = no_step;

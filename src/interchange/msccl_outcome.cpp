@@ -39,6 +39,14 @@ std::optional<Wrong> first_wrong(const Program& program, const Cells& cells, con
     return std::nullopt;
 }
 
+std::string history(const Program& program, StepIndex writer) {
+    StepIndex origin = writer;
+    while (receives(program.steps[origin].kind) && !combines(program.steps[origin].kind))
+        origin = program.steps[origin].sender;
+    const std::string written = "last written by " + program.where(writer);
+    return origin == writer ? written : written + ", sent by " + program.where(origin);
+}
+
 // The first step that threw away what this sum lacks.
 std::string likely_cause(const Program& program, const Memory& memory, const Value& sum) {
     if (!reduces(program.facts.collective)) return "";
@@ -54,9 +62,8 @@ std::string describe(const Program& program, const Memory& memory, const Wrong& 
     const std::string wanted = memory.describe(promised(program, memory.sets, wrong.gpu, wrong.chunk, root));
     const std::string place = fmt::format("gpu {}'s output chunk {}", wrong.gpu, wrong.chunk);
     if (!cell.value) return fmt::format("{} must be {}, but nothing writes it", place, wanted);
-    const std::string writer =
-        cell.is_written ? "last written by " + program.where(cell.last_write.step) : "which no step writes";
-    return fmt::format("{} ends as {}, but must be {}; {}{}", place, memory.describe(*cell.value), wanted, writer,
+    return fmt::format("{} ends as {}, but must be {}; {}{}", place, memory.describe(*cell.value), wanted,
+                       cell.is_written ? history(program, cell.last_write.step) : "no step writes it",
                        likely_cause(program, memory, *cell.value));
 }
 

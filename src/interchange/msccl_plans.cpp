@@ -4,14 +4,13 @@
 // A chunk that no step has written yet is read from the input; one that was written lies in the output, or in scratch
 // where the file writes to what is no output of this gpu. So the input is never written, in place or not. Output
 // chunks that the file leaves as they are, because in place they are right already, are copied from the input by one
-// lane more, after all that read them: in place such a copy is a write.
+// lane more; all that read them read the input.
 #include "interchange/msccl_plans.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include "tenon/plugin/plan_builder.hpp"
 
@@ -85,12 +84,6 @@ public:
     }
 
 private:
-    // Who reads output chunks that no step writes, and how many of them.
-    struct StayingReads {
-        std::uint32_t count = 1;
-        std::vector<StepRef> readers{};
-    };
-
     std::span<const ThreadBlock> thread_blocks() const {
         return std::span{program_.thread_blocks}.subspan(gpu_.first_thread_block, gpu_.thread_block_count);
     }
@@ -99,13 +92,13 @@ private:
         return cell < cells_.outputs() && flow_.output_stays[static_cast<std::size_t>(rank_) * cells_.outputs() + cell];
     }
 
-    // Where a written cell lies in scratch, if it is no output: the file's own scratch first.
+    // Where a written cell lies in scratch, if it is no output of this gpu: after the file's own scratch.
     std::optional<std::uint32_t> scratch_cell(Cell cell) const {
         const std::uint32_t inputs_end = cells_.outputs() + cells_.inputs();
         if (cell >= inputs_end) return cell - inputs_end;
+        if (!has_output_) return gpu_.scratch_chunks + cell;
         if (cell >= cells_.outputs()) return gpu_.scratch_chunks + (cell - cells_.outputs());
-        if (has_output_) return std::nullopt;
-        return gpu_.scratch_chunks + cells_.inputs() + cell;
+        return std::nullopt;
     }
 
     std::uint32_t scratch_cells() const {
@@ -162,15 +155,7 @@ private:
         if (reads_source(step.kind)) made.source = read(what.source, what.piece, count);
         if (sends(step.kind)) made.send_channel = channel, made.send_to = block.send;
         if (receives(step.kind)) made.receive_channel = channel, made.receive_from = block.receive;
-        const StepRef ref =
-            step.kind == StepKind::reduce ? write_reduce(lane, what, made.destination) : lane.add(made).ref();
-        for (const Operand* operand : {&what.source, &what.destination}) {
-            if (!operand->is_initial || !stays(operand->cell)) continue;
-            StayingReads& reads = staying_reads_[operand->cell];
-            reads.count = std::max(reads.count, count);
-            reads.readers.push_back(ref);
-        }
-        return ref;
+        return step.kind == StepKind::reduce ? write_reduce(lane, what, made.destination) : lane.add(made).ref();
     }
 
     StepRef write_reduce(LaneBuilder& lane, const Move& what, const Chunk& destination) {
@@ -196,21 +181,15 @@ private:
         for (const StepRef ref : earlier) StepHandle{plan_, part}.after(ref);
     }
 
-    // All reads of one cell start at the same one, and the copy must too.
     void copy_what_stays() {
         std::optional<LaneBuilder> lane;
         for (Cell first = 0; first < cells_.outputs(); first++) {
             if (!stays(first)) continue;
-            const auto reads = staying_reads_.find(first);
             std::uint32_t count = 1;
-            if (reads != staying_reads_.end())
-                count = reads->second.count;
-            else
-                while (stays(first + count) && !staying_reads_.contains(first + count)) count++;
+            while (stays(first + count)) count++;
             if (!lane) lane = plan_.lane();
-            const StepRef copy = lane->copy(plan_.output(first, count), plan_.input(input_of(first), count)).ref();
-            if (reads != staying_reads_.end()) wait(copy, reads->second.readers);
-            first += count - 1;
+            lane->copy(plan_.output(first, count), plan_.input(input_of(first), count));
+            first += count;
         }
     }
 
@@ -228,8 +207,7 @@ private:
     const Gpu& gpu_;
     bool has_input_, has_output_;
     PlanBuilder plan_;
-    std::vector<std::vector<StepRef>> written_;   // by step of this gpu, its parts
-    std::map<Cell, StayingReads> staying_reads_;  // by the first chunk that they read
+    std::vector<std::vector<StepRef>> written_;  // by step of this gpu, its parts
     Error error_;
 };
 

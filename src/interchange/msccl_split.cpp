@@ -39,13 +39,8 @@ private:
     Rank gpu_of(StepIndex step) const { return program_.thread_block_of(step).gpu; }
     const Move& move(StepIndex step, std::uint32_t nth) const { return flow_.moves[flow_.first_move[step] + nth]; }
     std::size_t in_all(Rank gpu, Cell cell) const { return first_cell_[static_cast<std::size_t>(gpu)] + cell; }
-    bool stays(Rank gpu, Cell cell) const {
-        return cell < cells_.outputs() && flow_.output_stays[static_cast<std::size_t>(gpu) * cells_.outputs() + cell];
-    }
 
     void note_writes() {
-        for (Rank gpu = 0; gpu < program_.rank_count(); gpu++)
-            for (Cell cell = 0; cell < cells_.outputs(); cell++) is_written_[in_all(gpu, cell)] = stays(gpu, cell);
         for (StepIndex step = 0; step < program_.steps.size(); step++)
             for (std::uint32_t nth = 0; nth < program_.steps[step].count; nth++)
                 if (writes_destination(program_.steps[step].kind))
@@ -59,10 +54,8 @@ private:
             // In scratch every cell has room for the longest piece, so a run there ends with its block.
             const bool piece_follows = program_.pieces == 1 || now.piece == before.piece + 1;
             if (now.completes != before.completes) return false;
-            if (uses_source(step.kind) && !follows(gpu_of(index), before.source, now.source, piece_follows))
-                return false;
-            if (step.kind == StepKind::reduce &&
-                !follows(gpu_of(index), before.destination, now.destination, piece_follows))
+            if (uses_source(step.kind) && !follows(before.source, now.source, piece_follows)) return false;
+            if (step.kind == StepKind::reduce && !follows(before.destination, now.destination, piece_follows))
                 return false;
             if (writes_destination(step.kind) && !is_next_cell(before.destination, now.destination, piece_follows))
                 return false;
@@ -70,8 +63,8 @@ private:
         return true;
     }
 
-    bool follows(Rank gpu, const Operand& before, const Operand& now, bool piece_follows) const {
-        if (now.is_initial != before.is_initial || stays(gpu, now.cell) != stays(gpu, before.cell)) return false;
+    bool follows(const Operand& before, const Operand& now, bool piece_follows) const {
+        if (now.is_initial != before.is_initial) return false;
         return now.is_initial ? now.input == before.input + 1 : is_next_cell(before, now, piece_follows);
     }
 
