@@ -43,7 +43,7 @@ Progress Execution::advance() {
         acknowledging_ = true;
     }
     while (!exposed_.empty()) {
-        if (!exposed_.back().end->bulk_taken(exposed_.back().count)) return Progress::blocked;
+        if (!exposed_.back().end->bulk_taken(exposed_.back().row, exposed_.back().count)) return Progress::blocked;
         exposed_.pop_back();
     }
     return Progress::done;

@@ -57,6 +57,7 @@ private:
     };
     struct Exposed {
         SendEnd* end;
+        Row row;
         std::uint64_t count;
     };
     enum class Outcome { done, blocked, failed };

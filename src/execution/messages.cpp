@@ -8,7 +8,7 @@
 namespace tenon {
 
 bool Execution::may_send(const Operation& o, std::size_t length) const {
-    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk();
+    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk(row_of(length));
 }
 
 // ---- sending ------------------------------------------------------------------------------------------------------
@@ -30,13 +30,13 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
             const Exposure place{offer->form, offer->address};
             if (std::byte* to = o.out_connection->address_of(place, length)) {
                 copy(to, bytes, length);
-                o.out->send_header(MessageForm::put, length, 0, signature_ ^ o.salt);
+                o.out->send_header(row_of(length), MessageForm::put, length, 0, signature_ ^ o.salt);
                 return Outcome::done;
             }
         }
     }
-    std::memcpy(o.out->payload(), bytes, length);
-    o.out->send_staged(length, signature_ ^ o.salt);
+    std::memcpy(o.out->payload(row_of(length)), bytes, length);
+    o.out->send_staged(row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;
 }
 
@@ -44,12 +44,11 @@ bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size
     const std::optional<Exposure> exposure = o.out_connection->expose(bytes, length);
     if (!exposure) return false;
     if (!o.out_connection->peer_addresses(*exposure) && length < policy_.copy_min_bytes) return false;
-    o.out->send_header(exposure->form, length, exposure->address, signature_ ^ o.salt);
-    if (exposed_.empty() || exposed_.back().end != o.out) {
-        exposed_.push_back({o.out, o.out->bulk_sent()});
-    } else {
-        exposed_.back().count = o.out->bulk_sent();
-    }
+    const Row row = row_of(length);
+    o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
+    if (exposed_.empty() || exposed_.back().end != o.out || exposed_.back().row != row)
+        exposed_.push_back({o.out, row, 0});
+    exposed_.back().count = o.out->bulk_sent(row);
     return true;
 }
 
@@ -66,7 +65,7 @@ void Execution::post_offer(const Operation& o, std::uint64_t tile, std::uint64_t
 }
 
 void Execution::post_first_offers(const Operation& o) {
-    for (std::uint64_t tile = 0; tile < o.in->slots(); tile++) post_offer(o, tile, o.in->next_number() + tile);
+    for (std::uint64_t tile = 0; tile < o.in->offer_count(); tile++) post_offer(o, tile, o.in->next_number() + tile);
 }
 
 Execution::Outcome Execution::receive(const Operation& o, Tile tile) {
@@ -78,8 +77,7 @@ Execution::Outcome Execution::receive_small(const Operation& o, Tile tile) {
     if (arrival != Arrival::here) return arrival == Arrival::none ? Outcome::blocked : disagree(o);
     if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
     alignas(16) std::byte message[packed_bytes];
-    o.in->copy_packed(message, tile.length);
-    o.in->release_packed();
+    o.in->take_packed(message, tile.length);
     if (combines(o.kind)) return combine_message(o, tile, message);
     std::byte* to = at(o.destination, tile.offset);
     std::memcpy(to, message, tile.length);
@@ -87,16 +85,17 @@ Execution::Outcome Execution::receive_small(const Operation& o, Tile tile) {
 }
 
 Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
-    const Arrival arrival = o.in->bulk_arrival(signature_ ^ o.salt);
+    const Row row = row_of(tile.length);
+    const Arrival arrival = o.in->bulk_arrival(row, signature_ ^ o.salt);
     if (arrival != Arrival::here) return arrival == Arrival::none ? Outcome::blocked : disagree(o);
     if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
-    const Header header = o.in->header();
+    const Header header = o.in->header(row);
     if (header.length != tile.length) return disagree(o);
     const std::uint64_t tile_number = tile.offset / program_->tile_bytes;
     const Outcome outcome = combines(o.kind) ? combine_arrived(o, tile, header) : store_arrived(o, tile, header);
     if (outcome != Outcome::done) return outcome;
-    o.in->release_bulk(header.form != MessageForm::staged);
-    if (o.offers) post_offer(o, tile_number + o.in->slots(), o.in->next_number() + o.in->slots() - 1);
+    o.in->release_bulk(row, header.form != MessageForm::staged);
+    if (o.offers) post_offer(o, tile_number + o.in->offer_count(), o.in->next_number() + o.in->offer_count() - 1);
     return Outcome::done;
 }
 
@@ -106,7 +105,7 @@ Execution::Outcome Execution::store_arrived(const Operation& o, Tile tile, const
     if (header.form != MessageForm::put) {
         const Exposure place{header.form, header.address};
         const std::byte* from = header.form == MessageForm::staged
-                                    ? o.in->payload()
+                                    ? o.in->payload(row_of(tile.length))
                                     : o.in_connection->address_of(place, tile.length);
         if (from != nullptr) {
             copy(to, from, tile.length);
@@ -118,7 +117,7 @@ Execution::Outcome Execution::store_arrived(const Operation& o, Tile tile, const
 }
 
 Execution::Outcome Execution::combine_arrived(const Operation& o, Tile tile, const Header& header) {
-    if (header.form == MessageForm::staged) return combine_message(o, tile, o.in->payload());
+    if (header.form == MessageForm::staged) return combine_message(o, tile, o.in->payload(row_of(tile.length)));
     const Exposure place{header.form, header.address};
     if (const std::byte* from = o.in_connection->address_of(place, tile.length)) return combine_message(o, tile, from);
     if (bounce_.size() < tile.length) bounce_.resize(program_->tile_bytes);
@@ -165,10 +164,10 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         program_->kernel(a);
         return send_bytes(o, static_cast<const std::byte*>(a.destination), tile.length, true);
     }
-    a.second_destination = there ? there : o.out->payload();
+    a.second_destination = there ? there : o.out->payload(row_of(tile.length));
     if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
     program_->kernel(a);
-    o.out->send_header(there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
+    o.out->send_header(row_of(tile.length), there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
     return Outcome::done;
 }
 

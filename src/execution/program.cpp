@@ -15,7 +15,7 @@ public:
 
     Result<Program> run() {
         Program& p = program_;
-        p.tile_bytes = transport_.slot_bytes();
+        p.tile_bytes = std::min(transport_.slot_bytes(), preferred_tile_bytes());
         if (plan_.tile_bytes != 0 && plan_.tile_bytes != one_tile) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
         p.tile_bytes -= p.tile_bytes % element_bytes_;
         if (plan_.tile_bytes != one_tile) p.dependencies = plan_.dependencies;
@@ -38,6 +38,12 @@ private:
     }
     std::uint64_t bytes(const Chunk& chunk) const {
         return element_range(chunk, plan_.pieces, request_.count, request_.type).count * element_bytes_;
+    }
+
+    // Up to a block of this size, tiles that stay in the nearest cache beat few large ones.
+    std::uint64_t preferred_tile_bytes() const {
+        const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value * element_bytes_;
+        return piece <= 32 << 10 ? medium_bytes : UINT64_MAX;
     }
 
     void mark_offers() {

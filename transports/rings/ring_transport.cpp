@@ -91,7 +91,7 @@ Result<SendEnd*> RingTransport::board_send_end() {
         // The writer's own Taken line never lags: it counts as having taken everything.
         auto* taken = reinterpret_cast<Taken*>(ring + shape.taken_offset());
         store_release(taken[rank_].packed, UINT64_MAX / 2);
-        store_release(taken[rank_].bulk, UINT64_MAX / 2);
+        for (std::uint64_t& bulk : taken[rank_].bulk) store_release(bulk, UINT64_MAX / 2);
         board_out_ = std::make_unique<SendEnd>(ring, shape, std::span<const Taken>(taken, shape.readers));
     }
     return board_out_.get();

@@ -6,7 +6,8 @@
 //   packed   up to packed_bytes: units of 8 bytes of data and the message's word, so that data and flag arrive together
 //            in one cache line; in slots that never hold anything else, so no user's data can pass for a word;
 //   bulk     a header line with the word, and either a payload slot (staged) or the place where the sender's bytes lie
-//            (exposed) or a note that they have been put where the receiver offered (put).
+//            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of bulk
+//            slots: a few of medium_bytes, which stay in the nearest cache, and more and larger ones behind them.
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
@@ -32,6 +33,8 @@ inline constexpr std::size_t cache_line_bytes = 64;
 inline constexpr std::size_t packed_units = 16;
 inline constexpr std::size_t packed_bytes = packed_units * 8;
 inline constexpr std::uint64_t packed_slots = 64;  // a power of two
+inline constexpr std::uint64_t medium_bytes = 8 << 10;
+inline constexpr std::uint64_t medium_slots = 4;   // a power of two
 
 struct PackedUnit {
     std::uint64_t data;
@@ -58,20 +61,33 @@ using Offer = Header;
 
 struct alignas(cache_line_bytes) Taken {
     std::uint64_t packed;
-    std::uint64_t bulk;
+    std::uint64_t bulk[2];  // of the medium row and of the large one
 };
+
+// The two rows of bulk slots, by the length of a message.
+enum class Row : std::uint8_t { medium = 0, large = 1 };
+constexpr Row row_of(std::size_t length) { return length <= medium_bytes ? Row::medium : Row::large; }
 
 // The memory of one ring with one reader; a board has a Taken line for each rank instead of one.
 struct RingShape {
-    std::uint64_t slots = 0;       // bulk slots, a power of two
-    std::uint64_t slot_bytes = 0;
+    std::uint64_t slots = 0;       // large ones, a power of two
+    std::uint64_t slot_bytes = 0;  // of a large one
     std::uint64_t readers = 1;
 
-    std::uint64_t headers_offset() const { return sizeof(PackedSlot) * packed_slots; }
-    std::uint64_t offers_offset() const { return headers_offset() + sizeof(Header) * slots; }
+    std::uint64_t slots_of(Row row) const { return row == Row::medium ? medium_slots : slots; }
+    std::uint64_t bytes_of(Row row) const { return row == Row::medium ? medium_bytes : slot_bytes; }
+    // Slots are not a power of two apart: their lines would compete for the same few places in a cache.
+    std::uint64_t stride_of(Row row) const { return bytes_of(row) + 4 * cache_line_bytes; }
+    std::uint64_t headers_offset(Row row) const {
+        return sizeof(PackedSlot) * packed_slots + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
+    }
+    std::uint64_t offers_offset() const { return headers_offset(Row::large) + sizeof(Header) * slots; }
     std::uint64_t taken_offset() const { return offers_offset() + sizeof(Offer) * slots; }
-    std::uint64_t payload_offset() const { return (taken_offset() + sizeof(Taken) * readers + 4095) & ~std::uint64_t{4095}; }
-    std::uint64_t bytes() const { return payload_offset() + slots * slot_bytes; }
+    std::uint64_t payload_offset(Row row) const {
+        const std::uint64_t first = (taken_offset() + sizeof(Taken) * readers + 4095) & ~std::uint64_t{4095};
+        return row == Row::medium ? first : first + medium_slots * stride_of(Row::medium);
+    }
+    std::uint64_t bytes() const { return (payload_offset(Row::large) + slots * stride_of(Row::large) + 4095) & ~std::uint64_t{4095}; }
 };
 
 inline std::uint64_t load_acquire(const std::uint64_t& at) {
@@ -94,14 +110,14 @@ public:
     SendEnd() = default;
     SendEnd(std::byte* ring, const RingShape& shape, std::span<const Taken> takers)
         : packed_(reinterpret_cast<PackedSlot*>(ring)),
-          headers_(reinterpret_cast<Header*>(ring + shape.headers_offset())),
           offers_(reinterpret_cast<const Offer*>(ring + shape.offers_offset())),
-          payload_(ring + shape.payload_offset()),
-          takers_(takers),
-          slots_(shape.slots),
-          slot_bytes_(shape.slot_bytes),
-          packed_limit_(packed_slots),
-          bulk_limit_(shape.slots) {}
+          offer_count_(shape.slots),
+          takers_(takers) {
+        for (const Row row : {Row::medium, Row::large})
+            rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
+                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.stride_of(row),
+                                                    0, shape.slots_of(row)};
+    }
 
     std::uint64_t next_number() const { return number_ + 1; }
 
@@ -118,7 +134,7 @@ public:
             std::uint64_t value = 0;
             if (length - done >= 8) {
                 std::memcpy(&value, data + done, 8);
-            } else {
+            } else if (length != done) {
                 std::memcpy(&value, data + done, length - done);
             }
             store_relaxed(unit->data, value);
@@ -130,55 +146,65 @@ public:
         __builtin_prefetch(&packed_[packed_sent_ & (packed_slots - 1)], 1);
     }
 
-    bool may_send_bulk() {
-        if (bulk_sent_ >= bulk_limit_) refresh();
-        return bulk_sent_ < bulk_limit_;
+    bool may_send_bulk(Row row) {
+        if (at(row).sent >= at(row).limit) refresh();
+        return at(row).sent < at(row).limit;
     }
-    // Where to put up to slot_bytes of payload before send_staged. Valid when may_send_bulk().
-    std::byte* payload() const { return payload_ + (bulk_sent_ & (slots_ - 1)) * slot_bytes_; }
-    void send_staged(std::size_t length, std::uint32_t signature) { send_header(MessageForm::staged, length, 0, signature); }
-    void send_header(MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature) {
-        Header& header = headers_[bulk_sent_ & (slots_ - 1)];
+    // Where to put the payload of the row's next message before send_staged. Valid when may_send_bulk().
+    std::byte* payload(Row row) const { return at(row).payload + (at(row).sent & (at(row).slots - 1)) * at(row).stride; }
+    void send_staged(Row row, std::size_t length, std::uint32_t signature) {
+        send_header(row, MessageForm::staged, length, 0, signature);
+    }
+    void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature) {
+        SlotRow& r = at(row);
+        Header& header = r.headers[r.sent & (r.slots - 1)];
         header.form = form;
         header.length = static_cast<std::uint32_t>(length);
         header.address = address;
         store_release(header.word, message_word(++number_, signature));
-        bulk_sent_++;
+        r.sent++;
     }
     // The receiver's offer for the next message, or null where there is none (yet).
     const Offer* offer(std::uint32_t signature) const {
-        const Offer& o = offers_[(number_ + 1) & (slots_ - 1)];
+        const Offer& o = offers_[(number_ + 1) & (offer_count_ - 1)];
         return load_acquire(o.word) == message_word(number_ + 1, signature) ? &o : nullptr;
     }
-    std::uint64_t bulk_sent() const { return bulk_sent_; }
-    // Has every reader taken the first `count` bulk messages?
-    bool bulk_taken(std::uint64_t count) {
-        if (bulk_limit_ >= count + slots_) return true;
-        refresh();
-        return bulk_limit_ >= count + slots_;
+    std::uint64_t bulk_sent(Row row) const { return at(row).sent; }
+    // Has every reader taken the first `count` messages of the row?
+    bool bulk_taken(Row row, std::uint64_t count) {
+        if (at(row).limit < count + at(row).slots) refresh();
+        return at(row).limit >= count + at(row).slots;
     }
-    std::uint64_t slot_bytes() const { return slot_bytes_; }
 
 private:
+    struct SlotRow {
+        Header* headers = nullptr;
+        std::byte* payload = nullptr;
+        std::uint64_t slots = 0, stride = 0;
+        std::uint64_t sent = 0, limit = 0;
+    };
+    SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
+    const SlotRow& at(Row row) const { return rows_[static_cast<std::size_t>(row)]; }
+
     void refresh() {
-        std::uint64_t packed = UINT64_MAX, bulk = UINT64_MAX;
+        std::uint64_t packed = UINT64_MAX, medium = UINT64_MAX, large = UINT64_MAX;
         for (const Taken& t : takers_) {
             packed = std::min(packed, load_acquire(t.packed));
-            bulk = std::min(bulk, load_acquire(t.bulk));
+            medium = std::min(medium, load_acquire(t.bulk[0]));
+            large = std::min(large, load_acquire(t.bulk[1]));
         }
         packed_limit_ = packed + packed_slots;
-        bulk_limit_ = bulk + slots_;
+        at(Row::medium).limit = medium + medium_slots;
+        at(Row::large).limit = large + at(Row::large).slots;
     }
 
     PackedSlot* packed_ = nullptr;
-    Header* headers_ = nullptr;
     const Offer* offers_ = nullptr;
-    std::byte* payload_ = nullptr;
+    std::uint64_t offer_count_ = 1;
     std::span<const Taken> takers_;
-    std::uint64_t slots_ = 0, slot_bytes_ = 0;
     std::uint64_t number_ = 0;  // of the last message sent
-    std::uint64_t packed_sent_ = 0, packed_limit_ = 0;
-    std::uint64_t bulk_sent_ = 0, bulk_limit_ = 0;
+    std::uint64_t packed_sent_ = 0, packed_limit_ = packed_slots;
+    SlotRow rows_[2];
 };
 
 enum class Arrival { none, here, mismatch };
@@ -188,29 +214,22 @@ public:
     ReceiveEnd() = default;
     ReceiveEnd(std::byte* ring, const RingShape& shape, Taken* taken)
         : packed_(reinterpret_cast<const PackedSlot*>(ring)),
-          headers_(reinterpret_cast<const Header*>(ring + shape.headers_offset())),
           offers_(reinterpret_cast<Offer*>(ring + shape.offers_offset())),
-          payload_(ring + shape.payload_offset()),
-          taken_(taken),
-          slots_(shape.slots),
-          slot_bytes_(shape.slot_bytes) {}
+          offer_count_(shape.slots),
+          taken_line_(taken) {
+        for (const Row row : {Row::medium, Row::large})
+            rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<const Header*>(ring + shape.headers_offset(row)),
+                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.stride_of(row), 0, 0};
+    }
 
     std::uint64_t next_number() const { return number_ + 1; }
 
-    // Is the next message here, in the packed form? Looks at its last unit first: units arrive in order.
+    // Is the next message here, in the packed form? Looks at its last unit: units arrive in order.
     Arrival packed_arrival(std::size_t length, std::uint32_t signature) const {
         const PackedSlot& slot = packed_[packed_taken_ & (packed_slots - 1)];
         return arrival(slot.units[length == 0 ? 0 : (length - 1) / 8].word, signature);
     }
-    // The message's bytes; valid after packed_arrival said `here`. `data` has room for length rounded up to 8.
-    void copy_packed(std::byte* data, std::size_t length) const {
-        const PackedUnit* unit = packed_[packed_taken_ & (packed_slots - 1)].units;
-        for (std::size_t done = 0; done < length; done += 8, unit++) {
-            const std::uint64_t value = load_relaxed(unit->data);
-            std::memcpy(data + done, &value, 8);
-        }
-    }
-    // The same, of exactly `length` bytes, and done with it.
+    // Its bytes, exactly `length`, after packed_arrival said `here`; and done with it.
     void take_packed(std::byte* to, std::size_t length) {
         const PackedUnit* unit = packed_[packed_taken_ & (packed_slots - 1)].units;
         for (; length >= 8; length -= 8, to += 8, unit++) {
@@ -221,54 +240,53 @@ public:
             const std::uint64_t value = load_relaxed(unit->data);
             std::memcpy(to, &value, length);
         }
-        release_packed();
-    }
-    void release_packed() {
         number_++;
-        if ((++packed_taken_ & (packed_slots / 4 - 1)) == 0) store_release(taken_->packed, packed_taken_);
+        if ((++packed_taken_ & (packed_slots / 4 - 1)) == 0) store_release(taken_line_->packed, packed_taken_);
     }
 
-    Arrival bulk_arrival(std::uint32_t signature) const { return arrival(header().word, signature); }
-    const Header& header() const { return headers_[bulk_taken_ & (slots_ - 1)]; }
-    const std::byte* payload() const { return payload_ + (bulk_taken_ & (slots_ - 1)) * slot_bytes_; }
-    void release_bulk(bool at_once) {
+    Arrival bulk_arrival(Row row, std::uint32_t signature) const { return arrival(header(row).word, signature); }
+    const Header& header(Row row) const { return at(row).headers[at(row).taken & (at(row).slots - 1)]; }
+    const std::byte* payload(Row row) const { return at(row).payload + (at(row).taken & (at(row).slots - 1)) * at(row).stride; }
+    void release_bulk(Row row, bool at_once) {
+        SlotRow& r = at(row);
         number_++;
-        if (++bulk_taken_ - bulk_told_ >= slots_ / 4 || at_once) {
-            bulk_told_ = bulk_taken_;
-            store_release(taken_->bulk, bulk_taken_);
-        }
+        if (++r.taken - r.told < r.slots / 4 && !at_once) return;
+        r.told = r.taken;
+        store_release(taken_line_->bulk[static_cast<std::size_t>(row)], r.taken);
     }
-    // Says where message `number` may be put; number within the ring's slots of the next one.
+    // Says where message `number` may be put; at most offer_count() ahead of the next one.
     void offer(std::uint64_t number, MessageForm form, std::uint64_t address, std::size_t length, std::uint32_t signature) {
-        Offer& o = offers_[number & (slots_ - 1)];
+        Offer& o = offers_[number & (offer_count_ - 1)];
         o.form = form;
         o.address = address;
         o.length = static_cast<std::uint32_t>(length);
         store_release(o.word, message_word(number, signature));
     }
-    // Where the next message would be if the peer's plan had another length: its number in either form.
-    bool next_is_here_in_any_form() const {
-        const std::uint32_t number = static_cast<std::uint32_t>(number_ + 1);
-        return load_acquire(header().word) >> 32 == number ||
-               load_acquire(packed_[packed_taken_ & (packed_slots - 1)].units[0].word) >> 32 == number;
-    }
-    std::uint64_t slots() const { return slots_; }
+    std::uint64_t offer_count() const { return offer_count_; }
 
 private:
-    Arrival arrival(const std::uint64_t& at, std::uint32_t signature) const {
-        const std::uint64_t word = load_acquire(at);
+    struct SlotRow {
+        const Header* headers = nullptr;
+        const std::byte* payload = nullptr;
+        std::uint64_t slots = 0, stride = 0;
+        std::uint64_t taken = 0, told = 0;
+    };
+    SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
+    const SlotRow& at(Row row) const { return rows_[static_cast<std::size_t>(row)]; }
+
+    Arrival arrival(const std::uint64_t& word_at, std::uint32_t signature) const {
+        const std::uint64_t word = load_acquire(word_at);
         if (word == message_word(number_ + 1, signature)) return Arrival::here;
         return word >> 32 == static_cast<std::uint32_t>(number_ + 1) ? Arrival::mismatch : Arrival::none;
     }
 
     const PackedSlot* packed_ = nullptr;
-    const Header* headers_ = nullptr;
     Offer* offers_ = nullptr;
-    const std::byte* payload_ = nullptr;
-    Taken* taken_ = nullptr;
-    std::uint64_t slots_ = 0, slot_bytes_ = 0;
+    std::uint64_t offer_count_ = 1;
+    Taken* taken_line_ = nullptr;
     std::uint64_t number_ = 0;  // of the last message taken
-    std::uint64_t packed_taken_ = 0, bulk_taken_ = 0, bulk_told_ = 0;
+    std::uint64_t packed_taken_ = 0;
+    SlotRow rows_[2];
 };
 
 }  // namespace tenon
