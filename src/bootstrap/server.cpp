@@ -37,8 +37,8 @@ void Server::stop() {
 void Server::run() {
     auto outcome = gather();
     // Our own process hears last: it may end at what it hears, and this thread with it.
-    std::stable_partition(connections_.begin(), connections_.end(),
-                          [](const auto& connection) { return connection->peer.process != os::process_id(); });
+    std::partition(connections_.begin(), connections_.end(),
+                   [](const auto& connection) { return connection->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
     if (!outcome) refuse(std::move(outcome.error()));
     listener_.close();
