@@ -65,54 +65,48 @@ struct Minimum {
 // Two sources: nearly every call.
 template <class Number, class Operation>
 struct PairOfSources {
-    static constexpr std::size_t narrowing = 2;
+    static constexpr std::size_t narrowing = hwy::IsFloat<typename Number::Stored>() ? 2 : 4;
 
-    const typename Number::Stored* first;
-    const typename Number::Stored* second;
+    const std::uint8_t* first;
+    const std::uint8_t* second;
 
     template <class D>
     HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
-        return Operation::apply(d, Number::load(d, first + i), Number::load(d, second + i));
+        const std::uint64_t offset = i * sizeof(typename Number::Stored);
+        return Operation::apply(d, Number::load(d, first + offset), Number::load(d, second + offset));
     }
 };
 
-// Any number of sources, and the division. Every aligned four is a subtree of its own; the subtrees merge as the bits
+// Any number of sources, and the division. Every aligned pair is a subtree of its own; the subtrees merge as the bits
 // of a binary counter carry, and what is left at the end folds from the right.
 template <class Number, class Operation>
 struct TreeOfSources {
     using Computed = typename Number::Computed;
-    static constexpr std::size_t narrowing = 4;  // half the code of 2, for at most three steps per width
+    static constexpr std::size_t narrowing = 8;
 
     const void* const* sources;
     std::uint32_t count;
     double divisor;
 
     template <class D>
-    HWY_INLINE hn::Vec<D> leaf(D d, std::uint32_t source, std::uint64_t i) const {
-        return Number::load(d, static_cast<const typename Number::Stored*>(sources[source]) + i);
-    }
-
-    template <class D>
-    HWY_INLINE hn::Vec<D> pair(D d, std::uint32_t source, std::uint64_t i) const {
-        return Operation::apply(d, leaf(d, source, i), leaf(d, source + 1, i));
-    }
-
-    template <class D>
     HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
         constexpr std::size_t lanes = hn::MaxLanes(D{});
-        alignas(64) Computed subtrees[30 * lanes];  // as many as a 32-bit count can leave open
+        alignas(64) Computed subtrees[31 * lanes];  // as many as a 32-bit count can leave open
         Computed* top = subtrees;
         std::uint32_t source = 0;
-        for (; count - source > 4; source += 4) {
-            auto subtree = Operation::apply(d, pair(d, source, i), pair(d, source + 2, i));
-            for (std::uint32_t carry = source / 4; (carry & 1) != 0; carry >>= 1) {
+        for (; count - source > 2; source += 2) {
+            auto subtree = Operation::apply(d, load(d, source, i), load(d, source + 1, i));
+            for (std::uint32_t carry = source / 2; (carry & 1) != 0; carry >>= 1) {
                 top -= lanes;
                 subtree = Operation::apply(d, hn::LoadU(d, top), subtree);
             }
             hn::StoreU(subtree, d, top);
             top += lanes;
         }
-        auto result = last_four(d, source, i);
+        auto result = load(d, source, i);
+        if (count - source == 2) {
+            result = Operation::apply(d, result, load(d, source + 1, i));
+        }
         while (top != subtrees) {
             top -= lanes;
             result = Operation::apply(d, hn::LoadU(d, top), result);
@@ -122,17 +116,9 @@ struct TreeOfSources {
 
 private:
     template <class D>
-    HWY_INLINE hn::Vec<D> last_four(D d, std::uint32_t source, std::uint64_t i) const {
-        switch (count - source) {
-            case 1:
-                return leaf(d, source, i);
-            case 2:
-                return pair(d, source, i);
-            case 3:
-                return Operation::apply(d, pair(d, source, i), leaf(d, source + 2, i));
-            default:
-                return Operation::apply(d, pair(d, source, i), pair(d, source + 2, i));
-        }
+    HWY_INLINE hn::Vec<D> load(D d, std::uint32_t source, std::uint64_t i) const {
+        const std::uint64_t offset = i * sizeof(typename Number::Stored);
+        return Number::load(d, static_cast<const std::uint8_t*>(sources[source]) + offset);
     }
 
     template <class D>
@@ -147,31 +133,37 @@ private:
 
 template <class Number>
 struct Output {
-    typename Number::Stored* destination;
-    typename Number::Stored* second;
+    using Stored = typename Number::Stored;
+
+    std::uint8_t* destination;
+    std::uint8_t* second;
 
     template <class D>
     HWY_INLINE void store(D d, hn::Vec<D> lanes, std::uint64_t i) const {
-        const hn::Rebind<typename Number::Stored, D> stored;
         const auto encoded = Number::encode(d, lanes);
-        store_unaligned(stored, encoded, destination + i);
-        if (second != nullptr) {
-            store_unaligned(stored, encoded, second + i);
-        }
+        store_unaligned(hn::Rebind<Stored, D>{}, encoded, destination + i * sizeof(Stored));
+        store_second(hn::Rebind<Stored, D>{}, encoded, i);
     }
 
+    // `destination` is aligned for the vector.
     template <class D>
     HWY_INLINE void stream(D d, hn::Vec<D> lanes, std::uint64_t i) const {
-        const hn::Rebind<typename Number::Stored, D> stored;
         const auto encoded = Number::encode(d, lanes);
-        hn::Stream(encoded, stored, destination + i);
+        hn::Stream(encoded, hn::Rebind<Stored, D>{}, reinterpret_cast<Stored*>(destination + i * sizeof(Stored)));
+        store_second(hn::Rebind<Stored, D>{}, encoded, i);
+    }
+
+private:
+    template <class D>
+    HWY_INLINE void store_second(D stored, hn::Vec<D> encoded, std::uint64_t i) const {
         if (second != nullptr) {
-            store_unaligned(stored, encoded, second + i);
+            store_unaligned(stored, encoded, second + i * sizeof(Stored));
         }
     }
 };
 
-// output[i] = values(i) for begin <= i < end. Each width has a `narrowing`-th of the lanes of the width before.
+// output[i] = values(i) for begin <= i < end. Each width has a `narrowing`-th of the lanes of the width before:
+// 2 where a small call must be quick, more where the code would grow for little.
 template <class D, class Values, class Number>
 HWY_INLINE void write_range(D d, const Values& values, const Output<Number>& output, std::uint64_t begin,
                             std::uint64_t end) {
@@ -185,20 +177,26 @@ HWY_INLINE void write_range(D d, const Values& values, const Output<Number>& out
     }
 }
 
+// The same, lane by lane.
+template <class Values, class Number>
+HWY_NOINLINE void write_lanes(const Values values, const Output<Number> output, std::uint64_t begin,
+                              std::uint64_t end) {
+    write_range(hn::CappedTag<typename Number::Computed, 1>{}, values, output, begin, end);
+}
+
 // The same with non-temporal stores, and lane by lane up to the first full line and after the last vector: a call that
 // streams is a large one.
 template <class D, class Values, class Number>
 HWY_NOINLINE void stream_all(D d, const Values values, const Output<Number> output, std::uint64_t elements) {
-    const hn::CappedTag<hn::TFromD<D>, 1> one;
     const std::size_t lanes = hn::Lanes(d);
     const std::uintptr_t misalignment = reinterpret_cast<std::uintptr_t>(output.destination) % line_bytes;
     std::uint64_t i = (line_bytes - misalignment) % line_bytes / sizeof(typename Number::Stored);
-    write_range(one, values, output, 0, i);
+    write_lanes(values, output, 0, i);
     for (; elements - i >= lanes; i += lanes) {
         output.stream(d, values(d, i), i);
     }
     hwy::FlushStream();
-    write_range(one, values, output, i, elements);
+    write_lanes(values, output, i, elements);
 }
 
 template <class Values, class Number>
@@ -218,8 +216,7 @@ HWY_INLINE void write_all(const Values& values, const Output<Number>& output, st
 
 template <class Number>
 HWY_INLINE Output<Number> output_of(const ReduceArguments& a) {
-    using Stored = typename Number::Stored;
-    return {static_cast<Stored*>(a.destination), static_cast<Stored*>(a.second_destination)};
+    return {static_cast<std::uint8_t*>(a.destination), static_cast<std::uint8_t*>(a.second_destination)};
 }
 
 // A function of its own, so that two sources do not pay for its stack.
@@ -232,7 +229,6 @@ HWY_NOINLINE void reduce_tree(const ReduceArguments& a) {
 
 template <class Number, class Operation>
 void reduce(const ReduceArguments& a) {
-    using Stored = typename Number::Stored;
     if constexpr (hwy::IsFloat<typename Number::Computed>()) {
         if (!floating_point_is_standard()) [[unlikely]] {
             return reduce_in_standard_mode(&reduce<Number, Operation>, a);
@@ -241,31 +237,30 @@ void reduce(const ReduceArguments& a) {
     if (a.source_count != 2 || a.divisor != 1) {
         return reduce_tree<Number, Operation>(a);
     }
-    const PairOfSources<Number, Operation> pair{static_cast<const Stored*>(a.sources[0]),
-                                                static_cast<const Stored*>(a.sources[1])};
+    const PairOfSources<Number, Operation> pair{static_cast<const std::uint8_t*>(a.sources[0]),
+                                                static_cast<const std::uint8_t*>(a.sources[1])};
     write_all(pair, output_of<Number>(a), a.elements, a.stream_destination);
 }
 
 template <class Number>
 struct ScaledSource {
-    static constexpr std::size_t narrowing = 4;
+    static constexpr std::size_t narrowing = 8;
 
-    const typename Number::Stored* source;
+    const std::uint8_t* source;
     typename Number::Computed factor;
 
     template <class D>
     HWY_INLINE hn::Vec<D> operator()(D d, std::uint64_t i) const {
-        return hn::Mul(Number::load(d, source + i), hn::Set(d, factor));
+        return hn::Mul(Number::load(d, source + i * sizeof(typename Number::Stored)), hn::Set(d, factor));
     }
 };
 
 template <class Number>
 void scale(void* destination, const void* source, const void* factor, std::uint64_t elements) {
-    using Stored = typename Number::Stored;
-    const auto one_lane =
-        Number::load(hn::CappedTag<typename Number::Computed, 1>{}, static_cast<const Stored*>(factor));
-    const ScaledSource<Number> scaled{static_cast<const Stored*>(source), hn::GetLane(one_lane)};
-    write_all(scaled, Output<Number>{static_cast<Stored*>(destination), nullptr}, elements, false);
+    const hn::CappedTag<typename Number::Computed, 1> one;
+    const auto factor_lane = Number::load(one, static_cast<const std::uint8_t*>(factor));
+    const ScaledSource<Number> scaled{static_cast<const std::uint8_t*>(source), hn::GetLane(factor_lane)};
+    write_all(scaled, Output<Number>{static_cast<std::uint8_t*>(destination), nullptr}, elements, false);
 }
 
 }  // namespace tenon::HWY_NAMESPACE

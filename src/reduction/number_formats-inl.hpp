@@ -23,25 +23,26 @@ namespace tenon::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// One lane goes through memcpy, because Highway's scalar loads and stores want aligned pointers.
+// Buffers are bytes here, because they need not be aligned for their elements.
 template <class D>
-HWY_INLINE hn::Vec<D> load_unaligned(D d, const hn::TFromD<D>* source) {
+HWY_INLINE hn::Vec<D> load_unaligned(D d, const std::uint8_t* source) {
     if constexpr (hn::MaxLanes(d) == 1) {
         hn::TFromD<D> value;
         std::memcpy(&value, source, sizeof(value));
         return hn::Set(d, value);
     } else {
-        return hn::LoadU(d, source);
+        return hn::BitCast(d, hn::LoadU(hn::Repartition<std::uint8_t, D>{}, source));
     }
 }
 
 template <class D>
-HWY_INLINE void store_unaligned(D d, hn::Vec<D> lanes, hn::TFromD<D>* destination) {
+HWY_INLINE void store_unaligned(D d, hn::Vec<D> lanes, std::uint8_t* destination) {
     if constexpr (hn::MaxLanes(d) == 1) {
         const hn::TFromD<D> value = hn::GetLane(lanes);
         std::memcpy(destination, &value, sizeof(value));
     } else {
-        hn::StoreU(lanes, d, destination);
+        const hn::Repartition<std::uint8_t, D> bytes;
+        hn::StoreU(hn::BitCast(bytes, lanes), bytes, destination);
     }
 }
 
@@ -51,7 +52,7 @@ struct Integer {
     using Computed = T;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const T* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         return load_unaligned(d, source);
     }
 
@@ -67,7 +68,7 @@ struct WidenedByte {
     using Computed = std::uint16_t;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const Stored* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         return hn::PromoteTo(d, load_unaligned(hn::Rebind<Stored, D>{}, source));
     }
 
@@ -88,7 +89,7 @@ struct Float {
     using Computed = T;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const T* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         return load_unaligned(d, source);
     }
 
@@ -104,7 +105,7 @@ struct BFloat16 {
     using Computed = float;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const Stored* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         const hn::RebindToUnsigned<D> bits_of;
         const auto bits = hn::PromoteTo(bits_of, load_unaligned(hn::Rebind<Stored, D>{}, source));
         return hn::BitCast(d, hn::ShiftLeft<16>(bits));
@@ -144,7 +145,7 @@ struct NarrowFloat {
     static constexpr std::uint32_t denormal_rounder = static_cast<std::uint32_t>(128 - bias + dropped_bits) << 23;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const Stored* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         const hn::RebindToUnsigned<D> bits_of;
         const hn::RebindToSigned<D> order_of;  // all magnitudes are positive, and signed compares are cheaper
         const auto code = hn::PromoteTo(bits_of, load_unaligned(hn::Rebind<Stored, D>{}, source));
@@ -197,7 +198,7 @@ struct Float16 {
     using Computed = float;
 
     template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const Stored* source) {
+    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         const auto bits = load_unaligned(hn::Rebind<Stored, D>{}, source);
         return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>{}, bits));
     }
