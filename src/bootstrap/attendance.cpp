@@ -5,6 +5,7 @@
 #include <chrono>
 #include <map>
 
+#include "bootstrap/background.hpp"
 #include "os/thread.hpp"
 
 namespace tenon::bootstrap {
@@ -41,6 +42,11 @@ Outcome Attendance::attend(const UniqueId& id, const Invitation& invitation, Hel
     const Rank rank = hello.who.rank;
     auto place = join(id, invitation, std::move(hello), arena);
     if (!place) return std::unexpected(place.error());
+    // After joining, so that whatever the server tells this process reaches rank 0. When somebody serves already, rank
+    // 0 has come twice, and that server will say so.
+    if (invitation.rank_zero_serves && rank == 0)
+        if (auto served = serve_in_background(invitation); !served)
+            return place->attendance->give_up(rank, served.error());
     Outcome outcome = place->attendance->wait(rank, deadline);
     if (outcome && place->is_taken)
         return fail(

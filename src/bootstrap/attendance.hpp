@@ -22,8 +22,8 @@ using Outcome = Result<std::shared_ptr<const Meeting>>;
 
 class Attendance {
 public:
-    // Hands in a rank's hello and waits for the outcome. Ranks that come while others of this process wait under the
-    // same UniqueId join them.
+    // Hands in a rank's hello, serves the meeting if that is the rank's part, and waits for the outcome. Ranks that
+    // come while others of this process wait under the same UniqueId join them.
     static Outcome attend(const UniqueId& id, const Invitation& invitation, Hello hello,
                           const os::FileDescriptor* arena, os::Deadline deadline);
     ~Attendance();

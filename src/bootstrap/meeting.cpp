@@ -35,11 +35,6 @@ Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const
     if (!invitation) return std::unexpected(invitation.error());
     const auto cores = os::cores_of_this_thread();
     if (!cores) return std::unexpected(cores.error());
-    if (invitation->rank_zero_serves && rank == 0) {
-        // When somebody serves already, rank 0 has come twice, and that server will say so.
-        const auto served = bootstrap::serve_in_background(*invitation);
-        if (!served) return std::unexpected(served.error());
-    }
     const bootstrap::Hello hello{
         .who = {.rank = rank, .process = os::process_id(), .process_token = os::process_token(), .cores = *cores},
         .agreement = agreement,

@@ -157,6 +157,8 @@ Result<void> Server::take_hello(Connection& connection) {
     if (!hello) return std::unexpected(hello.error());
     connection.ranks.push_back(hello->who.rank);
     if (refusal_) {
+        count_as_told(connection);
+        close_when_all_are_told();
         tell(connection);
         return {};
     }
@@ -228,20 +230,32 @@ Result<void> Server::conclude() {
 
 void Server::refuse(Error why) {
     refusal_ = std::move(why);
-    // A job's name is met under again when its ranks try again, and they must not find this server then.
-    if (invitation_.rank_zero_serves) listener_.close();
+    std::vector<Connection*> known;
     for (auto& connection : connections_)
-        if (connection->known && connection->open()) tell(*connection);
+        if (connection->known && connection->open()) known.push_back(connection.get());
+    for (const Connection* connection : known) count_as_told(*connection);
+    close_when_all_are_told();
+    for (Connection* connection : known) tell(*connection);
     const os::Deadline until = os::Deadline::after_ms(linger_ms).or_abort(stopped_);
-    const auto expected = static_cast<std::size_t>(std::max(roll_.agreement().rank_count, 1));
-    while (listener_.descriptor().valid() && told_.size() < expected && until.check("ranks that come late"))
+    while (listener_.descriptor().valid() && until.check("ranks that come late"))
         if (!serve_once()) return;
+}
+
+void Server::count_as_told(const Connection& connection) {
+    told_.insert(connection.ranks.begin(), connection.ranks.end());
+    told_own_process_ |= connection.peer.process == os::process_id();
+}
+
+// Before the last is told, so that whoever meets again by the job's name does not find this server. By a name it is
+// rank 0 that serves, from its own process: once that knows, rank 0 may serve anew, and the others wait for it.
+void Server::close_when_all_are_told() {
+    const auto expected = static_cast<std::size_t>(roll_.begun() ? roll_.agreement().rank_count : rank_count_limit);
+    if (invitation_.rank_zero_serves ? told_own_process_ : told_.size() >= expected) listener_.close();
 }
 
 void Server::tell(Connection& connection) {
     // A peer that is gone, or that does not read, needs no answer.
     static_cast<void>(connection.socket.send(write_refusal(*refusal_), os::Deadline::after_ms(refusal_send_ms)));
-    told_.insert(connection.ranks.begin(), connection.ranks.end());
     connection.socket.close();
 }
 

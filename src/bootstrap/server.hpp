@@ -3,7 +3,7 @@
 // run() is one thread's; stop() and finished() may be called from any. All connections are served at once, so that a
 // stranger who connects and says nothing, or garbage, delays nobody: strangers are dropped when their patience ends or
 // their proof is wrong, and only so many are kept. Every known process gets either the meeting or the same refusal;
-// a refusing server stays a little for ranks that come late, unless it is found by a job's name.
+// a refusing server stays a little for ranks that come late (by a job's name, for rank 0).
 //
 // When the meeting succeeds, "go" is the last thing sent, after the server has closed its own descriptors of the
 // segment: closing one would drop liveness locks that ranks of this process take on it (os/liveness_lock.hpp).
@@ -63,6 +63,8 @@ private:
     std::vector<const os::FileDescriptor*> assign_arenas();
     Result<void> send_outcome(Connection& connection, std::span<const std::byte> table,
                               const os::FileDescriptor& segment, std::span<const os::FileDescriptor* const> arenas);
+    void count_as_told(const Connection& connection);
+    void close_when_all_are_told();
     void tell(Connection& connection);
 
     const Invitation invitation_;
@@ -74,6 +76,7 @@ private:
     std::uint64_t first_came_ns_ = 0;
     std::optional<Error> refusal_;
     std::set<Rank> told_;
+    bool told_own_process_ = false;
     bool has_logged_stranger_ = false;
     std::atomic<bool> stopped_{false}, finished_{false};
 };

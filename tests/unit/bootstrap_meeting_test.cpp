@@ -166,7 +166,7 @@ TEST(Meet, NamesBothSidesOfADisagreement) {
     const Disagreement disagreements[] = {
         {[](Agreement& a) { a.rank_count = 4; }, "3", "4"},
         {[](Agreement& a) { a.segment = {8192}; }, "4096", "8192"},
-        {[](Agreement& a) { a.build = "2.0"; }, "Tenon 1.0 test", "2.0"},
+        {[](Agreement& a) { a.build = "2.0"; }, "1.0 test", "2.0"},
         {[](Agreement& a) { a.configuration = "A=1\nB=3\n"; }, "has B=2", "has B=3"},
         {[](Agreement& a) { a.configuration = "A=1\n"; }, "has B=2", "does not have it"},
     };
