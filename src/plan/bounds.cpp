@@ -42,8 +42,8 @@ private:
         if (c.buffer == BufferId::input) cells = std::uint64_t{plan_.input_blocks} * plan_.pieces;
         if (c.buffer == BufferId::output) cells = std::uint64_t{plan_.output_blocks} * plan_.pieces;
         if (c.index >= cells || c.count > cells - c.index)
-            return fmt::format("has a {} out of bounds: {}, and {} has {} pieces", what, name_of(c),
-                               name_of(c.buffer), cells);
+            return fmt::format("has a {} out of bounds: {}, and {} has {} pieces", what, name_of(c), name_of(c.buffer),
+                               cells);
         const bool right = c.buffer == BufferId::scratch ? c.shape < plan_.pieces : c.shape == c.index % plan_.pieces;
         if (!right) return fmt::format("has a {} with the shape of piece {}: {}", what, c.shape, name_of(c));
         return {};
@@ -55,7 +55,9 @@ private:
         const auto check = [&](std::string_view what, const Chunk& c) -> std::string {
             // A barrier's blocks have no elements; what it sends is tokens, which are sent all the same.
             if (plan_.collective == Collective::barrier)
-                return c.count == 0 ? "" : fmt::format("moves data in a barrier: {}; send tokens, that is empty chunks", name_of(c));
+                return c.count == 0
+                           ? ""
+                           : fmt::format("moves data in a barrier: {}; send tokens, that is empty chunks", name_of(c));
             if (c.count == 0) return fmt::format("has no {}; an empty one would move nothing", what);
             if (std::string found = chunk(what, c); !found.empty()) return found;
             if (c.count != first.count || c.shape != first.shape)
@@ -83,13 +85,15 @@ private:
         if (sends(step_.kind)) {
             const bool published = step_.send_to == everyone && step_.send_channel == board_channel;
             if (!published && !(is_peer(step_.send_to) && step_.send_channel < max_channels))
-                return fmt::format("sends to {} on channel {}; a message goes to another rank on a channel below {}, "
-                                   "or to everyone on the board ({})",
-                                   name_of_peer(step_.send_to), step_.send_channel, max_channels, board_channel);
+                return fmt::format(
+                    "sends to {} on channel {}; a message goes to another rank on a channel below {}, "
+                    "or to everyone on the board ({})",
+                    name_of_peer(step_.send_to), step_.send_channel, max_channels, board_channel);
         }
         if (receives(step_.kind) && !(is_peer(step_.receive_from) && step_.receive_channel <= board_channel))
-            return fmt::format("receives from {} on channel {}; a message comes from another rank, on a channel up to {}",
-                               name_of_peer(step_.receive_from), step_.receive_channel, board_channel);
+            return fmt::format(
+                "receives from {} on channel {}; a message comes from another rank, on a channel up to {}",
+                name_of_peer(step_.receive_from), step_.receive_channel, board_channel);
         return {};
     }
 

@@ -5,7 +5,7 @@
 
 namespace tenon {
 
-inline constexpr std::uint32_t max_pieces = 1u << 20;         // per block
+inline constexpr std::uint32_t max_pieces = 1u << 20;  // per block
 inline constexpr std::uint32_t max_scratch_cells = 1u << 24;
 inline constexpr Rank max_plan_ranks = 1 << 20;
 

@@ -97,8 +97,7 @@ StepHandle LaneBuilder::reduce(const Chunk& destination, std::span<const Chunk> 
 
 StepHandle LaneBuilder::reduce_send(const Chunk& destination, std::span<const Chunk> operands, Rank to,
                                     Channel channel) {
-    const Step step{
-        .kind = StepKind::reduce_send, .send_channel = channel, .send_to = to, .destination = destination};
+    const Step step{.kind = StepKind::reduce_send, .send_channel = channel, .send_to = to, .destination = destination};
     return builder_->append(lane_, step, operands);
 }
 
@@ -135,9 +134,7 @@ Chunk PlanBuilder::chunk(BufferId buffer, ChunkIndex index, std::uint32_t count)
 
 Chunk PlanBuilder::input(ChunkIndex index, std::uint32_t count) const { return chunk(BufferId::input, index, count); }
 
-Chunk PlanBuilder::output(ChunkIndex index, std::uint32_t count) const {
-    return chunk(BufferId::output, index, count);
-}
+Chunk PlanBuilder::output(ChunkIndex index, std::uint32_t count) const { return chunk(BufferId::output, index, count); }
 
 Chunk PlanBuilder::scratch(const Chunk& like) {
     TENON_ASSERT(like.count <= UINT32_MAX - plan_.scratch_cells, "scratch has fewer than 2^32 cells");
@@ -167,9 +164,9 @@ StepHandle PlanBuilder::append(std::uint32_t lane, Step step, std::span<const Ch
     TENON_ASSERT(step.destination.count == 0 || step.destination.buffer != BufferId::input,
                  "the input is never written; write the output, which may be the same memory");
     if (sends(step.kind))
-        TENON_ASSERT(step.send_to == everyone ? step.send_channel == board_channel
-                                              : is_peer(step.send_to, step.send_channel) &&
-                                                    step.send_channel < max_channels,
+        TENON_ASSERT(step.send_to == everyone
+                         ? step.send_channel == board_channel
+                         : is_peer(step.send_to, step.send_channel) && step.send_channel < max_channels,
                      "a message goes to another rank on a channel, or to everyone on the board");
     if (receives(step.kind))
         TENON_ASSERT(is_peer(step.receive_from, step.receive_channel), "a message comes from another rank");

@@ -56,9 +56,12 @@ private:
         if (reads_source(step.kind)) {
             auto source = read(id, step.source);
             if (!source) return std::unexpected(source.error());
-            if (!receives(step.kind)) result = std::move(*source);
-            else if (auto sum = combine(id, {&*source, &result}); !sum) return std::unexpected(sum.error());
-            else result = std::move(*sum);
+            if (!receives(step.kind))
+                result = std::move(*source);
+            else if (auto sum = combine(id, {&*source, &result}); !sum)
+                return std::unexpected(sum.error());
+            else
+                result = std::move(*sum);
         }
         if (step.operand_count != 0) {
             auto sum = reduce(id);
@@ -116,7 +119,8 @@ private:
             for (std::size_t i = 0; i < sides.size(); i++) {
                 const Value& value = (*operands[i])[piece];
                 if (value.complete)
-                    return wrong(id, "adds to a sum that is complete already: " + expressions_.describe(value.expression));
+                    return wrong(id,
+                                 "adds to a sum that is complete already: " + expressions_.describe(value.expression));
                 sides[i] = value.expression;
                 raw = raw && expressions_.is_input(value.expression);
             }
@@ -132,7 +136,8 @@ private:
 
     Result<void> complete(StepId id, std::vector<Value>& values) {
         if (!reduces(world_.plan_of(id).collective))
-            return wrong(id, fmt::format("is marked as completing a sum in a {}", name_of(world_.plan_of(id).collective)));
+            return wrong(id,
+                         fmt::format("is marked as completing a sum in a {}", name_of(world_.plan_of(id).collective)));
         for (Value& value : values) {
             if (value.complete) return wrong(id, "completes a sum that is complete already");
             if (!expressions_.is_complete(value.expression))
@@ -149,13 +154,19 @@ private:
         const Cell in_block = piece % plan.pieces;
         const Cell mine = static_cast<Cell>(plan.rank) * plan.pieces + in_block;
         switch (plan.collective) {
-            case Collective::broadcast: return expressions_.input(plan.root, piece);
-            case Collective::scatter: return expressions_.input(plan.root, mine);
-            case Collective::all_to_all: return expressions_.input(block, mine);
-            case Collective::reduce_scatter: return expressions_.input(0, mine);
+            case Collective::broadcast:
+                return expressions_.input(plan.root, piece);
+            case Collective::scatter:
+                return expressions_.input(plan.root, mine);
+            case Collective::all_to_all:
+                return expressions_.input(block, mine);
+            case Collective::reduce_scatter:
+                return expressions_.input(0, mine);
             case Collective::all_gather:
-            case Collective::gather: return expressions_.input(block, in_block);
-            default: return expressions_.input(0, piece);
+            case Collective::gather:
+                return expressions_.input(block, in_block);
+            default:
+                return expressions_.input(0, piece);
         }
     }
 
@@ -211,7 +222,8 @@ private:
 Result<DataFlowFacts> follow_data(const World& world, std::span<const StepId> order, bool in_place) {
     std::uint64_t cells = 0;
     for (const Plan& plan : world.plans()) cells += MemoryMap{plan, in_place}.cell_count();
-    if (cells >= unwritten) return fail(Status::invalid_argument, fmt::format("{} pieces are too many to verify", cells));
+    if (cells >= unwritten)
+        return fail(Status::invalid_argument, fmt::format("{} pieces are too many to verify", cells));
     return DataFlow{world, in_place}.run(order);
 }
 
@@ -231,7 +243,8 @@ Result<void> follow_arrivals(const World& world, std::span<const StepId> order) 
         RankSet& here = entered[id] = nobody;
         here[rank / 64] |= std::uint64_t{1} << rank % 64;
         if (id > world.first_step(world.lane_of(id))) join(here, entered[id - 1]);
-        for (const StepRef& earlier : plan.dependencies_of(world.step(id))) join(here, entered[world.id(plan.rank, earlier)]);
+        for (const StepRef& earlier : plan.dependencies_of(world.step(id)))
+            join(here, entered[world.id(plan.rank, earlier)]);
         if (receives(world.step(id).kind)) join(here, entered[world.sender_of(id)]);
         if (id + 1 == world.end_step(world.lane_of(id))) join(entered_at_end[rank], here);
     }

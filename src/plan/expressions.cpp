@@ -30,8 +30,7 @@ Expression Expressions::combine(Expression a, Expression b) {
     std::size_t slot = hash(pair.smaller, pair.larger) & mask;
     for (; table_[slot] != 0; slot = (slot + 1) & mask) {
         const Pair& found = pairs_[table_[slot] - 1];
-        if (found.smaller == pair.smaller && found.larger == pair.larger)
-            return first_input_.back() + table_[slot] - 1;
+        if (found.smaller == pair.smaller && found.larger == pair.larger) return first_input_.back() + table_[slot] - 1;
     }
     pairs_.push_back(pair);
     table_[slot] = static_cast<std::uint32_t>(pairs_.size());

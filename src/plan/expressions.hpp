@@ -17,7 +17,9 @@ class Expressions {
 public:
     explicit Expressions(std::span<const Plan> plans);
 
-    Expression input(Rank rank, std::uint32_t piece) const { return first_input_[static_cast<std::size_t>(rank)] + piece; }
+    Expression input(Rank rank, std::uint32_t piece) const {
+        return first_input_[static_cast<std::size_t>(rank)] + piece;
+    }
     Expression combine(Expression a, Expression b);
     // The tree over ranks of the design: [0, n) splits at the largest power of two below n.
     Expression tree(std::span<const Expression> operands);

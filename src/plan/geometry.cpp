@@ -32,12 +32,17 @@ std::uint32_t input_blocks(Collective collective, Rank rank, Rank rank_count, Ra
         case Collective::all_reduce:
         case Collective::reduce:
         case Collective::all_gather:
-        case Collective::gather: return 1;
-        case Collective::broadcast: return rank == root ? 1 : 0;
+        case Collective::gather:
+            return 1;
+        case Collective::broadcast:
+            return rank == root ? 1 : 0;
         case Collective::reduce_scatter:
-        case Collective::all_to_all: return static_cast<std::uint32_t>(rank_count);
-        case Collective::scatter: return rank == root ? static_cast<std::uint32_t>(rank_count) : 0;
-        default: return 0;
+        case Collective::all_to_all:
+            return static_cast<std::uint32_t>(rank_count);
+        case Collective::scatter:
+            return rank == root ? static_cast<std::uint32_t>(rank_count) : 0;
+        default:
+            return 0;
     }
 }
 
@@ -46,12 +51,17 @@ std::uint32_t output_blocks(Collective collective, Rank rank, Rank rank_count, R
         case Collective::all_reduce:
         case Collective::broadcast:
         case Collective::reduce_scatter:
-        case Collective::scatter: return 1;
-        case Collective::reduce: return rank == root ? 1 : 0;
+        case Collective::scatter:
+            return 1;
+        case Collective::reduce:
+            return rank == root ? 1 : 0;
         case Collective::all_gather:
-        case Collective::all_to_all: return static_cast<std::uint32_t>(rank_count);
-        case Collective::gather: return rank == root ? static_cast<std::uint32_t>(rank_count) : 0;
-        default: return 0;
+        case Collective::all_to_all:
+            return static_cast<std::uint32_t>(rank_count);
+        case Collective::gather:
+            return rank == root ? static_cast<std::uint32_t>(rank_count) : 0;
+        default:
+            return 0;
     }
 }
 

@@ -1,7 +1,8 @@
 // Whether one step is always done before another begins: by the order of a lane, by dependencies and by messages.
 //
 // Messages that may be empty order nothing, because an empty message is not sent. Room in a channel orders nothing
-// either: a transport may buffer more than a plan counts on. Borrows the world; not thread-safe (queries share a stamp).
+// either: a transport may buffer more than a plan counts on. Borrows the world; not thread-safe (queries share a
+// stamp).
 #pragma once
 
 #include "plan/world.hpp"
@@ -27,9 +28,9 @@ private:
     std::vector<std::uint32_t> position_;  // of a step in the order
     std::vector<std::uint32_t> first_dependent_;
     std::vector<StepId> dependents_;
-    std::vector<StepId> open_;              // of this query: steps still to walk on from
-    std::vector<std::uint64_t> stamp_;      // by lane: the last query that walked it,
-    std::vector<StepId> walked_from_;       // and from which step on
+    std::vector<StepId> open_;          // of this query: steps still to walk on from
+    std::vector<std::uint64_t> stamp_;  // by lane: the last query that walked it,
+    std::vector<StepId> walked_from_;   // and from which step on
     std::uint64_t query_ = 0;
 };
 

@@ -40,7 +40,8 @@ std::vector<Access> accesses_of(const World& world, const Plan& plan, bool in_pl
             const Step& step = plan.lanes[lane].steps[s];
             const StepId id = world.id(plan.rank, {lane, s});
             // In place, a copy onto itself touches nothing.
-            if (step.kind == StepKind::copy && map.first_cell(step.source) == map.first_cell(step.destination)) continue;
+            if (step.kind == StepKind::copy && map.first_cell(step.source) == map.first_cell(step.destination))
+                continue;
             if (reads_source(step.kind)) add(step.source, id, false);
             if (writes_destination(step.kind)) add(step.destination, id, true);
             for (const Chunk& operand : plan.operands_of(step)) add(operand, id, false);
@@ -73,15 +74,17 @@ Result<void> check_alignment_of(const World& world, const Plan& plan, bool in_pl
         for (Cell cell = a.first; cell < a.end; cell++) {
             const auto [write, packed] = uses[cell];
             if (write != nullptr && write->first != a.first && plan.tile_bytes != one_tile)
-                return wrong(world, a.step,
-                             fmt::format("touches {} and {} writes {}: they meet but start apart, so their tiles differ; "
-                                         "use equal chunks, or tile_bytes = one_tile",
-                                         name_of(a.chunk), world.name(write->step), name_of(write->chunk)));
+                return wrong(
+                    world, a.step,
+                    fmt::format("touches {} and {} writes {}: they meet but start apart, so their tiles differ; "
+                                "use equal chunks, or tile_bytes = one_tile",
+                                name_of(a.chunk), world.name(write->step), name_of(write->chunk)));
             if (packed != nullptr && (packed->first != a.first || packed->chunk.shape != a.chunk.shape))
-                return wrong(world, a.step,
-                             fmt::format("touches {} inside {} of {}, which crosses a block's end: its pieces are packed "
-                                         "and do not lie in cells of their own",
-                                         name_of(a.chunk), name_of(packed->chunk), world.name(packed->step)));
+                return wrong(
+                    world, a.step,
+                    fmt::format("touches {} inside {} of {}, which crosses a block's end: its pieces are packed "
+                                "and do not lie in cells of their own",
+                                name_of(a.chunk), name_of(packed->chunk), world.name(packed->step)));
         }
     return {};
 }

@@ -34,8 +34,10 @@ Json written(const Plan& plan, const Step& step) {
         if (step.receive_channel != 0) json["receive_channel"] = step.receive_channel;
     }
     if (sends(step.kind)) {
-        if (step.send_to == everyone) json["to"] = "everyone";
-        else json["to"] = step.send_to;
+        if (step.send_to == everyone)
+            json["to"] = "everyone";
+        else
+            json["to"] = step.send_to;
         if (step.send_channel != 0 && step.send_to != everyone) json["send_channel"] = step.send_channel;
     }
     for (const StepRef& earlier : plan.dependencies_of(step)) json["after"].push_back({earlier.lane, earlier.step});
@@ -46,16 +48,14 @@ Json written(const Plan& plan, const Step& step) {
 }
 
 Json written(const Plan& plan) {
-    Json json{{"tenon_plan", format_version},
-              {"collective", name_of(plan.collective)},
-              {"algorithm", plan.algorithm},
-              {"rank", plan.rank},
-              {"rank_count", plan.rank_count},
-              {"root", plan.root},
-              {"pieces", plan.pieces},
-              {"scratch_cells", plan.scratch_cells}};
-    if (plan.tile_bytes == one_tile) json["tile_bytes"] = "one_tile";
-    else json["tile_bytes"] = plan.tile_bytes;
+    Json json{{"tenon_plan", format_version},  {"collective", name_of(plan.collective)},
+              {"algorithm", plan.algorithm},   {"rank", plan.rank},
+              {"rank_count", plan.rank_count}, {"root", plan.root},
+              {"pieces", plan.pieces},         {"scratch_cells", plan.scratch_cells}};
+    if (plan.tile_bytes == one_tile)
+        json["tile_bytes"] = "one_tile";
+    else
+        json["tile_bytes"] = plan.tile_bytes;
     json["lanes"] = Json::array();
     for (const Lane& lane : plan.lanes) {
         Json steps = Json::array();
@@ -72,8 +72,9 @@ class Reader {
 public:
     Result<Plan> read(const Json& json) {
         if (!json.is_object()) problem("", "is not an object");
-        only(json, "", {"tenon_plan", "collective", "algorithm", "rank", "rank_count", "root", "pieces",
-                        "scratch_cells", "tile_bytes", "lanes"});
+        only(json, "",
+             {"tenon_plan", "collective", "algorithm", "rank", "rank_count", "root", "pieces", "scratch_cells",
+              "tile_bytes", "lanes"});
         if (number<int>(json, "", "tenon_plan", {}) != format_version)
             problem("tenon_plan", fmt::format("is not {}, the version that is read here", format_version));
         plan_.collective = named(json, "", "collective", collective_named, Collective::barrier);
@@ -181,15 +182,17 @@ private:
             if (!lanes[lane].is_array()) return problem(fmt::format("lanes[{}]", lane), "is not an array");
             plan_.lanes.emplace_back();
             for (std::size_t step = 0; step < lanes[lane].size() && problem_.empty(); step++)
-                plan_.lanes.back().steps.push_back(read_step(lanes[lane][step], fmt::format("lanes[{}][{}]", lane, step)));
+                plan_.lanes.back().steps.push_back(
+                    read_step(lanes[lane][step], fmt::format("lanes[{}][{}]", lane, step)));
         }
     }
 
     Step read_step(const Json& json, const std::string& where) {
         Step step;
         if (!json.is_object()) problem(where, "is not an object");
-        only(json, where, {"kind", "source", "destination", "operands", "from", "receive_channel", "to", "send_channel",
-                           "after", "completes", "source_stable", "destination_free"});
+        only(json, where,
+             {"kind", "source", "destination", "operands", "from", "receive_channel", "to", "send_channel", "after",
+              "completes", "source_stable", "destination_free"});
         step.kind = named(json, where, "kind", step_kind_named, StepKind::nothing);
         const auto unused = [&](std::initializer_list<std::string_view> keys) {
             for (const auto key : keys)

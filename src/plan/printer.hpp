@@ -9,15 +9,15 @@
 //    "scratch_cells": 0,                   default 0
 //    "tile_bytes": 0,                      or "one_tile"; default 0, one slot
 //    "lanes": [[STEP, ...], ...]}
-//   STEP: {"kind": "receive_reduce_copy_send",                   StepKind's names
+//   STEP: {"kind": "receive_reduce_copy_send",                   a StepKind's name
 //          "source": CHUNK, "destination": CHUNK,                by kind; none: the token of a barrier
 //          "operands": [CHUNK, ...],                             reduce and reduce_send
-//          "from": 3, "receive_channel": 0, "to": 1, "send_channel": 0,
-//                                          "to" may be "everyone"; channel 32 is the board; default 0, board for everyone
+//          "from": 3, "receive_channel": 32,                     32 is the board; default 0
+//          "to": 1, "send_channel": 0,                           or to "everyone", on the board; default 0
 //          "after": [[LANE, STEP], ...], "completes": true, "source_stable": true, "destination_free": true}
 //   CHUNK: {"buffer": "scratch",           input, output or scratch
 //           "index": 7, "count": 2,        count's default is 1
-//           "shape": 3}                    scratch only; default 0: the piece of a block whose length the first cell has
+//           "shape": 3}                    scratch only: the piece whose length the first cell has; default 0
 #pragma once
 
 #include <span>

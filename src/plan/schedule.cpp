@@ -53,8 +53,9 @@ public:
             if (!ended(lane))
                 return fail(Status::invalid_argument,
                             fmt::format("deadlock with {} message(s) per channel: {}", depth_,
-                                        circle(world_, lane, [&](LaneId l) { return lanes_[l].at; },
-                                               [&](LaneId l) { return blocker_of(lanes_[l].at); })));
+                                        circle(
+                                            world_, lane, [&](LaneId l) { return lanes_[l].at; },
+                                            [&](LaneId l) { return blocker_of(lanes_[l].at); })));
         return std::move(order_);
     }
 
@@ -141,8 +142,9 @@ public:
             if (!ended(lane))
                 return fail(Status::invalid_argument,
                             "deadlock with chunks larger than a channel, as the plan says one_tile: " +
-                                circle(world_, lane, [&](LaneId l) { return at_[l]; },
-                                       [&](LaneId l) { return blocker_of(at_[l]); }));
+                                circle(
+                                    world_, lane, [&](LaneId l) { return at_[l]; },
+                                    [&](LaneId l) { return blocker_of(at_[l]); }));
         return {};
     }
 
@@ -180,7 +182,7 @@ private:
     }
 
     const World& world_;
-    std::vector<StepId> stream_;  // by step: towards the step that stands for its stream
+    std::vector<StepId> stream_;          // by step: towards the step that stands for its stream
     std::vector<std::uint32_t> missing_;  // by stream: steps that have not begun
     std::vector<bool> begun_;
     std::vector<StepId> at_;  // by lane

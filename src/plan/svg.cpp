@@ -42,10 +42,14 @@ const Style& style_of(StepKind kind) { return styles[static_cast<std::size_t>(ki
 std::string escaped(std::string_view text) {
     std::string safe;
     for (const char c : text) {
-        if (c == '<') safe += "&lt;";
-        else if (c == '&') safe += "&amp;";
-        else if (static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x7f) safe += c;
-        else safe += '?';
+        if (c == '<')
+            safe += "&lt;";
+        else if (c == '&')
+            safe += "&amp;";
+        else if (static_cast<unsigned char>(c) >= 0x20 && static_cast<unsigned char>(c) < 0x7f)
+            safe += c;
+        else
+            safe += '?';
     }
     return safe;
 }
@@ -122,23 +126,26 @@ private:
                        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {0:.0f} {1:.0f}\" width=\"{0:.0f}\" "
                        "height=\"{1:.0f}\" font-family=\"Inter, 'Helvetica Neue', Arial, 'DejaVu Sans', sans-serif\">\n"
                        "<defs><marker id=\"head\" viewBox=\"0 0 8 8\" refX=\"7\" refY=\"4\" markerWidth=\"9\" "
-                       "markerHeight=\"9\" markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0,0.8 L7.5,4 L0,7.2 z\" fill=\"#475569\"/>"
+                       "markerHeight=\"9\" markerUnits=\"userSpaceOnUse\" orient=\"auto\"><path d=\"M0,0.8 L7.5,4 "
+                       "L0,7.2 z\" fill=\"#475569\"/>"
                        "</marker></defs>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
                        width_, height_);
-        fmt::format_to(out_, "<text x=\"{}\" y=\"40\" font-size=\"20\" font-weight=\"600\" fill=\"#0f172a\">{} {}</text>\n",
-                       margin, words(escaped(plan.algorithm)), words(std::string{name_of(plan.collective)}));
         fmt::format_to(out_,
-                       "<text x=\"{}\" y=\"62\" font-size=\"13\" fill=\"#64748b\">{} rank{}{}, {} piece{} per block · {} "
-                       "steps, {} messages, {} in a chain</text>\n",
-                       margin, plan.rank_count, plan.rank_count == 1 ? "" : "s",
-                       is_rooted(plan.collective) ? fmt::format(", root {}", plan.root) : "",
-                       plan.pieces, plan.pieces == 1 ? "" : "s", world_.step_count(), messages,
-                       longest_message_chain(world_, order_));
+                       "<text x=\"{}\" y=\"40\" font-size=\"20\" font-weight=\"600\" fill=\"#0f172a\">{} {}</text>\n",
+                       margin, words(escaped(plan.algorithm)), words(std::string{name_of(plan.collective)}));
+        fmt::format_to(
+            out_,
+            "<text x=\"{}\" y=\"62\" font-size=\"13\" fill=\"#64748b\">{} rank{}{}, {} piece{} per block · {} "
+            "steps, {} messages, {} in a chain</text>\n",
+            margin, plan.rank_count, plan.rank_count == 1 ? "" : "s",
+            is_rooted(plan.collective) ? fmt::format(", root {}", plan.root) : "", plan.pieces,
+            plan.pieces == 1 ? "" : "s", world_.step_count(), messages, longest_message_chain(world_, order_));
         for (std::uint32_t column = 0; column < columns_; column++) {
             const double x = margin + label_width + (column + 0.5) * column_width;
-            fmt::format_to(out_,
-                           "<text x=\"{0:.1f}\" y=\"{1}\" font-size=\"10\" fill=\"#94a3b8\" text-anchor=\"middle\">{2}</text>\n",
-                           x, header_height - 8, column + 1);
+            fmt::format_to(
+                out_,
+                "<text x=\"{0:.1f}\" y=\"{1}\" font-size=\"10\" fill=\"#94a3b8\" text-anchor=\"middle\">{2}</text>\n",
+                x, header_height - 8, column + 1);
         }
     }
 
@@ -149,25 +156,29 @@ private:
 
     void draw_row(const Plan& plan) {
         const double top = row_top_[static_cast<std::size_t>(plan.rank)];
-        fmt::format_to(out_, "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\" fill=\"#f8fafc\" stroke=\"#e2e8f0\"/>\n",
-                       margin, top, width_ - 2 * margin, row_height(plan));
-        fmt::format_to(out_, "<text x=\"{}\" y=\"{}\" font-size=\"13\" font-weight=\"600\" fill=\"#0f172a\">rank {}</text>\n",
+        fmt::format_to(
+            out_, "<rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"6\" fill=\"#f8fafc\" stroke=\"#e2e8f0\"/>\n",
+            margin, top, width_ - 2 * margin, row_height(plan));
+        fmt::format_to(out_,
+                       "<text x=\"{}\" y=\"{}\" font-size=\"13\" font-weight=\"600\" fill=\"#0f172a\">rank {}</text>\n",
                        margin + 12, top + lane_height / 2 + 4.5, plan.rank);
         for (std::size_t lane = 0; lane < plan.lanes.size() && plan.lanes.size() > 1; lane++) {
             const double y = top + lane_height * (static_cast<double>(lane) + 0.5);
-            fmt::format_to(out_, "<text x=\"{}\" y=\"{}\" font-size=\"10\" fill=\"#94a3b8\" text-anchor=\"end\">{}</text>\n",
+            fmt::format_to(out_,
+                           "<text x=\"{}\" y=\"{}\" font-size=\"10\" fill=\"#94a3b8\" text-anchor=\"end\">{}</text>\n",
                            margin + label_width - 6, y + 3.5, lane);
         }
         for (std::size_t lane = 0; lane < plan.lanes.size(); lane++) {
             const double y = top + lane_height * (static_cast<double>(lane) + 0.5);
-            fmt::format_to(out_, "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#e2e8f0\"/>\n", margin + label_width, y,
-                           width_ - margin - 12, y);
+            fmt::format_to(out_, "<line x1=\"{}\" y1=\"{}\" x2=\"{}\" y2=\"{}\" stroke=\"#e2e8f0\"/>\n",
+                           margin + label_width, y, width_ - margin - 12, y);
         }
     }
 
     void curve(Point from, Point to, std::string_view attributes) {
         const double reach = std::max(18.0, (to.x - from.x) * 0.45);
-        fmt::format_to(out_, "<path d=\"M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}\" fill=\"none\" {}/>\n",
+        fmt::format_to(out_,
+                       "<path d=\"M{:.1f},{:.1f} C{:.1f},{:.1f} {:.1f},{:.1f} {:.1f},{:.1f}\" fill=\"none\" {}/>\n",
                        from.x, from.y, from.x + reach, from.y, to.x - reach, to.y, to.x, to.y, attributes);
     }
     void draw_message(StepId send, StepId receive) {
@@ -196,9 +207,10 @@ private:
                        step.completes ? 2.6 : 1.2);
         const std::string label = step.kind == StepKind::nothing ? "" : short_name(chunk);
         if (!label.empty())
-            fmt::format_to(out_,
-                           "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" fill=\"#0f172a\" text-anchor=\"middle\">{}</text>",
-                           at.x + box_width / 2, at.y + 4, label.size() > 9 ? 9 : 11, label);
+            fmt::format_to(
+                out_,
+                "<text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"{}\" fill=\"#0f172a\" text-anchor=\"middle\">{}</text>",
+                at.x + box_width / 2, at.y + 4, label.size() > 9 ? 9 : 11, label);
         svg_ += "</g>\n";
     }
 
@@ -237,10 +249,12 @@ private:
         double x = margin, y = legend_top_ + 10;
         for (const Entry& entry : entries()) {
             if (x + entry_width(entry) > width_ - margin) x = margin, y += legend_line;
-            fmt::format_to(out_,
-                           "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"20\" height=\"13\" rx=\"3\" fill=\"{}\" stroke=\"{}\" "
-                           "stroke-width=\"{}\" stroke-dasharray=\"{}\"/><text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" fill=\"#334155\">{}</text>\n",
-                           x, y, entry.fill, entry.edge, entry.edge_width, entry.dashes, x + 27, y + 10.5, entry.words);
+            fmt::format_to(
+                out_,
+                "<rect x=\"{:.1f}\" y=\"{:.1f}\" width=\"20\" height=\"13\" rx=\"3\" fill=\"{}\" stroke=\"{}\" "
+                "stroke-width=\"{}\" stroke-dasharray=\"{}\"/><text x=\"{:.1f}\" y=\"{:.1f}\" font-size=\"12\" "
+                "fill=\"#334155\">{}</text>\n",
+                x, y, entry.fill, entry.edge, entry.edge_width, entry.dashes, x + 27, y + 10.5, entry.words);
             x += entry_width(entry);
         }
     }
@@ -251,7 +265,7 @@ private:
     std::back_insert_iterator<std::string> out_;
     std::vector<std::uint32_t> column_;  // by step
     std::uint32_t columns_ = 0;
-    std::vector<double> row_top_;        // by rank
+    std::vector<double> row_top_;  // by rank
     double width_ = 0, height_ = 0, legend_top_ = 0;
 };
 
@@ -261,9 +275,10 @@ Result<std::string> svg_of(std::span<const Plan> plans) {
     const auto world = World::link(plans);
     if (!world) return std::unexpected(world.error());
     if (world->step_count() > max_drawn_steps)
-        return fail(Status::invalid_argument,
-                    fmt::format("{} steps are too many to draw; {} are possible: use fewer ranks, or print the plan as text",
-                                world->step_count(), max_drawn_steps));
+        return fail(
+            Status::invalid_argument,
+            fmt::format("{} steps are too many to draw; {} are possible: use fewer ranks, or print the plan as text",
+                        world->step_count(), max_drawn_steps));
     const auto order = schedule(*world, max_drawn_steps);
     if (!order) return std::unexpected(order.error());
     return Picture{*world, *order}.draw();

@@ -26,7 +26,8 @@ Result<VerifiedPlan> prove(std::span<const Plan> plans, const VerifyOptions& opt
         if (!followed) return std::unexpected(followed.error());
         data = *followed;
     }
-    if (const auto aligned = check_alignment(*world, options.in_place); !aligned) return std::unexpected(aligned.error());
+    if (const auto aligned = check_alignment(*world, options.in_place); !aligned)
+        return std::unexpected(aligned.error());
 
     VerifiedPlan facts{.steps = order->size(),
                        .message_chain = longest_message_chain(*world, *order),

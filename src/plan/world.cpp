@@ -27,9 +27,10 @@ Result<void> check_one_call(std::span<const Plan> plans) {
     for (std::size_t rank = 0; rank < plans.size(); rank++) {
         const Plan& plan = plans[rank];
         if (plan.rank_count != static_cast<Rank>(plans.size()) || plan.rank != static_cast<Rank>(rank))
-            return fail(Status::invalid_argument,
-                        fmt::format("plan {} is for rank {} of {}, but {} plans were given; give every rank's, in order",
-                                    rank, plan.rank, plan.rank_count, plans.size()));
+            return fail(
+                Status::invalid_argument,
+                fmt::format("plan {} is for rank {} of {}, but {} plans were given; give every rank's, in order", rank,
+                            plan.rank, plan.rank_count, plans.size()));
         if (plan.collective != first.collective || plan.root != first.root || plan.pieces != first.pieces ||
             plan.tile_bytes != first.tile_bytes)
             return fail(Status::invalid_argument,
@@ -53,9 +54,7 @@ const Chunk& sent_chunk(const Step& step) {
     return step.kind == StepKind::send || step.kind == StepKind::receive_reduce_send ? step.source : step.destination;
 }
 
-const Chunk& received_chunk(const Step& step) {
-    return writes_destination(step.kind) ? step.destination : step.source;
-}
+const Chunk& received_chunk(const Step& step) { return writes_destination(step.kind) ? step.destination : step.source; }
 
 std::string World::name(StepId id) const {
     const LaneId lane = lane_of(id);
@@ -152,9 +151,9 @@ std::unexpected<Error> World::unread(const Group& group) const {
         for (std::uint32_t i = 0; i < group.readers && channels_[outgoing_[send] + i].to == reader; i++) reader++;
         if (reader == rank_of(lane_of(send))) reader++;
     }
-    return fail(Status::invalid_argument, fmt::format("{} sends to {} on {}, but rank {} receives nothing there",
-                                                      name(send), name_of_peer(s.send_to),
-                                                      channel_name(s.send_channel), reader));
+    return fail(Status::invalid_argument,
+                fmt::format("{} sends to {} on {}, but rank {} receives nothing there", name(send),
+                            name_of_peer(s.send_to), channel_name(s.send_channel), reader));
 }
 
 Result<void> World::join(std::span<const StepId> sends, std::span<const StepId> receives) {
@@ -164,20 +163,20 @@ Result<void> World::join(std::span<const StepId> sends, std::span<const StepId> 
     for (const auto side : {sends, receives})
         for (const StepId id : side)
             if (lane_of(id) != lane_of(side.front()))
-                return fail(Status::invalid_argument,
-                            fmt::format("{} and {} use {} from rank {} to rank {} from two lanes, so the order of its "
-                                        "messages is not known; give each lane its own channel",
-                                        name(side.front()), name(id), channel_name(channel.channel), channel.from,
-                                        channel.to));
+                return fail(
+                    Status::invalid_argument,
+                    fmt::format("{} and {} use {} from rank {} to rank {} from two lanes, so the order of its "
+                                "messages is not known; give each lane its own channel",
+                                name(side.front()), name(id), channel_name(channel.channel), channel.from, channel.to));
     const auto both = std::min(sends.size(), receives.size());
     for (std::size_t k = 0; k < both; k++) {
         const Chunk& sent = sent_chunk(step(sends[k]));
         const Chunk& taken = received_chunk(step(receives[k]));
         if (sent.count != taken.count || sent.shape != taken.shape)
-            return fail(Status::invalid_argument,
-                        fmt::format("{} sends {} piece(s) from piece {} of a block, but {} receives {} from piece {}",
-                                    name(sends[k]), sent.count, sent.shape, name(receives[k]), taken.count,
-                                    taken.shape));
+            return fail(
+                Status::invalid_argument,
+                fmt::format("{} sends {} piece(s) from piece {} of a block, but {} receives {} from piece {}",
+                            name(sends[k]), sent.count, sent.shape, name(receives[k]), taken.count, taken.shape));
         outgoing_[sends[k]] = std::min(outgoing_[sends[k]], static_cast<ChannelId>(channels_.size()));
         send_ordinal_[sends[k]] = receive_ordinal_[receives[k]] = static_cast<std::uint32_t>(k);
         incoming_[receives[k]] = static_cast<ChannelId>(channels_.size());
@@ -187,10 +186,10 @@ Result<void> World::join(std::span<const StepId> sends, std::span<const StepId> 
                     fmt::format("{} sends message {} to rank {} on {}, but rank {} receives only {}", name(sends[both]),
                                 both + 1, channel.to, channel_name(channel.channel), channel.to, receives.size()));
     if (receives.size() > both)
-        return fail(Status::invalid_argument,
-                    fmt::format("{} receives message {} from rank {} on {}, but rank {} sends only {}",
-                                name(receives[both]), both + 1, channel.from, channel_name(channel.channel),
-                                channel.from, sends.size()));
+        return fail(
+            Status::invalid_argument,
+            fmt::format("{} receives message {} from rank {} on {}, but rank {} sends only {}", name(receives[both]),
+                        both + 1, channel.from, channel_name(channel.channel), channel.from, sends.size()));
     channels_.push_back(channel);
     return {};
 }

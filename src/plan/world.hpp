@@ -33,7 +33,8 @@ public:
     World(World&&) = default;  // not copied: the channels look into the world's own lists
     World& operator=(World&&) = default;
 
-    // Checks each plan's bounds, that the plans are of one call, and that sends and receives agree in number and length.
+    // Checks each plan's bounds, that the plans are of one call, and that sends and receives agree in number and
+    // length.
     static Result<World> link(std::span<const Plan> plans);
 
     std::span<const Plan> plans() const { return plans_; }
@@ -55,7 +56,9 @@ public:
     ChannelId first_outgoing(StepId send) const { return outgoing_[send]; }
     std::uint32_t outgoing_count(StepId send) const;
     StepId sender_of(StepId receive) const;
-    StepId receiver_of(StepId send, ChannelId channel) const { return channels_[channel].receives[send_ordinal_[send]]; }
+    StepId receiver_of(StepId send, ChannelId channel) const {
+        return channels_[channel].receives[send_ordinal_[send]];
+    }
 
 private:
     World() = default;
@@ -70,7 +73,7 @@ private:
     std::span<const Plan> plans_;
     std::vector<const Step*> steps_;
     std::vector<LaneId> lane_of_step_;
-    std::vector<StepId> lane_first_;   // by lane, and one past the last
+    std::vector<StepId> lane_first_;  // by lane, and one past the last
     std::vector<Rank> lane_ranks_;
     std::vector<LaneId> rank_first_;
     std::vector<MessageChannel> channels_;

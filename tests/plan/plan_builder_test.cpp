@@ -102,7 +102,8 @@ TEST(PlanBuilder, RefusesItsAuthorsMistakes) {
     EXPECT_THROW(lane.reduce(builder.output(0), {}), std::logic_error);
     EXPECT_THROW(lane.nothing().after(StepRef{0, 9}), std::logic_error);
     EXPECT_THROW(StepHandle(step).after(step), std::logic_error);
-    EXPECT_THROW((PlanBuilder{{.collective = Collective::reduce, .rank = 0, .rank_count = 2, .root = 2}}), std::logic_error);
+    EXPECT_THROW((PlanBuilder{{.collective = Collective::reduce, .rank = 0, .rank_count = 2, .root = 2}}),
+                 std::logic_error);
     EXPECT_THROW((PlanBuilder{all_reduce_of_4, 0}), std::logic_error);
 }
 
@@ -117,7 +118,8 @@ TEST(PlanGeometry, RoundsPiecesUpToCacheLines) {
 
 TEST(PlanGeometry, EndsPiecesWhereTheBlockEnds) {
     const auto range = [](ChunkIndex index, std::uint32_t count) {
-        const auto [first, length] = element_range({BufferId::output, index, count, index % 4}, 4, {100}, DataType::float32);
+        const auto [first, length] =
+            element_range({BufferId::output, index, count, index % 4}, 4, {100}, DataType::float32);
         return std::pair{first, length};
     };
     EXPECT_EQ(range(0, 1), std::pair(0ul, 32ul));
@@ -139,7 +141,8 @@ TEST(PlanGeometry, CutsEveryBlockWithoutGapsOrOverlaps) {
         const auto type = static_cast<DataType>(random() % data_type_count);
         std::uint64_t next = 0;
         for (ChunkIndex index = 0; index < 3 * pieces; index++) {
-            const auto [first, length] = element_range({BufferId::input, index, 1, index % pieces}, pieces, count, type);
+            const auto [first, length] =
+                element_range({BufferId::input, index, 1, index % pieces}, pieces, count, type);
             ASSERT_EQ(first, next) << count.value << " elements in " << pieces << " pieces, chunk " << index;
             ASSERT_LE(length, piece_elements(count, pieces, type).value);
             next += length;

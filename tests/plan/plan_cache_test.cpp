@@ -1,8 +1,7 @@
 // The cache builds a plan once for all counts, never gives one request another's plan, and stays within its bound.
-#include "plan/cache.hpp"
-
 #include <gtest/gtest.h>
 
+#include "plan/cache.hpp"
 #include "tests/plan/worlds.hpp"
 
 namespace tenon {
@@ -15,13 +14,17 @@ Result<Plan> build(const Request& request, const Topology&) {
     if (request.rank_count > 100) return fail(Status::invalid_usage, "too many ranks for this one");
     return PlanBuilder{request}.finish();
 }
-constexpr Algorithm first{.name = "first", .collective = Collective::broadcast, .summary = {}, .cost = {}, .source = {}, .build = build};
-constexpr Algorithm second{.name = "second", .collective = Collective::broadcast, .summary = {}, .cost = {}, .source = {}, .build = build};
+constexpr Algorithm first{
+    .name = "first", .collective = Collective::broadcast, .summary = {}, .cost = {}, .source = {}, .build = build};
+constexpr Algorithm second{
+    .name = "second", .collective = Collective::broadcast, .summary = {}, .cost = {}, .source = {}, .build = build};
 
 class PlanCacheTest : public ::testing::Test {
 protected:
     void SetUp() override { builds = 0; }
-    const Plan& get(const Algorithm& algorithm, const Request& request) { return **cache_.plan_for(algorithm, request, {}); }
+    const Plan& get(const Algorithm& algorithm, const Request& request) {
+        return **cache_.plan_for(algorithm, request, {});
+    }
 
     PlanCache cache_{3};
     Request request_{.collective = Collective::broadcast, .rank = 1, .rank_count = 4, .count = {10}};

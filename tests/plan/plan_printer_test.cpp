@@ -1,12 +1,11 @@
 // What is printed of a plan says what it does; the JSON comes back as the same plan, and no bytes crash its reader.
-#include "plan/printer.hpp"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <pugixml.hpp>
 #include <random>
 
+#include "plan/printer.hpp"
 #include "plan/verifier.hpp"
 #include "tests/plan/worlds.hpp"
 
@@ -53,10 +52,12 @@ std::string with(std::string json, const std::string& from, const std::string& t
 
 TEST(PlanText, SaysWhatEachStepStoresFromWhatAndForWhom) {
     const std::string text = text_of(full_plan());
-    EXPECT_THAT(text, HasSubstr("all of it all_reduce, rank 1 of 3: 1 input and 1 output blocks of 3 pieces, 2 scratch cells"));
+    EXPECT_THAT(
+        text, HasSubstr("all of it all_reduce, rank 1 of 3: 1 input and 1 output blocks of 3 pieces, 2 scratch cells"));
     EXPECT_THAT(text, HasSubstr("input 0 -> everyone on the board  [source stable]"));
     EXPECT_THAT(text, HasSubstr("output 2 = rank 0's message on channel 4 -> rank 2 on channel 4  [destination free]"));
-    EXPECT_THAT(text, HasSubstr("output 0 = input 0 + rank 0's message on channel 1 -> rank 2 on channel 2  [completes]"));
+    EXPECT_THAT(text,
+                HasSubstr("output 0 = input 0 + rank 0's message on channel 1 -> rank 2 on channel 2  [completes]"));
     EXPECT_THAT(text, HasSubstr("output 1 = rank 2's message on the board  [after lane 0 step 0]"));
     EXPECT_THAT(text, HasSubstr("output 1..2 = scratch 0..1 + scratch 0..1 + input 1..2 -> rank 0 on channel 7"));
     EXPECT_THAT(text_of(dissemination_barrier(2)[0]), HasSubstr("a token -> rank 1"));
@@ -64,7 +65,8 @@ TEST(PlanText, SaysWhatEachStepStoresFromWhatAndForWhom) {
 
 TEST(PlanJson, ComesBackAsTheSamePlan) {
     std::vector<Plan> plans{full_plan()};
-    for (const auto& world : {ring_all_reduce(5), one_shot_all_reduce(3), direct_all_to_all(4), dissemination_barrier(6)})
+    for (const auto& world :
+         {ring_all_reduce(5), one_shot_all_reduce(3), direct_all_to_all(4), dissemination_barrier(6)})
         plans.insert(plans.end(), world.begin(), world.end());
     for (const Plan& plan : plans) {
         const auto back = plan_from_json(json_of(plan));
@@ -107,7 +109,8 @@ TEST(PlanJson, RefusesWhatIsNotAPlanAndSaysWhere) {
     expect_refused(with(good, "\"root\"", "\"rute\""), "rute is no key of a plan");
     expect_refused(with(good, "\"kind\":\"send\"", "\"kind\":\"throw\""), "lanes[0][0].kind is unknown: \"throw\"");
     expect_refused(with(good, "\"buffer\":\"input\"", "\"buffer\":\"inlet\""), "lanes[0][0].source.buffer is unknown");
-    expect_refused(with(good, "\"index\":2", "\"index\":4"), "rank 2, lane 0, step 0 (send) has a source out of bounds");
+    expect_refused(with(good, "\"index\":2", "\"index\":4"),
+                   "rank 2, lane 0, step 0 (send) has a source out of bounds");
     expect_refused(with(good, "\"to\":3", "\"to\":true"), "lanes[0][0].to is not a whole number");
     expect_refused(with(good, "\"to\":3", "\"to\":2"), "sends to rank 2");
     expect_refused(with(good, "\"to\":3", "\"to\":3,\"from\":1"), "lanes[0][0].from means nothing to a send");
@@ -128,8 +131,10 @@ TEST(PlanJson, NeverCrashesOnDamagedBytes) {
         std::string bytes = good;
         for (unsigned edits = 1 + random() % 3; edits > 0 && !bytes.empty(); edits--) {
             const auto at = random() % bytes.size();
-            if (random() % 3 == 0) bytes.erase(at, 1 + random() % 9);
-            else bytes[at] = alphabet[random() % alphabet.size()];
+            if (random() % 3 == 0)
+                bytes.erase(at, 1 + random() % 9);
+            else
+                bytes[at] = alphabet[random() % alphabet.size()];
         }
         const auto plan = plan_from_json(bytes);
         EXPECT_TRUE(plan ? !text_of(*plan).empty() : !plan.error().message.empty());
@@ -144,8 +149,8 @@ int count(const std::string& text, const std::string& part) {
 }
 
 TEST(PlanPicture, ShowsEveryStepAndMessageOnce) {
-    for (const auto& world : {ring_all_reduce(8), direct_all_to_all(16), one_shot_all_reduce(4), dissemination_barrier(5),
-                              dissemination_barrier(1)}) {
+    for (const auto& world : {ring_all_reduce(8), direct_all_to_all(16), one_shot_all_reduce(4),
+                              dissemination_barrier(5), dissemination_barrier(1)}) {
         const auto svg = svg_of(world);
         ASSERT_TRUE(svg.has_value()) << svg.error().message;
         pugi::xml_document document;

@@ -163,19 +163,22 @@ TEST(PlanVerifier, RefusesReadingWhatNobodyWrote) {
 TEST(PlanVerifier, RefusesAMissingReceive) {
     auto plans = direct_all_to_all(4);
     plans[2].lanes[1].steps.pop_back();
-    expect_refused(plans, {"rank 3, lane 0, step 3 (send) sends to rank 2 on channel 0", "rank 2 receives nothing there"});
+    expect_refused(plans,
+                   {"rank 3, lane 0, step 3 (send) sends to rank 2 on channel 0", "rank 2 receives nothing there"});
     plans = ring_all_reduce(4);
     plans[2].lanes[0].steps.pop_back();
     expect_refused(plans, {"rank 1, lane 0, step 5", "sends message 6 to rank 2", "receives only 5"});
     plans = one_shot_all_reduce(4);
     step(plans, 2, 2) = {};
-    expect_refused(plans, {"rank 1, lane 0, step 0 (send) sends to everyone on the board", "rank 2 receives nothing there"});
+    expect_refused(plans,
+                   {"rank 1, lane 0, step 0 (send) sends to everyone on the board", "rank 2 receives nothing there"});
 }
 
 TEST(PlanVerifier, RefusesAMissingSend) {
     auto plans = direct_all_to_all(4);
     step(plans, 3, 3) = {};
-    expect_refused(plans, {"rank 2, lane 1, step 2 (receive) receives from rank 3 on channel 0", "rank 3 sends nothing there"});
+    expect_refused(
+        plans, {"rank 2, lane 1, step 2 (receive) receives from rank 3 on channel 0", "rank 3 sends nothing there"});
 }
 
 TEST(PlanVerifier, RefusesMessagesOfDifferentLengths) {
@@ -187,7 +190,8 @@ TEST(PlanVerifier, RefusesMessagesOfDifferentLengths) {
     });
     expect_right(plans);
     step(plans, 1, 0).destination.count = 3;
-    expect_refused(plans, {"rank 0, lane 0, step 1 (send) sends 4 piece(s)", "rank 1, lane 0, step 0 (receive) receives 3"});
+    expect_refused(plans,
+                   {"rank 0, lane 0, step 1 (send) sends 4 piece(s)", "rank 1, lane 0, step 0 (receive) receives 3"});
 }
 
 TEST(PlanVerifier, RefusesOneChannelForTwoLanes) {
@@ -219,7 +223,8 @@ TEST(PlanVerifier, RefusesMoreMessagesInFlightThanChannelsHold) {
     const auto exchange = [](ChunkIndex pieces) {
         return make_world(Collective::all_gather, 2, pieces, [pieces](PlanBuilder& plan, Rank r) {
             auto lane = plan.lane();
-            const ChunkIndex mine = static_cast<ChunkIndex>(r) * pieces, theirs = static_cast<ChunkIndex>(1 - r) * pieces;
+            const ChunkIndex mine = static_cast<ChunkIndex>(r) * pieces,
+                             theirs = static_cast<ChunkIndex>(1 - r) * pieces;
             for (ChunkIndex piece = 0; piece < pieces; piece++) lane.send(plan.input(piece), 1 - r);
             for (ChunkIndex piece = 0; piece < pieces; piece++) lane.receive(plan.output(theirs + piece), 1 - r);
             lane.copy(plan.output(mine, pieces), plan.input(0, pieces));
@@ -301,8 +306,9 @@ TEST(PlanVerifier, RefusesAFalseStableSource) {
         lane.receive_reduce(plan.output(0), plan.input(0), 1 - r).completes();
     });
     expect_right(plans);
-    expect_refused(plans, {", in place: rank 0, lane 0, step 0 (send) claims a stable source",
-                           "rank 0, lane 0, step 1 (receive_reduce) may overwrite input 0"},
+    expect_refused(plans,
+                   {", in place: rank 0, lane 0, step 0 (send) claims a stable source",
+                    "rank 0, lane 0, step 1 (receive_reduce) may overwrite input 0"},
                    {.in_place = true});
 }
 
@@ -321,7 +327,8 @@ TEST(PlanVerifier, RefusesAFalseFreeDestination) {
     step(first, 1, 0).destination_free = true;
     expect_right(first);
     step(second, 1, 2).destination_free = true;
-    expect_refused(second, {"rank 1, lane 0, step 2 (receive) claims a free destination", "step 0 (receive) may still write"});
+    expect_refused(second,
+                   {"rank 1, lane 0, step 2 (receive) claims a free destination", "step 0 (receive) may still write"});
 }
 
 TEST(PlanVerifier, AcceptsAFreeDestinationThatWasTakenBefore) {
@@ -355,7 +362,8 @@ TEST(PlanVerifier, RefusesChunksWhoseTilesDoNotMeet) {
             if (r == 2) lane.receive(plan.output(piece), 1);
         }
     });
-    expect_refused(plans, {"rank 1, lane 0, step 2 (send) touches output 1", "step 0 (receive) writes output 0..1", "one_tile"});
+    expect_refused(
+        plans, {"rank 1, lane 0, step 2 (send) touches output 1", "step 0 (receive) writes output 0..1", "one_tile"});
     for (Plan& plan : plans) plan.tile_bytes = one_tile;
     expect_right(plans);
 }
@@ -379,7 +387,8 @@ TEST(PlanVerifier, RefusesIndicesOutOfBounds) {
         edit(plans[1]);
         expect_refused(plans, words);
     };
-    refused([](Plan& p) { p.lanes[0].steps[1].destination.index = 2; }, {"rank 1, lane 0, step 1", "out of bounds: scratch 2"});
+    refused([](Plan& p) { p.lanes[0].steps[1].destination.index = 2; },
+            {"rank 1, lane 0, step 1", "out of bounds: scratch 2"});
     refused([](Plan& p) { p.scratch_cells = 1; }, {"out of bounds: scratch 1", "scratch has 1 pieces"});
     refused([](Plan& p) { p.lanes[0].steps[0].source.count = 2; }, {"step 0 (send)", "out of bounds: input 0..1"});
     refused([](Plan& p) { p.lanes[0].steps[0].source.count = 0; }, {"has no source"});
@@ -391,16 +400,21 @@ TEST(PlanVerifier, RefusesIndicesOutOfBounds) {
     refused([](Plan& p) { p.lanes[0].steps[0].send_to = 1; }, {"step 0 (send) sends to rank 1 on channel 32"});
     refused([](Plan& p) { p.lanes[0].steps[1].receive_from = 7; }, {"step 1 (receive) receives from rank 7"});
     refused([](Plan& p) { p.lanes[0].steps[1].receive_channel = 99; }, {"on channel 99"});
-    refused([](Plan& p) { p.lanes[0].steps[0].kind = static_cast<StepKind>(77); }, {"step 0 (unknown) is of no known kind"});
+    refused([](Plan& p) { p.lanes[0].steps[0].kind = static_cast<StepKind>(77); },
+            {"step 0 (unknown) is of no known kind"});
     refused([](Plan& p) { p.output_blocks = 2; }, {"rank 1 of a all_reduce has 1 and 1"});
-    refused([](Plan& p) {
-        p.dependencies.push_back({3, 0});
-        p.lanes[0].steps[3].dependency_count = 1;
-    }, {"waits for lane 3, step 0, which there is not"});
-    refused([](Plan& p) {
-        p.dependencies.push_back({0, 3});
-        p.lanes[0].steps[3].dependency_count = 1;
-    }, {"waits for step 3 of its own lane"});
+    refused(
+        [](Plan& p) {
+            p.dependencies.push_back({3, 0});
+            p.lanes[0].steps[3].dependency_count = 1;
+        },
+        {"waits for lane 3, step 0, which there is not"});
+    refused(
+        [](Plan& p) {
+            p.dependencies.push_back({0, 3});
+            p.lanes[0].steps[3].dependency_count = 1;
+        },
+        {"waits for step 3 of its own lane"});
 }
 
 TEST(PlanVerifier, RefusesABarrierThatDoesNotMeetEveryRank) {

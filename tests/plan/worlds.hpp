@@ -24,17 +24,19 @@ inline std::vector<Plan> make_world(Collective collective, Rank rank_count, std:
 
 // The ring: a reduce-scatter, then an all-gather, each step one fused pass.
 inline std::vector<Plan> ring_all_reduce(Rank ranks) {
-    return make_world(Collective::all_reduce, ranks, static_cast<std::uint32_t>(ranks), [ranks](PlanBuilder& plan, Rank r) {
-        const auto piece = [&](Rank behind) { return static_cast<ChunkIndex>((r - behind + 2 * ranks) % ranks); };
-        const Rank next = (r + 1) % ranks, previous = (r + ranks - 1) % ranks;
-        auto lane = plan.lane();
-        lane.send(plan.input(piece(0)), next).source_stable();
-        for (Rank k = 1; k < ranks - 1; k++) lane.receive_reduce_send(plan.input(piece(k)), previous, next);
-        const ChunkIndex own = piece(ranks - 1);
-        lane.receive_reduce_copy_send(plan.output(own), plan.input(own), previous, next).completes();
-        for (Rank k = 0; k < ranks - 2; k++) lane.receive_send(plan.output(piece(k)), previous, next).destination_free();
-        lane.receive(plan.output(piece(ranks - 2)), previous).destination_free();
-    });
+    return make_world(
+        Collective::all_reduce, ranks, static_cast<std::uint32_t>(ranks), [ranks](PlanBuilder& plan, Rank r) {
+            const auto piece = [&](Rank behind) { return static_cast<ChunkIndex>((r - behind + 2 * ranks) % ranks); };
+            const Rank next = (r + 1) % ranks, previous = (r + ranks - 1) % ranks;
+            auto lane = plan.lane();
+            lane.send(plan.input(piece(0)), next).source_stable();
+            for (Rank k = 1; k < ranks - 1; k++) lane.receive_reduce_send(plan.input(piece(k)), previous, next);
+            const ChunkIndex own = piece(ranks - 1);
+            lane.receive_reduce_copy_send(plan.output(own), plan.input(own), previous, next).completes();
+            for (Rank k = 0; k < ranks - 2; k++)
+                lane.receive_send(plan.output(piece(k)), previous, next).destination_free();
+            lane.receive(plan.output(piece(ranks - 2)), previous).destination_free();
+        });
 }
 
 // Every rank publishes its input, and adds all of them in rank order.
