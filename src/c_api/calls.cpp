@@ -68,7 +68,7 @@ tenonResult_t refused(tenonResult_t why) {
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
 inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream, tenonResult_t& result) {
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
-        !comm->communicator->repeats(words) || comm->finalized)
+        !comm->communicator->repeats(words, call.send, call.receive) || comm->finalized)
         return false;
     const Inside inside(*comm);
     if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]

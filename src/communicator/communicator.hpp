@@ -48,7 +48,9 @@ public:
 
     // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call to
     // its first message. False when this is not the way for it, and nothing has been done.
-    bool repeats(const CallWords& words) const { return words == repeated_ && nothing_stands_in_the_way(); }
+    bool repeats(const CallWords& words, const void* send, const void* receive) const {
+        return words == repeated_ && runs_as_it_is(send, receive, *running_small_) && nothing_stands_in_the_way();
+    }
     Result<void> repeat(const void* send, void* receive) { return run_small(send, receive, *running_small_); }
     // After run(call): from now on, `words` mean this call, if it is a small one that needs both buffers.
     void remember(const CallWords& words);
@@ -94,6 +96,10 @@ private:
     // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
     bool nothing_stands_in_the_way() const {
         return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
+    }
+    // The call's own memory serves, without a copy of the input.
+    static bool runs_as_it_is(const void* send, const void* receive, const PreparedCall& prepared) {
+        return send != receive || !prepared.copies_input_in_place;
     }
     PathTrial trial_for(const Program& program) const;
     bool always_streams(const Program& program) const;

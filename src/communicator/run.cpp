@@ -49,7 +49,8 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 Result<void> Communicator::run(const Call& call) {
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
     if (prepared != nullptr && prepared->program.small && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
-        (call.receive != nullptr || !prepared->needs_receive) && nothing_stands_in_the_way()) [[likely]]
+        (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
+        nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
     if (busy()) wait_until_idle();
     if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
@@ -170,7 +171,7 @@ Progress Communicator::poll(Backoff& backoff) {
 Result<void> Communicator::start(std::span<const PointToPoint> calls) {
     if (auto ok = refuse_if_over(); !ok) return ok;
     auto program = point_to_point_program(calls, rank_, *transport_);
-    if (!program) return std::unexpected(program.error());
+    if (!program) return std::unexpected(over(program.error()));
     point_to_point_ = std::move(*program);
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
@@ -183,6 +184,8 @@ Request Communicator::request_of(const Call& call) const {
             .op = call.op, .root = call.root, .deterministic = config_.deterministic};
 }
 
+// What is wrong with the call, or what no rank can serve, leaves the communicator as it was. What only this rank lacks, as
+// memory for its rings, ends it for all: the others wait for it.
 Result<PreparedCall*> Communicator::prepare(const Call& call) {
     repeated_ = {};  // what it means may be evicted
     if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
@@ -194,7 +197,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     if (is_v(call.collective)) {
         auto program = exchange_program({call.collective, call.type, call.op, rank_, rank_count_, call.send_counts,
                                          call.send_offsets, call.receive_counts, call.receive_offsets}, *transport_);
-        if (!program) return std::unexpected(program.error());
+        if (!program) return std::unexpected(over(program.error()));
         prepared->program = std::move(*program);
         prepared->arrays = arrays_of(call, rank_count_);
         prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
@@ -210,7 +213,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     if (!plan) return std::unexpected(plan.error());
     plan->algorithm = chosen->algorithm->name;
     auto program = bind(*plan, request, *transport_);
-    if (!program) return std::unexpected(program.error());
+    if (!program) return std::unexpected(over(program.error()));
     prepared->program = std::move(*program);
     prepared->program.algorithm = chosen->algorithm->name.data();
     prepared->copies_input_in_place = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
