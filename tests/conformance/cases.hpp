@@ -1,0 +1,39 @@
+// The conformance matrix: every dimension in which a call may vary, the rows that cover every two values of different
+// dimensions, and what runs one row. Enumerated from the registry, so that a new algorithm is tested without a line here.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "tenon/plugin/algorithm.hpp"
+#include "tests/support/guarded_buffer.hpp"
+#include "tests/support/reference.hpp"
+
+namespace tenon::conformance {
+
+struct Case {
+    const Algorithm* algorithm = nullptr;
+    support::Shape shape{};
+    bool in_place = false;
+    support::Memory memory = support::Memory::ordinary;
+    DirectAccess direct_access = DirectAccess::automatic;
+    StreamingStores streaming_stores = StreamingStores::automatic;
+    bool few_slots = false;  // and small ones, so that messages take several turns
+    support::Values values = support::Values::exact;
+};
+
+// A name for GoogleTest: "all_reduce_ring_float16_sum_1025_of_4_in_place_...".
+std::string name_of(const Case& c);
+void PrintTo(const Case& c, std::ostream* out);
+
+// Whether the algorithm can serve the shape.
+bool serves(const Algorithm& algorithm, const support::Shape& shape);
+// The algorithm forced, and everything else as the case says.
+Config config_of(const Case& c);
+std::vector<Case> covering_cases();
+
+inline constexpr std::size_t element_counts[] = {0, 1, 7, 1023, 1025, 65'537, 1'048'579};
+inline constexpr Rank rank_counts[] = {1, 2, 3, 4, 8};
+
+}  // namespace tenon::conformance

@@ -1,0 +1,56 @@
+// All ranks of a communicator within this process, each run by a thread of its own.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <stdexcept>
+#include <vector>
+
+#include "communicator/communicator.hpp"
+#include "tests/support/call_buffers.hpp"
+#include "tests/support/rank_threads.hpp"
+
+namespace tenon::conformance {
+
+class LocalJob {
+public:
+    LocalJob(Rank rank_count, const Config& config) {
+        auto made = Communicator::make_local(rank_count, config);
+        if (!made) throw std::runtime_error(made.error().message);
+        ranks_ = std::move(*made);
+    }
+
+    Rank rank_count() const { return static_cast<Rank>(ranks_.size()); }
+    Communicator& rank(Rank r) { return *ranks_[static_cast<std::size_t>(r)]; }
+
+    // body(Communicator&) in a thread for each rank.
+    template <class Body>
+    void run(const Body& body) {
+        support::on_rank_threads(rank_count(), [&](Rank r) { body(rank(r)); });
+    }
+
+    // Every rank makes the reference's call; each must succeed and leave its memory as it should be.
+    void expect_right(const support::Reference& reference, bool in_place, support::Memory memory) {
+        run([&](Communicator& communicator) {
+            const support::CallBuffers buffers(reference, communicator.rank(), in_place, memory);
+            const auto ran = communicator.run(call_of(reference.shape(), buffers.send(), buffers.receive()));
+            const std::string who = "rank " + std::to_string(communicator.rank()) + ", " + in_words(reference.shape()) + ": ";
+            if (!ran) {
+                ADD_FAILURE() << who << ran.error().message;
+            } else if (const auto problem = buffers.problem()) {
+                ADD_FAILURE() << who << *problem;
+            }
+        });
+    }
+
+    static Call call_of(const support::Shape& shape, const void* send, void* receive) {
+        return {.collective = shape.collective, .type = shape.type, .op = shape.op, .root = shape.root,
+                .send = send, .receive = receive, .count = shape.count};
+    }
+
+private:
+    std::vector<std::unique_ptr<Communicator>> ranks_;
+};
+
+}  // namespace tenon::conformance
