@@ -17,7 +17,8 @@ std::string as_text(const FactsTable& table) {
     };
     const auto add = [&](const std::vector<std::string>& cells) {
         std::string line;
-        for (std::size_t i = 0; i < columns; i++) line += fmt::format("  {:<{}}", cells[i], i + 1 < columns ? widths[i] : 0);
+        for (std::size_t i = 0; i < columns; i++)
+            line += fmt::format("  {:<{}}", cells[i], i + 1 < columns ? widths[i] : 0);
         shown += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
     };
     for (const auto& row : table.rows) widen(row);
@@ -32,7 +33,8 @@ std::string as_text(const FactsTable& table) {
 std::string as_markdown(const FactsTable& table) {
     const auto line = [](std::vector<std::string> cells) {
         for (std::string& cell : cells)
-            for (std::size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2)) cell.insert(at, "\\");
+            for (std::size_t at = cell.find('|'); at != std::string::npos; at = cell.find('|', at + 2))
+                cell.insert(at, "\\");
         return fmt::format("| {} |\n", fmt::join(cells, " | "));
     };
     std::string shown = line(table.columns) + line(std::vector<std::string>(table.columns.size(), "---"));
@@ -72,8 +74,10 @@ std::string show(const std::vector<FactsTable>& tables, FactsFormat format) {
     std::string shown;
     for (const FactsTable& table : tables) {
         if (!shown.empty()) shown += "\n";
-        if (format == FactsFormat::text) shown += as_text(table);
-        else shown += (tables.size() > 1 ? "## " + table.title + "\n" : "") + as_markdown(table);
+        if (format == FactsFormat::text)
+            shown += as_text(table);
+        else
+            shown += (tables.size() > 1 ? "## " + table.title + "\n" : "") + as_markdown(table);
     }
     return shown;
 }

@@ -41,7 +41,8 @@ int usable_cores() {
 std::string processor_model() {
     std::ifstream facts("/proc/cpuinfo");
     for (std::string line; std::getline(facts, line);)
-        if (line.starts_with("model name") && line.find(": ") != std::string::npos) return line.substr(line.find(": ") + 2);
+        if (line.starts_with("model name") && line.find(": ") != std::string::npos)
+            return line.substr(line.find(": ") + 2);
     return "unknown";
 }
 
@@ -74,26 +75,30 @@ FactsTable host_facts() {
             .rows = {{"name", os::host_name()},
                      {"processor", processor_model()},
                      {"cores that ranks may use", std::to_string(usable_cores())},
-                     {"caches", fmt::format("{} {} {}", show_size(caches.level1_data.value), show_size(caches.level2.value),
-                                            show_size(caches.level3.value))},
+                     {"caches", fmt::format("{} {} {}", show_size(caches.level1_data.value),
+                                            show_size(caches.level2.value), show_size(caches.level3.value))},
                      {"memory available", memory ? fmt::format("{} MiB", memory->value >> 20) : "unknown"},
-                     {"ordinary memory of peers", reads_peers ? "can be read (process_vm_readv): large messages need not be staged"
-                                                              : "cannot be read (ptrace rules): large messages are staged through slots, "
-                                                                "unless they lie in memory from tenonMemAlloc"}},
+                     {"ordinary memory of peers",
+                      reads_peers ? "can be read (process_vm_readv): large messages need not be staged"
+                                  : "cannot be read (ptrace rules): large messages are staged through slots, "
+                                    "unless they lie in memory from tenonMemAlloc"}},
             .is_record = true};
 }
 
 FactsTable transport_facts() {
     FactsTable table{.title = "transports", .columns = {"name", "joins", "how"}, .rows = {}};
-    for (const TransportRow& row : transports()) table.rows.push_back({std::string(row.name), std::string(row.joins), std::string(row.summary)});
+    for (const TransportRow& row : transports())
+        table.rows.push_back({std::string(row.name), std::string(row.joins), std::string(row.summary)});
     return table;
 }
 
 std::string restrictions(const Algorithm& algorithm) {
     std::vector<std::string> all;
     if (algorithm.needs.power_of_two_ranks) all.push_back("power of two of ranks");
-    if (algorithm.needs.max_ranks < Needs{}.max_ranks) all.push_back(fmt::format("at most {} ranks", algorithm.needs.max_ranks));
-    if (algorithm.needs.max_bytes < Needs{}.max_bytes) all.push_back(fmt::format("at most {} a block", show_size(algorithm.needs.max_bytes.value)));
+    if (algorithm.needs.max_ranks < Needs{}.max_ranks)
+        all.push_back(fmt::format("at most {} ranks", algorithm.needs.max_ranks));
+    if (algorithm.needs.max_bytes < Needs{}.max_bytes)
+        all.push_back(fmt::format("at most {} a block", show_size(algorithm.needs.max_bytes.value)));
     if (!algorithm.in_place) all.push_back("copies its input when in place");
     return all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", "));
 }
@@ -105,8 +110,8 @@ FactsTable algorithm_facts(std::span<const Algorithm> known) {
                      .text_columns = 5};
     for (const Algorithm& a : known)
         table.rows.push_back({std::string(name_of(a.collective)), std::string(a.name),
-                              reduces(a.collective) ? yes_or_no(a.deterministic) : "-", restrictions(a), std::string(a.summary),
-                              std::string(a.cost), std::string(a.source)});
+                              reduces(a.collective) ? yes_or_no(a.deterministic) : "-", restrictions(a),
+                              std::string(a.summary), std::string(a.cost), std::string(a.source)});
     return table;
 }
 
@@ -120,13 +125,17 @@ Result<FactsTable> choice_facts(std::span<const Algorithm> known, const Config& 
                      .rows = {}};
     for (std::size_t collective = 0; collective < planned_collective_count; collective++) {
         std::string last;
-        for (std::uint64_t block = 1; block * static_cast<std::uint64_t>(rank_count) <= std::uint64_t{1} << 30; block *= 2) {
-            const Request request{.collective = static_cast<Collective>(collective), .rank_count = rank_count, .count = {block},
+        for (std::uint64_t block = 1; block * static_cast<std::uint64_t>(rank_count) <= std::uint64_t{1} << 30;
+             block *= 2) {
+            const Request request{.collective = static_cast<Collective>(collective),
+                                  .rank_count = rank_count,
+                                  .count = {block},
                                   .deterministic = config.deterministic};
             const auto choice = selection->choose(request, topology);
             if (!choice) return std::unexpected(choice.error());
             if (choice->algorithm->name != last)
-                table.rows.push_back({std::string(name_of(request.collective)), last.empty() ? "0" : show_size(large_buffer_bytes(request).value),
+                table.rows.push_back({std::string(name_of(request.collective)),
+                                      last.empty() ? "0" : show_size(large_buffer_bytes(request).value),
                                       std::string(choice->algorithm->name), choice->reason});
             last = choice->algorithm->name;
         }
@@ -138,10 +147,12 @@ std::string or_dash(std::string text) { return text.empty() ? "-" : std::move(te
 
 // The table of the README holds nothing of the machine it was made on: `set` is left out there.
 FactsTable variable_facts(const Config& config, bool with_values) {
-    FactsTable table{.title = "variables", .columns = {"variable", "default", "meaning", "allowed"}, .rows = {}, .text_columns = 4};
+    FactsTable table{
+        .title = "variables", .columns = {"variable", "default", "meaning", "allowed"}, .rows = {}, .text_columns = 4};
     if (with_values) table.columns.insert(table.columns.begin() + 1, "value");
     for (const VariableRow& row : config_variables()) {
-        std::vector<std::string> cells{row.name, or_dash(row.default_text()), row.help + (row.must_agree ? " (the same on every rank)" : ""), row.allowed};
+        std::vector<std::string> cells{row.name, or_dash(row.default_text()),
+                                       row.help + (row.must_agree ? " (the same on every rank)" : ""), row.allowed};
         if (with_values) cells.insert(cells.begin() + 1, or_dash(row.show(config)));
         table.rows.push_back(std::move(cells));
     }
@@ -174,7 +185,8 @@ int info(const InfoOptions& options) {
 
 void add_info_command(CLI::App& program, Action& action) {
     auto options = std::make_shared<InfoOptions>();
-    CLI::App* command = program.add_subcommand("info", "Show version, machine, transports, algorithms, choices and variables");
+    CLI::App* command =
+        program.add_subcommand("info", "Show version, machine, transports, algorithms, choices and variables");
     command->add_flag("--variables", options->variables_only, "Only the variables");
     command->add_option("--ranks", options->rank_count, "Show the choices for so many ranks of this host")
         ->check(CLI::Range(1, 1 << 20))

@@ -1,5 +1,5 @@
-// Turns the bytes that a rank writes into whole lines, each with the rank before it, so that the output of several ranks
-// can share one terminal without mixing within a line.
+// Turns the bytes that a rank writes into whole lines, each with the rank before it, so that the output of several
+// ranks can share one terminal without mixing within a line.
 //
 // A value without system calls: bytes in, bytes out. A line that is longer than `max_line_bytes` is passed on in parts
 // instead of being held, so that memory is bounded.

@@ -124,9 +124,10 @@ private:
     }
 
     static Result<void> cannot_start(Rank rank, int error) {
-        return fail(Status::system_error,
-                    fmt::format("cannot start rank {}: {}; start fewer ranks or raise the limits (ulimit -u, ulimit -n)",
-                                rank, ::strerror(error)));
+        return fail(
+            Status::system_error,
+            fmt::format("cannot start rank {}: {}; start fewer ranks or raise the limits (ulimit -u, ulimit -n)", rank,
+                        ::strerror(error)));
     }
 
     [[noreturn]] void be_rank(Rank rank, pid_t parent, const int (&output)[2], const int (&errors)[2]) {
@@ -170,9 +171,12 @@ private:
         signalfd_siginfo signal;
         while (::read(signals_, &signal, sizeof signal) == sizeof signal) {
             const int number = static_cast<int>(signal.ssi_signo);
-            if (number == SIGCHLD) reap(WNOHANG);
-            else if (number == SIGTSTP) stop_together();
-            else forward(number);
+            if (number == SIGCHLD)
+                reap(WNOHANG);
+            else if (number == SIGTSTP)
+                stop_together();
+            else
+                forward(number);
         }
     }
 
@@ -194,7 +198,8 @@ private:
         for (std::size_t rank = 0; rank < ranks_.size(); rank++) {
             if (ranks_[rank] == 0) continue;
             siginfo_t end{};
-            if (::waitid(P_PID, static_cast<id_t>(ranks_[rank]), &end, WEXITED | WNOWAIT | flags) != 0 || end.si_pid == 0)
+            if (::waitid(P_PID, static_cast<id_t>(ranks_[rank]), &end, WEXITED | WNOWAIT | flags) != 0 ||
+                end.si_pid == 0)
                 continue;
             ::kill(-ranks_[rank], SIGKILL);
             guard_.forget(ranks_[rank]);
@@ -240,9 +245,12 @@ private:
             // stops writing does not keep us from the others.
             for (int reads = 0; reads < 16 && pipe.from >= 0; reads++) {
                 const ssize_t got = ::read(pipe.from, bytes, sizeof bytes);
-                if (got > 0) show(pipe, pipe.lines.add({bytes, static_cast<std::size_t>(got)}));
-                else if (got == 0) ::close(std::exchange(pipe.from, -1));
-                else if (errno != EINTR) break;
+                if (got > 0)
+                    show(pipe, pipe.lines.add({bytes, static_cast<std::size_t>(got)}));
+                else if (got == 0)
+                    ::close(std::exchange(pipe.from, -1));
+                else if (errno != EINTR)
+                    break;
             }
         }
     }

@@ -3,7 +3,8 @@
 // - Each rank leads a process group of its own. SIGINT, SIGTERM, SIGHUP and SIGQUIT that come here go to all groups;
 //   a second SIGINT or SIGTERM ends the job. SIGTSTP stops the ranks together with this process.
 // - When a rank fails, the others are ended: SIGTERM, and after a grace period SIGKILL.
-// - Nothing is left behind: what a rank started and did not end is killed with it, and if this process is killed, all of
+// - Nothing is left behind: what a rank started and did not end is killed with it, and if this process is killed, all
+// of
 //   it goes too (PR_SET_PDEATHSIG and OrphanGuard).
 //
 // Call it from a process with one thread. Signals are handled only while run_local_ranks runs.
@@ -19,9 +20,9 @@ namespace tenon {
 
 struct LocalRanks {
     Rank rank_count = 1;
-    bool prefix_output = false;            // "[2] " before every line; otherwise ranks write where this process writes
+    bool prefix_output = false;             // "[2] " before every line; otherwise ranks write where this process writes
     std::chrono::milliseconds grace{5000};  // between SIGTERM and SIGKILL
-    std::function<int(Rank)> rank_main;    // runs in the process of each rank; its result is that rank's exit status
+    std::function<int(Rank)> rank_main;     // runs in the process of each rank; its result is that rank's exit status
     std::function<void(std::string_view)> report;  // told which rank failed, and how, as soon as it is known
 };
 

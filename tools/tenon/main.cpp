@@ -25,6 +25,7 @@ int main(int argc, char** argv) {
     tenon::Action action;
     tenon::add_run_command(program, action);
     tenon::add_info_command(program, action);
+    tenon::add_plan_command(program, action);
     try {
         program.parse(argc, argv);
         return action();

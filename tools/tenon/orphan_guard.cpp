@@ -22,8 +22,10 @@ namespace {
         const ssize_t got = ::read(pipe, &message, sizeof message);
         if (got < 0 && errno == EINTR) continue;
         if (got != sizeof message) break;
-        if (message > 0) groups.insert(message);
-        else groups.erase(-message);
+        if (message > 0)
+            groups.insert(message);
+        else
+            groups.erase(-message);
     }
     for (const pid_t group : groups) ::kill(-group, SIGKILL);
     ::_exit(0);

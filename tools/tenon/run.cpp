@@ -1,8 +1,8 @@
 // `tenon run -n 4 -- ./app arguments`: the ranks of a job on this host, without MPI.
 //
 // Every rank gets RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE (torchrun's names) and TENON_JOB, a name that no other
-// job has; tenonGetUniqueIdForJob turns that name into an id. Exit status: 0, or that of the first rank that failed; 127
-// when there is no such program.
+// job has; tenonGetUniqueIdForJob turns that name into an id. Exit status: 0, or that of the first rank that failed;
+// 127 when there is no such program.
 #include <fmt/format.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,7 +33,8 @@ bool program_exists(const std::string& name) {
     if (name.find('/') != std::string::npos) return ::access(name.c_str(), X_OK) == 0;
     const Environment environment = process_environment();
     const auto path = environment.find("PATH");
-    std::string_view rest = path != environment.end() ? path->second : "/bin:/usr/bin";
+    const std::string folders = path != environment.end() ? path->second : "/bin:/usr/bin";
+    std::string_view rest = folders;
     while (true) {
         const std::size_t end = rest.find(':');
         const std::string folder{rest.substr(0, end)};
@@ -45,8 +46,11 @@ bool program_exists(const std::string& name) {
 
 int become(const RunOptions& options, const std::string& job, Rank rank) {
     const std::string own = std::to_string(rank), all = std::to_string(options.rank_count);
-    for (const auto& [name, value] : {std::pair{"RANK", &own}, {"WORLD_SIZE", &all}, {"LOCAL_RANK", &own},
-                                      {"LOCAL_WORLD_SIZE", &all}, {"TENON_JOB", &job}})
+    for (const auto& [name, value] : {std::pair{"RANK", &own},
+                                      {"WORLD_SIZE", &all},
+                                      {"LOCAL_RANK", &own},
+                                      {"LOCAL_WORLD_SIZE", &all},
+                                      {"TENON_JOB", &job}})
         ::setenv(name, value->c_str(), 1);
     std::vector<char*> arguments;
     for (const std::string& argument : options.command) arguments.push_back(const_cast<char*>(argument.c_str()));
@@ -79,12 +83,15 @@ int run(const RunOptions& options) {
 void add_run_command(CLI::App& program, Action& action) {
     auto options = std::make_shared<RunOptions>();
     CLI::App* command = program.add_subcommand("run", "Start the ranks of a program on this host");
-    command->add_option("-n,--ranks", options->rank_count, "How many ranks")->check(CLI::Range(1, 4096))->capture_default_str();
+    command->add_option("-n,--ranks", options->rank_count, "How many ranks")
+        ->check(CLI::Range(1, 4096))
+        ->capture_default_str();
     command->add_option("--job", options->job, "The job's name, 1 to 64 characters (default: a new one)")
         ->check([](const std::string& name) {
             return name.empty() || name.size() > 64 ? "a job's name has 1 to 64 characters" : "";
         });
-    command->add_flag("--no-prefix", options->no_prefix, "Pass output on as it is, without \"[rank] \" before each line");
+    command->add_flag("--no-prefix", options->no_prefix,
+                      "Pass output on as it is, without \"[rank] \" before each line");
     command->add_option("--grace-ms", options->grace_ms, "From SIGTERM to SIGKILL when ranks are ended, milliseconds")
         ->check(CLI::Range(0, 3600 * 1000))
         ->capture_default_str();
