@@ -6,6 +6,7 @@
 #include <chrono>
 #include <set>
 
+#include "communicator/surroundings.hpp"
 #include "library/registry.hpp"
 #include "perf/report.hpp"
 #include "perf/timing.hpp"
@@ -14,7 +15,7 @@
 namespace tenon::perf {
 namespace {
 
-constexpr int meetings = 7;  // of all ranks, to take the median time of
+constexpr int meetings = 7;                  // of all ranks, to take the median time of
 constexpr const char* no_plan = "exchange";  // data-dependent calls have no algorithm to choose
 
 std::string shown_name(Collective collective) {
@@ -44,6 +45,7 @@ public:
             run_collective(collective);
             if (report_) report_->end(shown_name(collective));
         }
+        team_.barrier();  // a rank that ends with status 1 ends the others, which must have shown all by then
         return wrong_ == 0 ? 0 : 1;
     }
 
@@ -64,7 +66,8 @@ private:
 
     void run_sizes(RowKey key) {
         std::optional<std::uint64_t> last;
-        const std::vector<std::uint64_t> sizes = has_data(key.collective) ? options_.sizes.expanded() : std::vector<std::uint64_t>{0};
+        const std::vector<std::uint64_t> sizes =
+            has_data(key.collective) ? options_.sizes.expanded() : std::vector<std::uint64_t>{0};
         for (const std::uint64_t size : sizes) {
             key.bytes = usable_bytes(key.collective, key.type, team_.rank_count(), size);
             if (key.bytes == last) continue;  // both were raised to the smallest size
@@ -83,13 +86,14 @@ private:
         if (options_.algorithm.empty() || !has_plan(key.collective)) return {""};
         if (options_.algorithm != "all") return {options_.algorithm};
         const Shape shape = make_shape(key.collective, key.type, 0, team_.rank_count(), key.root, key.bytes);
-        const Request request{.collective = key.collective,
-                              .rank_count = team_.rank_count(),
-                              .count = {shape.count},
-                              .type = key.type,
-                              .op = key.operation == Operation::mulsum ? ReduceOp::sum : static_cast<ReduceOp>(key.operation),
-                              .root = key.root,
-                              .deterministic = options_.deterministic};
+        const Request request{
+            .collective = key.collective,
+            .rank_count = team_.rank_count(),
+            .count = {shape.count},
+            .type = key.type,
+            .op = key.operation == Operation::mulsum ? ReduceOp::sum : static_cast<ReduceOp>(key.operation),
+            .root = key.root,
+            .deterministic = options_.deterministic};
         std::vector<std::string> fitting;
         for (const Algorithm* algorithm : algorithms_of(key.collective))
             if (Selection::obstacle(*algorithm, request).empty()) fitting.emplace_back(algorithm->name);
@@ -100,8 +104,13 @@ private:
         Communicator& comm = communicator(key);
         const Shape shape = make_shape(key.collective, key.type, team_.rank(), team_.rank_count(), key.root, key.bytes);
         Workload workload{shape, key.operation, options_.memory, comm};
-        Row row{.collective = shown_name(key.collective), .type = key.type, .ranks = team_.rank_count(), .bytes = shape.bytes,
-                .count = shape.count, .bus_factor = bus_factor(key.collective, team_.rank_count()), .memory = options_.memory,
+        Row row{.collective = shown_name(key.collective),
+                .type = key.type,
+                .ranks = team_.rank_count(),
+                .bytes = shape.bytes,
+                .count = shape.count,
+                .bus_factor = bus_factor(key.collective, team_.rank_count()),
+                .memory = options_.memory,
                 .checked = options_.checks > 0 && has_data(key.collective)};
         if (reduces(key.collective)) row.operation = name_of(key.operation);
         if (is_rooted(key.collective)) row.root = key.root;
@@ -120,7 +129,8 @@ private:
 
     // One communicator at a time, for the algorithm that is forced: together they would take the memory of all.
     Communicator& communicator(const RowKey& key) {
-        const std::string forced = key.algorithm.empty() ? "" : fmt::format("{}={}", name_of(key.collective), key.algorithm);
+        const std::string forced =
+            key.algorithm.empty() ? "" : fmt::format("{}={}", name_of(key.collective), key.algorithm);
         if (!comm_ || forced != forced_) {
             comm_.reset();
             Settings settings{.algorithm = forced};
@@ -151,20 +161,29 @@ private:
             team_.barrier();
             const auto start = std::chrono::steady_clock::now();
             const Communicator met = team_.meet_anew();
-            times_us.push_back(1e6 * team_.slowest(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
+            times_us.push_back(
+                1e6 * team_.slowest(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
         }
         std::sort(times_us.begin(), times_us.end());
-        Row row{.collective = "init", .type = DataType::int8, .ranks = team_.rank_count(), .memory = options_.memory,
-                .algorithm = "rendezvous", .transport = "-"};
-        row.out_of_place = {.median_us = median(times_us), .min_us = times_us.front(), .p50_us = percentile(times_us, 50),
-                            .p95_us = percentile(times_us, 95), .p99_us = percentile(times_us, 99)};
+        Row row{.collective = "init",
+                .type = DataType::int8,
+                .ranks = team_.rank_count(),
+                .memory = options_.memory,
+                .algorithm = "rendezvous",
+                .transport = "-"};
+        row.out_of_place = {.median_us = median(times_us),
+                            .min_us = times_us.front(),
+                            .p50_us = percentile(times_us, 50),
+                            .p95_us = percentile(times_us, 95),
+                            .p99_us = percentile(times_us, 99)};
         if (report_) report_->begin(row.collective);
         add(row);
         if (report_) report_->end(row.collective);
     }
 
     void progress(const Row& row, const char* half) {
-        if (report_) progress_.show(fmt::format("{}, {} bytes, {}: {} ...", row.collective, row.bytes, row.algorithm, half));
+        if (report_)
+            progress_.show(fmt::format("{}, {} bytes, {}: {} ...", row.collective, row.bytes, row.algorithm, half));
     }
 
     void add(const Row& row) {
@@ -193,12 +212,16 @@ int run_bench(const Options& options, Communicator control, const RankFacts& fac
 
 std::string obstacle(const Options& options, Rank rank_count) {
     if (options.root >= rank_count) return fmt::format("-r: there is no rank {} among {}", options.root, rank_count);
+    const auto config = read_config();
+    if (!config) return config.error().message;
+    if (const auto known = known_algorithms(*config); !known) return known.error().message;
     if (options.algorithm.empty() || options.algorithm == "all") return "";
     for (const Collective collective : options.collectives) {
         if (!has_plan(collective) || find_algorithm(collective, options.algorithm)) continue;
         std::vector<std::string_view> names;
         for (const Algorithm* algorithm : algorithms_of(collective)) names.push_back(algorithm->name);
-        return fmt::format("--algorithm: {} has no '{}'; it has {}", name_of(collective), options.algorithm, fmt::join(names, ", "));
+        return fmt::format("--algorithm: {} has no '{}'; it has {}", name_of(collective), options.algorithm,
+                           fmt::join(names, ", "));
     }
     return "";
 }

@@ -46,10 +46,11 @@ int be_all_ranks_as_threads(const Options& options, Rank rank_count) {
         {
             std::vector<std::jthread> threads;
             for (Rank rank = 0; rank < rank_count; rank++)
-                threads.emplace_back([&, rank, control = std::move(controls[static_cast<std::size_t>(rank)])]() mutable {
-                    statuses[static_cast<std::size_t>(rank)] =
-                        guarded(rank, [&] { return run_bench(options, std::move(control), settle(rank)); });
-                });
+                threads.emplace_back(
+                    [&, rank, control = std::move(controls[static_cast<std::size_t>(rank)])]() mutable {
+                        statuses[static_cast<std::size_t>(rank)] =
+                            guarded(rank, [&] { return run_bench(options, std::move(control), settle(rank)); });
+                    });
         }
         return *std::max_element(statuses.begin(), statuses.end());
     });

@@ -48,17 +48,24 @@ Sizes read_sizes(const Words& words) {
 }
 
 constexpr Collective all_collectives[] = {
-    Collective::all_reduce, Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all, Collective::broadcast,
-    Collective::reduce, Collective::gather, Collective::scatter, Collective::all_to_all_v, Collective::all_gather_v,
-    Collective::reduce_scatter_v, Collective::send, Collective::barrier};
+    Collective::all_reduce,   Collective::reduce_scatter, Collective::all_gather,       Collective::all_to_all,
+    Collective::broadcast,    Collective::reduce,         Collective::gather,           Collective::scatter,
+    Collective::all_to_all_v, Collective::all_gather_v,   Collective::reduce_scatter_v, Collective::send,
+    Collective::barrier};
 
 void read_collectives(const Words& words, Options& options) {
     for (const std::string& word : words.collectives) {
-        if (word == "init") options.init = true;
-        else if (word == "all") options.collectives.insert(options.collectives.end(), std::begin(all_collectives), std::end(all_collectives));
-        else if (word == "sendrecv" || word == "sendrecv_perf" || word == "send_receive") options.collectives.push_back(Collective::send);
-        else if (const auto known = collective_named(word); known && *known != Collective::receive) options.collectives.push_back(*known);
-        else refuse("collective", word, "is none of all, init, sendrecv or a collective's name, such as all_reduce");
+        if (word == "init")
+            options.init = true;
+        else if (word == "all")
+            options.collectives.insert(options.collectives.end(), std::begin(all_collectives),
+                                       std::end(all_collectives));
+        else if (word == "sendrecv" || word == "sendrecv_perf" || word == "send_receive")
+            options.collectives.push_back(Collective::send);
+        else if (const auto known = collective_named(word); known && *known != Collective::receive)
+            options.collectives.push_back(*known);
+        else
+            refuse("collective", word, "is none of all, init, sendrecv or a collective's name, such as all_reduce");
     }
 }
 
@@ -91,24 +98,33 @@ void add_options(CLI::App& app, Words& words, Options& options) {
         ->required();
     app.add_option("-b,--minbytes", words.min_bytes, "Smallest size, as nccl-tests counts it")->capture_default_str();
     app.add_option("-e,--maxbytes", words.max_bytes, "Largest size")->capture_default_str();
-    auto* factor = app.add_option("-f,--stepfactor", words.step_factor, "From size to size: multiply by")->capture_default_str();
+    auto* factor =
+        app.add_option("-f,--stepfactor", words.step_factor, "From size to size: multiply by")->capture_default_str();
     app.add_option("-i,--stepbytes", words.step_bytes, "From size to size: add, in place of -f")->excludes(factor);
     app.add_option("--sizes", words.sizes, "These sizes only, with commas between");
-    app.add_option("-d,--datatype", words.types, "Types, with commas between, or all (default: float; int8 for all_to_all_v)");
-    app.add_option("-o,--op", words.operations, "Of sum, prod, max, min, avg, mulsum, with commas between, or all")->capture_default_str();
-    app.add_option("-r,--root", options.root, "Root of rooted collectives; -1: every rank in turn")->capture_default_str();
-    app.add_option("-n,--iters", options.iterations, "Calls in a batch (default: as many as take 30 ms)")->check(CLI::Range(1, 1 << 24));
+    app.add_option("-d,--datatype", words.types,
+                   "Types, with commas between, or all (default: float; int8 for all_to_all_v)");
+    app.add_option("-o,--op", words.operations, "Of sum, prod, max, min, avg, mulsum, with commas between, or all")
+        ->capture_default_str();
+    app.add_option("-r,--root", options.root, "Root of rooted collectives; -1: every rank in turn")
+        ->capture_default_str();
+    app.add_option("-n,--iters", options.iterations, "Calls in a batch (default: as many as take 30 ms)")
+        ->check(CLI::Range(1, 1 << 24));
     app.add_option("-w,--warmup_iters", options.warmup, "Calls before the timing (default: until their time is known)")
         ->check(CLI::Range(0, 1 << 24));
-    app.add_option("--batches", options.batches, "Batches to take the median of")->check(CLI::Range(1, 1000))->capture_default_str();
+    app.add_option("--batches", options.batches, "Batches to take the median of")
+        ->check(CLI::Range(1, 1000))
+        ->capture_default_str();
     app.add_option("-c,--check", options.checks, "How often to check the data before the timing; 0: not at all")
         ->check(CLI::Range(0, 1000))
         ->capture_default_str();
-    app.add_option("--ranks", options.rank_count, "Start so many local ranks (default: what the launcher says, or 2)")->check(CLI::Range(1, 4096));
+    app.add_option("--ranks", options.rank_count, "Start so many local ranks (default: what the launcher says, or 2)")
+        ->check(CLI::Range(1, 4096));
     app.add_flag("--threads", options.threads, "Ranks are threads of one process");
     app.add_option("--memory", words.memory, "ordinary, or tenon: from tenonMemAlloc")->capture_default_str();
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
-    app.add_flag("--deterministic", options.deterministic, "The same bits whatever the size, the algorithm and the transport");
+    app.add_flag("--deterministic", options.deterministic,
+                 "The same bits whatever the size, the algorithm and the transport");
     app.add_option("--format", words.format, "table, jsonl or csv")->capture_default_str();
 }
 
@@ -117,11 +133,16 @@ void understand(const Words& words, Options& options) {
     options.sizes = read_sizes(words);
     if (!words.types.empty()) options.types = read_list<DataType>("-d", words.types, data_type_count, data_type_named);
     options.operations = read_list<Operation>("-o", words.operations, operation_count, operation_named);
-    if (words.memory == "tenon") options.memory = MemoryKind::tenon;
-    else if (words.memory != "ordinary") refuse("--memory", words.memory, "must be ordinary or tenon");
-    if (words.format == "jsonl") options.format = Format::jsonl;
-    else if (words.format == "csv") options.format = Format::csv;
-    else if (words.format != "table") refuse("--format", words.format, "must be table, jsonl or csv");
+    if (words.memory == "tenon")
+        options.memory = MemoryKind::tenon;
+    else if (words.memory != "ordinary")
+        refuse("--memory", words.memory, "must be ordinary or tenon");
+    if (words.format == "jsonl")
+        options.format = Format::jsonl;
+    else if (words.format == "csv")
+        options.format = Format::csv;
+    else if (words.format != "table")
+        refuse("--format", words.format, "must be table, jsonl or csv");
     if (options.root < -1) refuse("-r", std::to_string(options.root), "must be a rank, or -1 for every rank in turn");
     if (options.threads && !options.rank_count) options.rank_count = 2;
 }
@@ -133,7 +154,8 @@ std::string_view name_of(Operation operation) { return operation_names[static_ca
 std::vector<std::uint64_t> Sizes::expanded() const {
     if (!list.empty()) return list;
     std::vector<std::uint64_t> sizes;
-    for (std::uint64_t size = min_bytes; size <= max_bytes; size = step_bytes > 0 ? size + step_bytes : size * step_factor)
+    for (std::uint64_t size = min_bytes; size <= max_bytes;
+         size = step_bytes > 0 ? size + step_bytes : size * step_factor)
         sizes.push_back(size);
     return sizes;
 }
@@ -151,7 +173,8 @@ std::vector<Operation> operations_of(const Options& options, Collective collecti
 std::expected<Options, int> parse_options(int argc, char** argv) {
     Options options;
     Words words;
-    CLI::App app{"Times and checks the collectives of Tenon. Options and table are those of nccl-tests, and some more."};
+    CLI::App app{
+        "Times and checks the collectives of Tenon. Options and table are those of nccl-tests, and some more."};
     app.name("tenon-perf");
     app.set_version_flag("--version", fmt::format("tenon-perf {}.{}.{}", TENON_MAJOR, TENON_MINOR, TENON_PATCH));
     add_options(app, words, options);

@@ -34,7 +34,7 @@ struct Options {
     Sizes sizes;
     std::vector<DataType> types;  // empty: the usual one of each collective
     std::vector<Operation> operations{Operation::sum};
-    Rank root = 0;  // -1: every rank in turn
+    Rank root = 0;                  // -1: every rank in turn
     std::optional<int> iterations;  // per batch; otherwise as many as take 30 ms
     std::optional<int> warmup;      // calls; otherwise until the time of a call is known
     int batches = 7;

@@ -99,9 +99,12 @@ private:
 
 std::unique_ptr<Report> make_report(const Options& options, std::span<const RankFacts> ranks) {
     switch (options.format) {
-        case Format::jsonl: return std::make_unique<JsonLines>();
-        case Format::csv: return std::make_unique<CsvLines>();
-        case Format::table: break;
+        case Format::jsonl:
+            return std::make_unique<JsonLines>();
+        case Format::csv:
+            return std::make_unique<CsvLines>();
+        case Format::table:
+            break;
     }
     return make_table(options, ranks);
 }

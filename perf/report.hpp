@@ -1,5 +1,5 @@
-// What is shown of the measurements: the table of nccl-tests and some columns more, or a line for each figure in JSON or
-// CSV. One report for each format behind one interface; rank 0 alone has one. Writes to standard output.
+// What is shown of the measurements: the table of nccl-tests and some columns more, or a line for each figure in JSON
+// or CSV. One report for each format behind one interface; rank 0 alone has one. Writes to standard output.
 #pragma once
 
 #include <memory>

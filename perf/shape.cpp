@@ -12,8 +12,8 @@ bool has_blocks_of_own_length(Collective collective) {
 }
 
 bool is_sized_by_one_buffer(Collective collective) {
-    return collective == Collective::all_reduce || collective == Collective::broadcast || collective == Collective::reduce ||
-           collective == Collective::send;
+    return collective == Collective::all_reduce || collective == Collective::broadcast ||
+           collective == Collective::reduce || collective == Collective::send;
 }
 
 std::uint64_t block_of_own_length(std::uint64_t place, std::uint64_t mean) {
@@ -59,7 +59,8 @@ void all_to_all(Shape& shape) {
 void all_to_all_v(Shape& shape) {
     const auto length = [&](Rank from, Rank to) {
         return block_of_own_length(static_cast<std::uint64_t>(from) * static_cast<std::uint64_t>(shape.rank_count) +
-                                       static_cast<std::uint64_t>(to), shape.count);
+                                       static_cast<std::uint64_t>(to),
+                                   shape.count);
     };
     for (Rank other = 0; other < shape.rank_count; other++) {
         shape.send_counts.push_back(length(shape.rank, other));
@@ -84,7 +85,8 @@ void agreed_blocks(Shape& shape, bool gathers) {
         shape.receive_counts.push_back(block_of_own_length(static_cast<std::uint64_t>(rank), shape.count));
     shape.receive_firsts = firsts(shape.receive_counts);
     const auto own = static_cast<std::size_t>(shape.rank);
-    const std::uint64_t all = sum(shape.receive_counts), mine = shape.receive_counts[own], first = shape.receive_firsts[own];
+    const std::uint64_t all = sum(shape.receive_counts), mine = shape.receive_counts[own],
+                        first = shape.receive_firsts[own];
     shape.input_length = gathers ? mine : all;
     shape.output_length = gathers ? all : mine;
     (gathers ? shape.input_first_in_place : shape.output_first_in_place) = first;
@@ -129,15 +131,31 @@ Shape make_shape(Collective collective, DataType type, Rank rank, Rank rank_coun
             shape.can_be_in_place = false;
             shape.output.push_back({0, shape.count, shape.previous(), 0});
             break;
-        case Collective::reduce_scatter: scatter_blocks(shape, everyone); break;
-        case Collective::scatter: scatter_blocks(shape, root); break;
+        case Collective::reduce_scatter:
+            scatter_blocks(shape, everyone);
+            break;
+        case Collective::scatter:
+            scatter_blocks(shape, root);
+            break;
         case Collective::all_gather:
-        case Collective::gather: gather_blocks(shape); break;
-        case Collective::all_to_all: all_to_all(shape); break;
-        case Collective::all_to_all_v: all_to_all_v(shape); break;
-        case Collective::all_gather_v: agreed_blocks(shape, true); break;
-        case Collective::reduce_scatter_v: agreed_blocks(shape, false); break;
-        case Collective::barrier: shape.can_be_in_place = false; break;
+        case Collective::gather:
+            gather_blocks(shape);
+            break;
+        case Collective::all_to_all:
+            all_to_all(shape);
+            break;
+        case Collective::all_to_all_v:
+            all_to_all_v(shape);
+            break;
+        case Collective::all_gather_v:
+            agreed_blocks(shape, true);
+            break;
+        case Collective::reduce_scatter_v:
+            agreed_blocks(shape, false);
+            break;
+        case Collective::barrier:
+            shape.can_be_in_place = false;
+            break;
     }
     if (rank != root) {
         const bool root_alone_receives = collective == Collective::reduce || collective == Collective::gather;
@@ -151,12 +169,15 @@ Shape make_shape(Collective collective, DataType type, Rank rank, Rank rank_coun
 double bus_factor(Collective collective, Rank rank_count) {
     const double ranks = rank_count;
     switch (collective) {
-        case Collective::all_reduce: return 2 * (ranks - 1) / ranks;
+        case Collective::all_reduce:
+            return 2 * (ranks - 1) / ranks;
         case Collective::broadcast:
         case Collective::reduce:
         case Collective::send:
-        case Collective::receive: return 1;
-        default: return (ranks - 1) / ranks;
+        case Collective::receive:
+            return 1;
+        default:
+            return (ranks - 1) / ranks;
     }
 }
 

@@ -26,8 +26,8 @@ struct Shape {
     Collective collective{};
     DataType type{};
     Rank rank = 0, rank_count = 1, root = 0;
-    std::uint64_t bytes = 0;  // the size that is reported
-    std::uint64_t count = 0;  // the call's own argument
+    std::uint64_t bytes = 0;                            // the size that is reported
+    std::uint64_t count = 0;                            // the call's own argument
     std::uint64_t input_length = 0, output_length = 0;  // 0: not used on this rank
     bool can_be_in_place = true;
     std::uint64_t input_first_in_place = 0, output_first_in_place = 0;  // within one buffer

@@ -12,12 +12,18 @@ namespace {
 // nccl-tests' names, which fit its column.
 std::string short_name(DataType type) {
     switch (type) {
-        case DataType::float16: return "half";
-        case DataType::float32: return "float";
-        case DataType::float64: return "double";
-        case DataType::float8_e4m3: return "f8e4m3";
-        case DataType::float8_e5m2: return "f8e5m2";
-        default: return std::string(name_of(type));
+        case DataType::float16:
+            return "half";
+        case DataType::float32:
+            return "float";
+        case DataType::float64:
+            return "double";
+        case DataType::float8_e4m3:
+            return "f8e4m3";
+        case DataType::float8_e5m2:
+            return "f8e5m2";
+        default:
+            return std::string(name_of(type));
     }
 }
 
@@ -29,7 +35,8 @@ std::string time_text(double time_us) {
 std::string half_text(const Row& row, const std::optional<Figures>& figures) {
     if (!figures) return fmt::format("  {:>7}  {:>6}  {:>6}  {:>6}", "N/A", "N/A", "N/A", "N/A");
     const double bandwidth = algorithm_bandwidth_GBs(row.bytes, figures->median_us);
-    return fmt::format("  {:>7}  {:>6.2f}  {:>6.2f}  {:>6}", time_text(figures->median_us), bandwidth, bandwidth * row.bus_factor,
+    return fmt::format("  {:>7}  {:>6.2f}  {:>6.2f}  {:>6}", time_text(figures->median_us), bandwidth,
+                       bandwidth * row.bus_factor,
                        row.checked ? fmt::format("{:g}", static_cast<double>(figures->wrong)) : "N/A");
 }
 
@@ -39,23 +46,27 @@ public:
         : options_(options), ranks_(ranks.begin(), ranks.end()) {}
 
     void begin(const std::string& collective) override {
-        fmt::print("# tenon-perf version {}.{}.{} tenon-library={}\n", TENON_MAJOR, TENON_MINOR, TENON_PATCH, library_version());
+        fmt::print("# tenon-perf version {}.{}.{} tenon-library={}\n", TENON_MAJOR, TENON_MINOR, TENON_PATCH,
+                   library_version());
         fmt::print("# Collective test starting: {}\n", collective);
         const Sizes& sizes = options_.sizes;
         const bool adds = sizes.step_bytes > 0;
-        fmt::print("# nThread {} nGpus 0 minBytes {} maxBytes {} step: {}({}) warmup iters: {} iters: {} agg iters: 1 validation: {} "
-                   "graph: 0 unalign: 0\n#\n",
-                   options_.threads ? ranks_.size() : 1, sizes.expanded().front(), sizes.expanded().back(),
-                   adds ? sizes.step_bytes : sizes.step_factor, adds ? "bytes" : "factor",
-                   options_.warmup ? std::to_string(*options_.warmup) : "auto",
-                   options_.iterations ? std::to_string(*options_.iterations) : "auto", options_.checks);
+        fmt::print(
+            "# nThread {} nGpus 0 minBytes {} maxBytes {} step: {}({}) warmup iters: {} iters: {} agg iters: 1 "
+            "validation: {} "
+            "graph: 0 unalign: 0\n#\n",
+            options_.threads ? ranks_.size() : 1, sizes.expanded().front(), sizes.expanded().back(),
+            adds ? sizes.step_bytes : sizes.step_factor, adds ? "bytes" : "factor",
+            options_.warmup ? std::to_string(*options_.warmup) : "auto",
+            options_.iterations ? std::to_string(*options_.iterations) : "auto", options_.checks);
         fmt::print("# Using devices\n");
         for (std::size_t rank = 0; rank < ranks_.size(); rank++)
-            fmt::print("#  Rank {:2} Group  0 Pid {:6} on {:>10} core {:2} {}\n", rank, ranks_[rank].process, ranks_[rank].host,
-                       ranks_[rank].core, ranks_[rank].processor);
+            fmt::print("#  Rank {:2} Group  0 Pid {:6} on {:>10} core {:2} {}\n", rank, ranks_[rank].process,
+                       ranks_[rank].host, ranks_[rank].core, ranks_[rank].processor);
         fmt::print("#\n#{:74}{:<35}{:<35}\n", "", "out-of-place", "in-place");
         fmt::print("# {:>11}  {:>12}  {:>8}  {:>6}  {:>6}", "size", "count", "type", "redop", "root");
-        for (int half = 0; half < 2; half++) fmt::print("  {:>7}  {:>6}  {:>6}  {:>6}", "time", "algbw", "busbw", "#wrong");
+        for (int half = 0; half < 2; half++)
+            fmt::print("  {:>7}  {:>6}  {:>6}  {:>6}", "time", "algbw", "busbw", "#wrong");
         fmt::print("  {:>7}  {:>7}  {:>7}  {:<20}  {}\n", "p50", "p95", "p99", "algorithm", "transport");
         fmt::print("# {:>11}  {:>12}  {:>8}  {:>6}  {:>6}", "(B)", "(elements)", "", "", "");
         for (int half = 0; half < 2; half++) fmt::print("  {:>7}  {:>6}  {:>6}  {:>6}", "(us)", "(GB/s)", "(GB/s)", "");

@@ -1,5 +1,6 @@
-// The ranks of one run, and what they agree on beside the measured calls: a communicator of their own, with no algorithm
-// forced, whose barrier starts a batch and whose reductions give the slowest rank's time and the sum of all mistakes.
+// The ranks of one run, and what they agree on beside the measured calls: a communicator of their own, with no
+// algorithm forced, whose barrier starts a batch and whose reductions give the slowest rank's time and the sum of all
+// mistakes.
 //
 // One object for each rank, used by that rank's thread only. Errors are tenon::Exception.
 #pragma once
@@ -30,7 +31,7 @@ public:
     Rank rank_count() const { return control_.rank_count(); }
 
     void barrier() { control_.barrier(); }
-    double slowest(double seconds);                      // the largest of all ranks' values
+    double slowest(double seconds);                       // the largest of all ranks' values
     std::vector<double> slowest(std::vector<double> of);  // position by position
     std::uint64_t total(std::uint64_t own);
     std::vector<RankFacts> everyone(const RankFacts& own);
@@ -44,8 +45,8 @@ private:
     Communicator control_;
 };
 
-// Puts this thread on a core of its own as long as there are enough, and tells where it is. Before a rank joins, so that
-// the library's threads stay there too.
+// Puts this thread on a core of its own as long as there are enough, and tells where it is. Before a rank joins, so
+// that the library's threads stay there too.
 RankFacts settle(Rank rank);
 
 }  // namespace tenon::perf

@@ -80,9 +80,11 @@ private:
     }
 
     void time_calls(double estimate_s, Figures& figures) {
-        const double wanted = options_.iterations ? static_cast<double>(*options_.iterations) * options_.batches
-                                                  : std::max(percentile_pass_s / estimate_s, static_cast<double>(fewest_timed_calls));
-        std::vector<double> times_us(static_cast<std::size_t>(std::clamp(wanted, 1.0, static_cast<double>(most_timed_calls))));
+        const double wanted = options_.iterations
+                                  ? static_cast<double>(*options_.iterations) * options_.batches
+                                  : std::max(percentile_pass_s / estimate_s, static_cast<double>(fewest_timed_calls));
+        std::vector<double> times_us(
+            static_cast<std::size_t>(std::clamp(wanted, 1.0, static_cast<double>(most_timed_calls))));
         workload_.prepare(in_place_, false);
         team_.barrier();
         auto before = Clock::now();

@@ -1,6 +1,6 @@
-// How long a call takes, by the method that the comparison with other libraries uses: after warm-up come batches of calls
-// back to back, 7 batches of 30 ms unless the user says otherwise, new input values and a barrier before each. A batch's
-// time is the slowest rank's, divided by its calls; the result is the median over the batches.
+// How long a call takes, by the method that the comparison with other libraries uses: after warm-up come batches of
+// calls back to back, 7 batches of 30 ms unless the user says otherwise, new input values and a barrier before each. A
+// batch's time is the slowest rank's, divided by its calls; the result is the median over the batches.
 //
 // Percentiles come from a pass of their own, in which every call is timed by itself: a call's time is the slowest
 // rank's. With fewer than 100 calls (very slow ones) the 99th percentile is the slowest of all.

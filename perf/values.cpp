@@ -19,13 +19,20 @@ struct FloatFormat {
 
 FloatFormat float_format(DataType type) {
     switch (type) {
-        case DataType::float16: return {5, 10};
-        case DataType::bfloat16: return {8, 7};
-        case DataType::float32: return {8, 23};
-        case DataType::float64: return {11, 52};
-        case DataType::float8_e4m3: return {4, 3};
-        case DataType::float8_e5m2: return {5, 2};
-        default: return {};
+        case DataType::float16:
+            return {5, 10};
+        case DataType::bfloat16:
+            return {8, 7};
+        case DataType::float32:
+            return {8, 23};
+        case DataType::float64:
+            return {11, 52};
+        case DataType::float8_e4m3:
+            return {4, 3};
+        case DataType::float8_e5m2:
+            return {5, 2};
+        default:
+            return {};
     }
 }
 
@@ -46,7 +53,8 @@ std::int64_t exact_integers(DataType type) {
 
 std::uint64_t encode_float(FloatFormat format, double value) {
     const int bias = (1 << (format.exponent_bits - 1)) - 1;
-    const std::uint64_t sign = std::signbit(value) ? std::uint64_t{1} << (format.exponent_bits + format.mantissa_bits) : 0;
+    const std::uint64_t sign =
+        std::signbit(value) ? std::uint64_t{1} << (format.exponent_bits + format.mantissa_bits) : 0;
     if (value == 0) return sign;
     int exponent = 0;
     std::frexp(value, &exponent);
@@ -81,10 +89,16 @@ Values::Values(DataType type, Operation operation, Rank rank_count, std::uint64_
     : type_(type), operation_(operation), rank_count_(rank_count), turn_(turn), exact_(exact_integers(type)) {
     std::int64_t largest_result = 0;
     switch (operation) {
-        case Operation::prod: largest_result = std::int64_t{1} << product_factors; break;
+        case Operation::prod:
+            largest_result = std::int64_t{1} << product_factors;
+            break;
         case Operation::max:
-        case Operation::min: largest_result = largest_ = 8; break;  // float8_e5m2 has no 9
-        case Operation::mulsum: exact_ /= 2; [[fallthrough]];      // factors are 1 and 2
+        case Operation::min:
+            largest_result = largest_ = 8;
+            break;  // float8_e5m2 has no 9
+        case Operation::mulsum:
+            exact_ /= 2;
+            [[fallthrough]];  // factors are 1 and 2
         case Operation::sum:
         case Operation::avg:
             largest_ = std::min<std::int64_t>(exact_ / rank_count, 28);
@@ -92,7 +106,8 @@ Values::Values(DataType type, Operation operation, Rank rank_count, std::uint64_
             if (operation == Operation::mulsum) largest_result *= 2;
     }
     table_origin_ = is_signed(type) ? largest_result : 0;
-    for (std::int64_t value = -table_origin_; value <= largest_result; value++) table_.push_back(encode(type, static_cast<double>(value)));
+    for (std::int64_t value = -table_origin_; value <= largest_result; value++)
+        table_.push_back(encode(type, static_cast<double>(value)));
 }
 
 std::uint64_t Values::hash(std::uint64_t salt, std::uint64_t index) const {
@@ -107,9 +122,12 @@ std::int64_t Values::contribution_at(Rank rank, std::uint64_t index) const {
     if (operation_ == Operation::prod || largest_ == 0) {
         // The ranks take different places in a row, of which only the first ones are special.
         const auto places = static_cast<std::uint64_t>(std::max<std::int64_t>(rank_count_, product_factors + 2));
-        const auto place = static_cast<std::int64_t>((hash(~std::uint64_t{0}, index) + static_cast<std::uint64_t>(rank)) % places);
-        if (operation_ == Operation::prod) magnitude = place < product_factors ? 2 : 1;
-        else magnitude = place < exact_ ? 1 : 0;
+        const auto place =
+            static_cast<std::int64_t>((hash(~std::uint64_t{0}, index) + static_cast<std::uint64_t>(rank)) % places);
+        if (operation_ == Operation::prod)
+            magnitude = place < product_factors ? 2 : 1;
+        else
+            magnitude = place < exact_ ? 1 : 0;
     } else {
         magnitude = static_cast<std::int64_t>(((own >> 32) * static_cast<std::uint64_t>(largest_ + 1)) >> 32);
     }
@@ -122,11 +140,21 @@ std::int64_t Values::reduction_at(std::uint64_t index) const {
         const std::int64_t value = contribution_at(rank, index);
         switch (operation_) {
             case Operation::sum:
-            case Operation::avg: result += value; break;
-            case Operation::mulsum: result += rank % 2 == 0 ? value : 2 * value; break;
-            case Operation::prod: result *= value; break;
-            case Operation::max: result = std::max(result, value); break;
-            case Operation::min: result = std::min(result, value); break;
+            case Operation::avg:
+                result += value;
+                break;
+            case Operation::mulsum:
+                result += rank % 2 == 0 ? value : 2 * value;
+                break;
+            case Operation::prod:
+                result *= value;
+                break;
+            case Operation::max:
+                result = std::max(result, value);
+                break;
+            case Operation::min:
+                result = std::min(result, value);
+                break;
         }
     }
     return result;
@@ -160,9 +188,12 @@ void Values::reduction(void* to, std::uint64_t first, std::uint64_t count) const
     for (std::uint64_t i = 0; i < count; i++) {
         const std::int64_t whole = reduction_at(first + i);
         std::uint64_t bits = 0;
-        if (operation_ != Operation::avg) bits = table_[static_cast<std::size_t>(whole + table_origin_)];
-        else if (is_float(type_)) bits = encode(type_, static_cast<double>(whole) / rank_count_);
-        else bits = encode(type_, static_cast<double>(whole / rank_count_));
+        if (operation_ != Operation::avg)
+            bits = table_[static_cast<std::size_t>(whole + table_origin_)];
+        else if (is_float(type_))
+            bits = encode(type_, static_cast<double>(whole) / rank_count_);
+        else
+            bits = encode(type_, static_cast<double>(whole / rank_count_));
         store(static_cast<std::byte*>(to), i, bits, width);
     }
 }

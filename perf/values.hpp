@@ -47,9 +47,9 @@ private:
     Operation operation_;
     Rank rank_count_;
     std::uint64_t turn_;
-    std::int64_t largest_ = 0;          // magnitude of a contribution; 0: ones, from at most exact_ ranks
-    std::int64_t exact_ = 0;            // integers up to it are numbers of the type
-    std::int64_t table_origin_ = 0;     // the encodings of all results lie in a table
+    std::int64_t largest_ = 0;       // magnitude of a contribution; 0: ones, from at most exact_ ranks
+    std::int64_t exact_ = 0;         // integers up to it are numbers of the type
+    std::int64_t table_origin_ = 0;  // the encodings of all results lie in a table
     std::vector<std::uint64_t> table_;
 };
 

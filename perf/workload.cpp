@@ -56,8 +56,10 @@ void Workload::prepare(bool in_place, bool clear_output) {
     output_ = in_place ? at(second_, shape_.output_first_in_place) : second_.get();
     if (clear_output) std::fill_n(second_.get(), second_bytes_, guard);
     if (shape_.input_length == 0) return;
-    if (reduces(shape_.collective)) values().contribution(input_, shape_.rank, 0, shape_.input_length);
-    else values().copied(input_, shape_.rank, 0, shape_.input_length);
+    if (reduces(shape_.collective))
+        values().contribution(input_, shape_.rank, 0, shape_.input_length);
+    else
+        values().copied(input_, shape_.rank, 0, shape_.input_length);
 }
 
 void Workload::call() const { check(issue()); }
@@ -65,26 +67,36 @@ void Workload::call() const { check(issue()); }
 tenonResult_t Workload::issue() const {
     const Shape& s = shape_;
     switch (s.collective) {
-        case Collective::all_reduce: return tenonAllReduce(input_, output_, s.count, type_, library_operation_, comm_, nullptr);
-        case Collective::reduce: return tenonReduce(input_, output_, s.count, type_, library_operation_, s.root, comm_, nullptr);
-        case Collective::broadcast: return tenonBroadcast(input_, output_, s.count, type_, s.root, comm_, nullptr);
+        case Collective::all_reduce:
+            return tenonAllReduce(input_, output_, s.count, type_, library_operation_, comm_, nullptr);
+        case Collective::reduce:
+            return tenonReduce(input_, output_, s.count, type_, library_operation_, s.root, comm_, nullptr);
+        case Collective::broadcast:
+            return tenonBroadcast(input_, output_, s.count, type_, s.root, comm_, nullptr);
         case Collective::reduce_scatter:
             return tenonReduceScatter(input_, output_, s.count, type_, library_operation_, comm_, nullptr);
-        case Collective::all_gather: return tenonAllGather(input_, output_, s.count, type_, comm_, nullptr);
-        case Collective::all_to_all: return tenonAlltoAll(input_, output_, s.count, type_, comm_, nullptr);
-        case Collective::gather: return tenonGather(input_, output_, s.count, type_, s.root, comm_, nullptr);
-        case Collective::scatter: return tenonScatter(input_, output_, s.count, type_, s.root, comm_, nullptr);
-        case Collective::barrier: return tenonBarrier(comm_, nullptr);
+        case Collective::all_gather:
+            return tenonAllGather(input_, output_, s.count, type_, comm_, nullptr);
+        case Collective::all_to_all:
+            return tenonAlltoAll(input_, output_, s.count, type_, comm_, nullptr);
+        case Collective::gather:
+            return tenonGather(input_, output_, s.count, type_, s.root, comm_, nullptr);
+        case Collective::scatter:
+            return tenonScatter(input_, output_, s.count, type_, s.root, comm_, nullptr);
+        case Collective::barrier:
+            return tenonBarrier(comm_, nullptr);
         case Collective::all_to_all_v:
             return tenonAlltoAllv(input_, s.send_counts.data(), s.send_firsts.data(), output_, s.receive_counts.data(),
                                   s.receive_firsts.data(), type_, comm_, nullptr);
         case Collective::all_gather_v:
-            return tenonAllGatherv(input_, s.input_length, output_, s.receive_counts.data(), s.receive_firsts.data(), type_,
-                                   comm_, nullptr);
+            return tenonAllGatherv(input_, s.input_length, output_, s.receive_counts.data(), s.receive_firsts.data(),
+                                   type_, comm_, nullptr);
         case Collective::reduce_scatter_v:
-            return tenonReduceScatterv(input_, output_, s.receive_counts.data(), type_, library_operation_, comm_, nullptr);
+            return tenonReduceScatterv(input_, output_, s.receive_counts.data(), type_, library_operation_, comm_,
+                                       nullptr);
         case Collective::send:
-        case Collective::receive: return issue_exchange();
+        case Collective::receive:
+            return issue_exchange();
     }
     return tenonInternalError;
 }
@@ -106,7 +118,8 @@ std::uint64_t Workload::wrong_input() const {
 std::uint64_t Workload::bytes_written_behind() const {
     const std::uint64_t length = in_place_ ? shape_.length_in_place() : shape_.output_length;
     const std::byte* behind = at(second_, length);
-    return static_cast<std::uint64_t>(std::count_if(behind, behind + guard_bytes, [](std::byte b) { return b != guard; }));
+    return static_cast<std::uint64_t>(
+        std::count_if(behind, behind + guard_bytes, [](std::byte b) { return b != guard; }));
 }
 
 std::uint64_t Workload::count_wrong() const {

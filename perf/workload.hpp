@@ -1,4 +1,5 @@
-// One collective of one size on one rank, ready to be called: buffers, the call itself, and whether its result is right.
+// One collective of one size on one rank, ready to be called: buffers, the call itself, and whether its result is
+// right.
 //
 // Out of place and in place take turns on the same two buffers; in place everything happens in the second one. Used by
 // one thread. Errors are tenon::Exception.

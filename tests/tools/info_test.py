@@ -1,0 +1,68 @@
+"""What users see of `tenon info`: info_test.py PROGRAM [unittest's arguments]"""
+
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+PROGRAM = sys.argv.pop(1)
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TENON_")}
+
+
+def info(*arguments, **variables):
+    return subprocess.run([PROGRAM, "info", *arguments], capture_output=True, text=True, timeout=60, env=CLEAN | variables)
+
+
+def facts(*arguments, **variables):
+    return json.loads(info(*arguments, "--format", "json", **variables).stdout)
+
+
+class Info(unittest.TestCase):
+    def test_has_all_that_there_is(self):
+        result = info()
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        for word in ("version", "processor", "shm", "inproc", "double_binary_tree", "choices for 4 ranks", "TENON_TIMEOUT_MS"):
+            self.assertIn(word, result.stdout)
+
+    def test_json_is_complete(self):
+        all_facts = facts()
+        self.assertRegex(all_facts["tenon"]["version"], r"^\d+\.\d+\.\d+$")
+        self.assertEqual(all_facts["host"]["name"], os.uname().nodename)
+        self.assertEqual(int(all_facts["host"]["cores that ranks may use"]), len(os.sched_getaffinity(0)))
+        rings = [row for row in all_facts["algorithms"] if (row["collective"], row["name"]) == ("all_reduce", "ring")]
+        self.assertEqual(len(rings), 1)
+        self.assertEqual(rings[0]["deterministic"], "no")
+        self.assertIn("Patarasuk", rings[0]["source"])
+        self.assertEqual({row["collective"] for row in all_facts["choices for 4 ranks"]}, {row["collective"] for row in all_facts["algorithms"]})
+
+    def test_choices_follow_the_configuration_and_say_so(self):
+        choices = facts("--ranks", "8", TENON_ALGORITHM="all_reduce=ring")["choices for 8 ranks"]
+        own = [row for row in choices if row["collective"] == "all_reduce"]
+        self.assertEqual([(row["algorithm"], row["why"]) for row in own], [("ring", "forced by configuration")])
+
+    def test_variables_show_their_value(self):
+        rows = {row["variable"]: row for row in facts("--variables", TENON_TIMEOUT_MS="1234")["variables"]}
+        self.assertEqual((rows["TENON_TIMEOUT_MS"]["value"], rows["TENON_TIMEOUT_MS"]["default"]), ("1234", "600000"))
+
+    def test_the_markdown_of_the_variables_holds_nothing_of_the_machine(self):
+        plain, other = info("--variables", "--format", "markdown"), info("--variables", "--format", "markdown", TENON_SPIN="77")
+        self.assertEqual(plain.stdout, other.stdout)
+        self.assertTrue(plain.stdout.startswith("| variable | default | meaning | allowed |\n| --- | --- | --- | --- |\n"))
+        self.assertIn("| TENON_SPIN | auto |", plain.stdout)
+
+    def test_a_wrong_variable_is_named_and_the_rest_is_shown(self):
+        result = info(TENON_SPINS="7")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("TENON_SPINS is not a variable of Tenon's; the closest is TENON_SPIN", result.stderr)
+        self.assertIn("double_binary_tree", result.stdout)
+
+    def test_bad_input_is_one_line_and_exit_status_2(self):
+        for arguments in (["--format", "xml"], ["--ranks", "0"], ["--bogus"], ["what"]):
+            result = info(*arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
+            self.assertRegex(result.stderr, r"\Atenon: [^\n]+\n\Z")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,203 @@
+"""What users see of tenon-perf: perf_test.py PROGRAM WRONG_SUMS [unittest's arguments]
+
+WRONG_SUMS is a library to preload that falsifies sums of 1,000 floats on rank 1. No test looks at how fast anything is.
+"""
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+PROGRAM, WRONG_SUMS = sys.argv.pop(1), sys.argv.pop(1)
+DEADLINE_S = 120
+QUICK = ["-n", "3", "-w", "1", "--batches", "3"]
+EVERY_COLLECTIVE = ["all_reduce", "reduce_scatter", "all_gather", "all_to_all", "broadcast", "reduce", "gather", "scatter",
+                    "all_to_all_v", "all_gather_v", "reduce_scatter_v", "sendrecv", "barrier"]
+LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "TORCHELASTIC_", "OMPI_", "PMI", "SLURM_", "TENON_")
+CLEAN = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHERS)}
+
+
+def perf(*arguments, environment=None):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=DEADLINE_S,
+                          env=CLEAN | (environment or {}))
+
+
+def figures(test, *arguments, **options):
+    result = perf(*arguments, "--format", "jsonl", **options)
+    test.assertEqual(result.returncode, 0, result.stderr)
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+class Table(unittest.TestCase):
+    ROW = re.compile(r" {0,11}\d+ +\d+ +\w+ +\w+ +-?\d+" + r"  +[\d.]+  +[\d.]+  +[\d.]+  +(\d+|N/A)" * 2)
+
+    def test_is_that_of_nccl_tests(self):
+        result = perf("all_reduce", "--ranks", 2, "-b", 8, "-e", "1K", "-f", 4, *QUICK)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.splitlines()
+        self.assertIn("# Collective test starting: all_reduce", lines)
+        self.assertRegex(result.stdout, r"# nThread 1 nGpus \d+ minBytes 8 maxBytes 512 step: 4\(factor\) warmup iters: 1 iters: 3 ")
+        self.assertEqual(len(re.findall(r"^#  Rank +\d Group +0 Pid +\d+ on +\S+ ", result.stdout, re.MULTILINE)), 2)
+        rows = [line for line in lines if not line.startswith("#")]
+        self.assertEqual([line.split()[0] for line in rows], ["8", "32", "128", "512"])
+        for row in rows:
+            self.assertRegex(row, self.ROW)
+            self.assertEqual(row.split()[1:5], [str(int(row.split()[0]) // 4), "float", "sum", "-1"])
+            self.assertEqual((row.split()[8], row.split()[12]), ("0", "0"))
+        self.assertRegex(result.stdout, r"# Out of bounds values : 0 OK\n# Avg bus bandwidth    : \d")
+        self.assertIn("# Collective test concluded: all_reduce", lines)
+
+    def test_rows_name_percentiles_algorithm_and_transport(self):
+        result = perf("broadcast", "--ranks", 2, "--sizes", 64, *QUICK, "--algorithm", "binomial")
+        row = [line for line in result.stdout.splitlines() if not line.startswith("#")][0].split()
+        self.assertEqual(row[-2:], ["binomial", "shm"])
+        self.assertEqual(row[4], "0")
+        low, middle, high = map(float, row[13:16])
+        self.assertLessEqual(low, middle)
+        self.assertLessEqual(middle, high)
+
+    def test_without_checks_nothing_is_said_of_the_data(self):
+        result = perf("all_reduce", "--ranks", 2, "--sizes", 64, *QUICK, "-c", 0)
+        row = [line for line in result.stdout.splitlines() if not line.startswith("#")][0].split()
+        self.assertEqual((row[8], row[12]), ("N/A", "N/A"))
+
+
+class Figures(unittest.TestCase):
+    def test_have_the_keys_of_the_peers(self):
+        lines = figures(self, "allreduce", "--ranks", 2, "--sizes", "8,1000", *QUICK)
+        self.assertEqual([(line["bytes"], line["inplace"]) for line in lines], [(8, False), (8, True), (1000, False), (1000, True)])
+        for line in lines:
+            self.assertEqual((line["peer"], line["collective"], line["ranks"], line["memory"]), ("tenon", "all_reduce", 2, "ordinary"))
+            self.assertLessEqual(0, line["us_min"])
+            self.assertLessEqual(line["us_min"], line["us_median"])
+            self.assertAlmostEqual(line["algbw_GBs"] / (line["bytes"] / line["us_median"] / 1e3), 1, delta=0.01)
+            self.assertAlmostEqual(line["busbw_GBs"], line["algbw_GBs"], delta=line["algbw_GBs"] / 100)
+            self.assertLessEqual(line["p50_us"], line["p99_us"])
+            self.assertEqual((line["wrong"], line["type"], line["op"], line["transport"]), (0, "float32", "sum", "shm"))
+        self.assertRegex(lines[0]["version"], r"^\d+\.\d+\.\d+$")
+
+    def test_in_csv_are_the_same(self):
+        result = perf("all_gather", "--ranks", 2, "--sizes", 64, *QUICK, "--format", "csv")
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        self.assertEqual([(row["collective"], row["bytes"], row["inplace"], row["wrong"]) for row in rows],
+                         [("all_gather", "64", "false", "0"), ("all_gather", "64", "true", "0")])
+
+    def test_of_every_collective_type_and_operation_are_right(self):
+        for ranks in (1, 3):
+            lines = figures(self, "all", "--ranks", ranks, "--sizes", "8,5000", "-d", "all", "-o", "all", "-n", 1, "-w", 1, "--batches", 1)
+            self.assertEqual({line["collective"] for line in lines}, set(EVERY_COLLECTIVE))
+            self.assertEqual({line["op"] for line in lines if line["collective"] == "all_reduce"},
+                             {"sum", "prod", "max", "min", "avg", "mulsum"})
+            self.assertEqual(len({line["type"] for line in lines}), 14)
+            self.assertEqual([line for line in lines if line["wrong"] not in (0, None)], [])
+
+    def test_threads_and_memory_of_the_library(self):
+        for line in figures(self, "all_reduce", "all_to_all", "--ranks", 3, "--threads", "--memory", "tenon", "--sizes", "60,60K", *QUICK):
+            self.assertEqual((line["transport"], line["memory"], line["wrong"]), ("inproc", "tenon", 0))
+
+    def test_all_algorithms_are_compared(self):
+        lines = figures(self, "all_reduce", "--ranks", 3, "--sizes", 3000, "--algorithm", "all", *QUICK)
+        names = {line["algorithm"] for line in lines}
+        self.assertLessEqual({"one_shot", "two_shot", "recursive_doubling", "rabenseifner", "ring", "double_binary_tree"}, names)
+        eligible = {line["algorithm"] for line in
+                    figures(self, "all_reduce", "--ranks", 3, "--sizes", 3000, "--algorithm", "all", "--deterministic", *QUICK)}
+        self.assertIn("one_shot", eligible)
+        self.assertNotIn("ring", eligible)
+
+    def test_every_root_in_turn(self):
+        lines = figures(self, "reduce", "--ranks", 3, "-r", -1, "--sizes", 64, *QUICK)
+        self.assertEqual([line["root"] for line in lines if not line["inplace"]], [0, 1, 2])
+
+    def test_sizes_too_small_for_a_rank_are_raised_once(self):
+        self.assertEqual([line["bytes"] for line in figures(self, "all_to_all", "--ranks", 4, "--sizes", "4,8,16,40", *QUICK) if not line["inplace"]],
+                         [16, 32])
+
+    def test_init_is_timed(self):
+        line = figures(self, "init", "--ranks", 3)[0]
+        self.assertEqual((line["collective"], line["ranks"]), ("init", 3))
+        self.assertGreater(line["us_median"], 0)
+
+
+class Failures(unittest.TestCase):
+    def test_wrong_data_are_counted_and_give_status_1(self):
+        for how in ([], ["--threads"]):
+            result = perf("all_reduce", "--ranks", 2, "--sizes", "2000,4000", *QUICK, *how, environment={"LD_PRELOAD": WRONG_SUMS})
+            self.assertEqual(result.returncode, 1)
+            rows = [line.split() for line in result.stdout.splitlines() if not line.startswith("#")]
+            # Found by the first check and by the one of the last batch.
+            self.assertEqual([(row[0], row[8], row[12]) for row in rows], [("2000", "0", "0"), ("4000", "2", "2")])
+            self.assertIn("# Out of bounds values : 4 FAILED", result.stdout)
+
+    def test_a_rank_that_dies_is_named_and_ends_the_run(self):
+        process = subprocess.Popen([PROGRAM, "all_reduce", "--ranks", "3", "--sizes", "8", "-n", "16000000", "-c", "0"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+        ranks = [int(match.group(1)) for match in
+                 (re.match(r"#  Rank +\d+ Group +0 Pid +(\d+) ", process.stdout.readline()) for _ in range(8)) if match]
+        self.assertEqual(len(ranks), 3)
+        os.kill(ranks[1], signal.SIGKILL)
+        _, errors = process.communicate(timeout=DEADLINE_S)
+        self.assertEqual(process.returncode, 128 + signal.SIGKILL)
+        self.assertIn("tenon-perf: rank 1 was ended by signal 9 (SIGKILL)", errors)
+        for pid in ranks:
+            with self.assertRaises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    def test_an_interrupt_ends_all_ranks(self):
+        process = subprocess.Popen([PROGRAM, "all_reduce", "--ranks", "2", "--sizes", "8", "-n", "16000000"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN)
+        self.assertTrue(any(line.startswith("#  Rank") for line in process.stdout))
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=DEADLINE_S)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT)
+
+    def test_bad_input_is_one_line_and_exit_status_2(self):
+        for arguments in ([], ["no_such"], ["all_reduce", "-b", "16", "-e", "8"], ["all_reduce", "--sizes", "0"],
+                          ["all_reduce", "--sizes", "8,x"], ["all_reduce", "-f", "1"], ["all_reduce", "-f", "2", "-i", "8"],
+                          ["all_reduce", "-d", "float31"], ["all_reduce", "-o", "sum,xor"], ["broadcast", "-r", "2", "--ranks", "2"],
+                          ["all_reduce", "--ranks", "0"], ["all_reduce", "--algorithm", "no_such"], ["all_reduce", "--format", "xml"],
+                          ["all_reduce", "--memory", "gpu"], ["all_reduce", "-n", "0"], ["all_reduce", "--bogus"]):
+            result = perf(*arguments)
+            self.assertEqual(result.returncode, 2, arguments)
+            self.assertEqual(result.stdout, "")
+            self.assertRegex(result.stderr, r"\Atenon-perf: [^\n]+\n\Z")
+
+    def test_a_wrong_variable_is_one_line_and_exit_status_2(self):
+        result = perf("all_reduce", "--ranks", 2, environment={"TENON_SPIN": "much"})
+        self.assertEqual(result.returncode, 2)
+        self.assertRegex(result.stderr, r"\Atenon-perf: TENON_SPIN=much [^\n]+\n\Z")
+
+
+class Launchers(unittest.TestCase):
+    def run_ranks(self, of_rank):
+        ranks = [subprocess.Popen([PROGRAM, "all_reduce", "--sizes", "64", *QUICK, "--format", "jsonl"], stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True, env=CLEAN | of_rank(rank)) for rank in range(2)]
+        outputs = [rank.communicate(timeout=DEADLINE_S) for rank in ranks]
+        self.assertEqual([rank.returncode for rank in ranks], [0, 0], outputs)
+        lines = [json.loads(line) for line in outputs[0][0].splitlines()]
+        self.assertEqual([(line["ranks"], line["wrong"]) for line in lines], [(2, 0), (2, 0)])
+        self.assertEqual(outputs[1][0], "")
+
+    def test_torchrun(self):
+        self.run_ranks(lambda rank: {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2",
+                                     "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "TORCHELASTIC_RUN_ID": f"perf-test-{os.getpid()}"})
+
+    def test_tenon_run(self):
+        self.run_ranks(lambda rank: {"RANK": str(rank), "WORLD_SIZE": "2", "TENON_JOB": f"perf-test-{os.getpid()}"})
+
+    def test_open_mpi(self):
+        self.run_ranks(lambda rank: {"OMPI_COMM_WORLD_RANK": str(rank), "OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_LOCAL_RANK": str(rank),
+                                     "OMPI_COMM_WORLD_LOCAL_SIZE": "2", "PMIX_NAMESPACE": f"perf-test-{os.getpid()}"})
+
+    def test_slurm(self):
+        self.run_ranks(lambda rank: {"SLURM_PROCID": str(rank), "SLURM_NTASKS": "2", "SLURM_LOCALID": str(rank), "SLURM_NNODES": "1",
+                                     "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2",
+                                     "SLURM_STEP_NUM_NODES": "1"})
+
+
+if __name__ == "__main__":
+    unittest.main()
