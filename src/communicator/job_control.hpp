@@ -26,6 +26,7 @@ struct CallRecord {
 
 class JobControl {
 public:
+    static constexpr std::uint64_t records_kept = 8;
     static std::uint64_t bytes(Rank rank_count);
     JobControl(std::byte* area, Rank rank, Rank rank_count);
 
@@ -55,7 +56,6 @@ public:
     void sleep(std::uint64_t most_us);
 
 private:
-    static constexpr std::uint64_t records_kept = 8;
     struct Entry {
         std::uint64_t number, count, what, unused;
     };

@@ -150,9 +150,7 @@ Progress Communicator::poll(Backoff& backoff) {
             if (call_started_ns_ != 0) running_->path.took(os::now_ns() - call_started_ns_);
             return progress;
         case Progress::failed:
-            execution_error_ = over(execution_.error().status == Status::mismatch
-                                        ? disagreement(execution_).value_or(execution_.error())
-                                        : execution_.error());
+            execution_error_ = over(execution_.error().status == Status::mismatch ? explain_mismatch() : execution_.error());
             return progress;
         case Progress::blocked:
             if (execution_.moved()) {

@@ -11,6 +11,11 @@ namespace {
 
 constexpr std::uint64_t death_look_every_ns = 10'000'000;
 constexpr std::uint64_t left_after_ns = 1'000'000'000;
+constexpr std::uint64_t record_comes_within_ms = 1000;
+
+bool depends_on_counts(Collective c) {
+    return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
+}
 
 }  // namespace
 
@@ -48,19 +53,43 @@ std::string Communicator::current_call() const {
     return record_.number == 0 ? "a send or receive" : fmt::format("{} (call {})", in_words(record_), record_.number);
 }
 
-// Has a rank recorded another call under this call's number?
-std::optional<Error> Communicator::disagreement(const Execution&) const {
-    if (record_.number == 0) return std::nullopt;
-    for (Rank r = 0; r < rank_count_; r++) {
-        if (r == rank_) continue;
-        const auto theirs = control_.call_of(r, record_.number);
-        if (!theirs || theirs->signature == record_.signature) continue;
+// Has a rank recorded another call than this one under a number?
+std::optional<Error> Communicator::disagreement_about(std::uint64_t number) const {
+    const auto own = control_.call_of(rank_, number);
+    for (Rank r = 0; own && r < rank_count_; r++) {
+        const auto theirs = control_.call_of(r, number);
+        if (!theirs || theirs->signature == own->signature) continue;
         return Error{Status::mismatch,
                      fmt::format("call {} differs between ranks: rank {} calls {}, but rank {} calls {}; every rank must make "
-                                 "the same calls in the same order",
-                                 record_.number, rank_, in_words(record_), r, in_words(*theirs))};
+                                 "the same calls in the same order", number, rank_, in_words(*own), r, in_words(*theirs))};
     }
     return std::nullopt;
+}
+
+// The same, also about what only a pair of ranks must agree on: there, messages alone tell.
+std::optional<Error> Communicator::disagreement(const Execution& execution) const {
+    if (record_.number != 0) {
+        if (auto error = disagreement_about(record_.number)) return error;
+        if (!depends_on_counts(record_.collective)) return std::nullopt;
+    }
+    if (const Operation* o = execution.contradicted())
+        return Error{Status::mismatch,
+                     fmt::format("rank {}: {} expects {} bytes from rank {}, which sends another number of elements or another "
+                                 "type; what one rank sends must be what the other receives",
+                                 rank_, current_call(), o->bytes, o->receive_from)};
+    return std::nullopt;
+}
+
+// A message contradicts this call. Its sender may be calls ahead or behind, and may record its call after the message.
+Error Communicator::explain_mismatch() {
+    const os::Deadline deadline = os::Deadline::after_ms(record_comes_within_ms);
+    while (!deadline.passed() && !control_.failed() && !aborted()) {
+        if (auto error = disagreement(execution_)) return *error;
+        for (std::uint64_t back = 1; back < JobControl::records_kept && back < record_.number; back++)
+            if (auto error = disagreement_about(record_.number - back)) return *error;
+        control_.sleep(100);
+    }
+    return control_.failed() ? control_.failure() : execution_.error();
 }
 
 // Looks at every peer's process, at most every 10 ms.

@@ -42,6 +42,8 @@ public:
     const Error& error() const { return error_; }
     // The operation that keeps the run from going on, for verdicts; null when done.
     const Operation* blocked_on() const;
+    // An operation that waits for a message while its peer has sent another one; null if there is none.
+    const Operation* contradicted() const;
     std::uint32_t signature() const { return signature_; }
     bool moved() const { return moved_; }  // did the last advance() get anything done?
 

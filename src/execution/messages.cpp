@@ -125,6 +125,17 @@ Execution::Outcome Execution::combine_arrived(const Operation& o, Tile tile, con
     return combine_message(o, tile, bounce_.data());
 }
 
+const Operation* Execution::contradicted() const {
+    for (std::size_t i = 0; i < program_->lanes.size(); i++) {
+        const LaneProgram& lane = program_->lanes[i];
+        if (lanes_[i].done || lanes_[i].next >= lane.count) continue;
+        const Operation& o = program_->operations[lane.first + lanes_[i].next];
+        if (!receives(o.kind) || (o.dependency_count != 0 && !dependencies_met(o, lanes_[i].tile))) continue;
+        if (const auto sent = o.in->next_signature(); sent && *sent != (signature_ ^ o.salt)) return &o;
+    }
+    return nullptr;
+}
+
 // ---- reducing -----------------------------------------------------------------------------------------------------
 
 Execution::Outcome Execution::combine_message(const Operation& o, Tile tile, const std::byte* message) {

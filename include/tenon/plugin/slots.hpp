@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
 
 namespace tenon {
@@ -33,8 +34,8 @@ inline constexpr std::size_t cache_line_bytes = 64;
 inline constexpr std::size_t packed_units = 16;
 inline constexpr std::size_t packed_bytes = packed_units * 8;
 inline constexpr std::uint64_t packed_slots = 64;  // a power of two
-inline constexpr std::uint64_t medium_bytes = 8 << 10;
-inline constexpr std::uint64_t medium_slots = 4;   // a power of two
+inline constexpr std::uint64_t medium_bytes = 16 << 10;
+inline constexpr std::uint64_t medium_slots = 8;   // a power of two
 
 struct PackedUnit {
     std::uint64_t data;
@@ -223,6 +224,17 @@ public:
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
+
+    // What the sender signed the next message with, wherever in the ring it lies and however much of it is there; nothing
+    // before it comes. Tells those who wait in vain for a message of another form or length.
+    std::optional<std::uint32_t> next_signature() const {
+        const std::uint64_t* const words[] = {&packed_[packed_taken_ & (packed_slots - 1)].units[0].word,
+                                              &header(Row::medium).word, &header(Row::large).word};
+        for (const std::uint64_t* at_word : words)
+            if (const std::uint64_t word = load_acquire(*at_word); word >> 32 == static_cast<std::uint32_t>(number_ + 1))
+                return static_cast<std::uint32_t>(word);
+        return std::nullopt;
+    }
 
     // Is the next message here, in the packed form? Looks at its last unit: units arrive in order.
     Arrival packed_arrival(std::size_t length, std::uint32_t signature) const {
