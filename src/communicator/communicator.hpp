@@ -21,6 +21,7 @@
 #include "execution/execution.hpp"
 #include "execution/waiter.hpp"
 #include "os/memory.hpp"
+#include "plan/cache.hpp"
 #include "selection/selection.hpp"
 
 namespace tenon {
@@ -101,6 +102,7 @@ private:
     static bool runs_as_it_is(const void* send, const void* receive, const PreparedCall& prepared) {
         return send != receive || !prepared.copies_input_in_place;
     }
+    bool serves(const PreparedCall& prepared, const Call& call) const;
     PathTrial trial_for(const Program& program) const;
     bool always_streams(const Program& program) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
@@ -137,6 +139,7 @@ private:
     std::uint64_t streaming_min_bytes_ = 0;
     bool kernel_copies_ = false;  // may be tried
 
+    PlanCache plans_;
     PreparedCalls prepared_;
     Execution execution_;
     PreparedCall* running_ = nullptr;

@@ -17,8 +17,6 @@ std::uint32_t numbered(std::uint32_t signature, std::uint64_t call) {
     return signature ^ static_cast<std::uint32_t>(call * 0x9e3779b97f4a7c15u >> 32);
 }
 
-// Below, there is but one way; see PathTrial.
-constexpr std::uint64_t least_tried_bytes = 64 << 10;
 constexpr std::uint64_t kernel_copy_bytes = 8 << 10;  // of a message; less is not worth a system call
 
 bool is_v(Collective c) {
@@ -48,7 +46,7 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 
 Result<void> Communicator::run(const Call& call) {
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared != nullptr && prepared->program.small && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
+    if (prepared != nullptr && prepared->program.small && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
         nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
@@ -73,7 +71,7 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
     };
     if (execution_.run_small(program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
-                             numbered(program.signature, number), wait_policy_.spins, meanwhile)) [[likely]]
+                             numbered(program.signature, number), access_, wait_policy_.spins, meanwhile)) [[likely]]
         return {};
     call_started_ns_ = 0;
     return finish();
@@ -89,8 +87,13 @@ inline void Communicator::note(const Program& program) {
     record_ = {call_number_, program.count, program.signature, program.collective, program.type, program.op, program.root};
 }
 
+// Beside its key, a v-call has arrays.
+inline bool Communicator::serves(const PreparedCall& prepared, const Call& call) const {
+    return !is_v(call.collective) || same_arrays(prepared.arrays, call, rank_count_);
+}
+
 inline Result<void> Communicator::start(const Call& call, PreparedCall* prepared) {
-    if (prepared == nullptr || (is_v(call.collective) && !same_arrays(prepared->arrays, call, rank_count_))) {
+    if (prepared == nullptr || !serves(*prepared, call)) {
         auto made = prepare(call);
         if (!made) return std::unexpected(made.error());
         prepared = *made;
@@ -117,7 +120,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
         input = staged_input(call, prepared.input_bytes);
     AccessPolicy policy = access_;
     call_started_ns_ = 0;
-    if (program.moved_bytes >= least_tried_bytes) {
+    if (program.moved_bytes > small_bytes) {
         const Path path = prepared.path.path();
         policy.streaming_stores = path.streaming_stores || always_streams(program);
         if (path.kernel_copies) policy.copy_min_bytes = std::min(policy.copy_min_bytes, kernel_copy_bytes);
@@ -207,10 +210,9 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     }
     auto chosen = selection_.choose(request, topology_);
     if (!chosen) return std::unexpected(chosen.error());
-    auto plan = chosen->algorithm->build(request, topology_);
+    auto plan = plans_.plan_for(*chosen->algorithm, request, topology_);
     if (!plan) return std::unexpected(plan.error());
-    plan->algorithm = chosen->algorithm->name;
-    auto program = bind(*plan, request, *transport_);
+    auto program = bind(**plan, request, *transport_);
     if (!program) return std::unexpected(over(program.error()));
     prepared->program = std::move(*program);
     prepared->program.algorithm = chosen->algorithm->name.data();
@@ -226,7 +228,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
 
 PathTrial Communicator::trial_for(const Program& program) const {
     const bool try_streaming = config_.streaming_stores == StreamingStores::automatic && program.moved_bytes >= streaming_min_bytes_;
-    return {try_streaming, kernel_copies_ && program.moved_bytes >= least_tried_bytes};
+    return {try_streaming, kernel_copies_ && program.moved_bytes > small_bytes, program.moved_bytes < (4u << 20) ? PathTrial::most_rounds : 2};
 }
 
 bool Communicator::always_streams(const Program& program) const {

@@ -36,6 +36,7 @@ public:
         program_.algorithm = "exchange";
         if (reduce) program_.kernel = reduce_kernel(shape_.type, shape_.op);
         if (shape_.op == ReduceOp::avg) program_.divisor = shape_.rank_count;
+        describe(program_);
         return std::move(program_);
     }
 
@@ -72,7 +73,7 @@ private:
         auto& connection = transport_.connection(from);
         auto end = connection.receive_end(exchange_channel);
         if (!end) return std::unexpected(end.error());
-        program_.operations.push_back({.kind = StepKind::receive, .destination_free = free, .offers = free, .receive_from = from,
+        program_.operations.push_back({.kind = StepKind::receive, .destination_free = free, .receive_from = from,
                                        .salt = salt_of(length, shape_.type), .in = *end, .in_connection = &connection,
                                        .bytes = length, .destination = to});
         return {};

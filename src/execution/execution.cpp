@@ -12,25 +12,42 @@ void Execution::begin(const Program& program, const Buffers& buffers, std::uint3
     bases_[1] = buffers.output;
     bases_[2] = buffers.scratch;
     signature_ = signature;
-    policy_ = policy;
     acknowledging_ = false;
-    exposed_.clear();
     lanes_left_ = program.lanes.size();
     if (lanes_.size() < lanes_left_) lanes_.resize(lanes_left_);
     for (std::size_t i = 0; i < lanes_left_; i++) lanes_[i] = LaneState{};
-    if (program.moved_bytes < std::min(policy.direct_min_bytes, policy.copy_min_bytes)) return;
-    for (const Operation& o : program.operations)
+    begin_bulk(policy);
+}
+
+void Execution::begin_bulk(const AccessPolicy& policy) {
+    policy_ = policy;
+    exposed_.clear();
+    if (!program_->has_offers || program_->moved_bytes < policy.direct_min_bytes) return;
+    for (const Operation& o : program_->operations)
         if (o.offers && o.bytes > packed_bytes) post_first_offers(o);
 }
 
-// Makes a small run one that advance() can go on with, from operation `next`.
+// Makes a small run one that advance() can go on with: all operations before `next` are done.
 void Execution::leave_small(std::uint32_t next) {
-    policy_ = {};
+    if (program_->packed) begin_bulk({});
     acknowledging_ = false;
-    exposed_.clear();
-    lanes_left_ = 1;
-    if (lanes_.empty()) lanes_.resize(1);
-    lanes_[0] = {.next = next, .tile = 0, .done = false};
+    lanes_left_ = 0;
+    if (lanes_.size() < program_->lanes.size()) lanes_.resize(program_->lanes.size());
+    for (std::size_t i = 0; i < program_->lanes.size(); i++) {
+        const LaneProgram& lane = program_->lanes[i];
+        const bool done = lane.first + lane.count <= next;
+        lanes_[i] = {.next = !done && next > lane.first ? next - lane.first : 0, .tile = 0, .done = done};
+        if (!done) lanes_left_++;
+    }
+}
+
+// Have the readers taken all that this run exposed?
+bool Execution::all_taken() {
+    while (!exposed_.empty()) {
+        if (!exposed_.back().end->bulk_taken(exposed_.back().row, exposed_.back().count)) return false;
+        exposed_.pop_back();
+    }
+    return true;
 }
 
 Progress Execution::advance() {
@@ -42,11 +59,7 @@ Progress Execution::advance() {
         if (lanes_left_ != 0) return Progress::blocked;
         acknowledging_ = true;
     }
-    while (!exposed_.empty()) {
-        if (!exposed_.back().end->bulk_taken(exposed_.back().row, exposed_.back().count)) return Progress::blocked;
-        exposed_.pop_back();
-    }
-    return Progress::done;
+    return all_taken() ? Progress::done : Progress::blocked;
 }
 
 // Runs the lane until it blocks or ends; false if it failed.

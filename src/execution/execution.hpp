@@ -36,7 +36,8 @@ public:
     Progress advance();
     // See small_run.hpp.
     template <class F>
-    bool run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, std::uint32_t spins, F&& while_waiting);
+    bool run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy,
+                   std::uint32_t spins, F&& while_waiting);
 
     const Program& program() const { return *program_; }
     const Error& error() const { return error_; }
@@ -64,6 +65,8 @@ private:
     };
     enum class Outcome { done, blocked, failed };
 
+    void begin_bulk(const AccessPolicy& policy);
+    bool all_taken();
     bool try_small(const Operation& operation);
     void leave_small(std::uint32_t next);
     bool advance_lane(std::size_t lane);

@@ -175,6 +175,7 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         program_->kernel(a);
         return send_bytes(o, static_cast<const std::byte*>(a.destination), tile.length, true);
     }
+    a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
     a.second_destination = there ? there : o.out->payload(row_of(tile.length));
     if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
     program_->kernel(a);

@@ -1,14 +1,16 @@
 // Learns, for one class of calls, which way of moving bytes is quickest on this machine: non-temporal stores to the
-// output won by 2x on one machine and lost by 2x on another, and copies by the kernel win for some sizes only. So each
-// way is tried on the calls themselves, in turn, and the quickest stays.
+// output won by 2x on one machine and lost by 2x on another, and copies by the kernel win where cores share no cache. So
+// each way is tried on a few calls in a row, so that the caches are as that way leaves them, and the one with the least
+// median stays.
 //
 // It changes no bit of any result. Ranks count the same calls, so they try the same way at the same time; what each then
 // keeps is its own. Not thread-safe.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 namespace tenon {
 
@@ -19,28 +21,39 @@ struct Path {
 
 class PathTrial {
 public:
+    static constexpr std::size_t most_rounds = 12;
+
     PathTrial() = default;
-    PathTrial(bool try_streaming, bool try_kernel_copies) {
+    // `rounds`: how many calls each way is tried on; few for calls so long that each is a sound measurement.
+    PathTrial(bool try_streaming, bool try_kernel_copies, std::size_t rounds) : rounds_(std::min(rounds, most_rounds)) {
         if (try_streaming) paths_[count_++] = {.streaming_stores = true};
         if (try_kernel_copies) paths_[count_++] = {.kernel_copies = true};
     }
 
-    bool decided() const { return calls_ >= tries_each * count_ || count_ == 1; }
+    bool decided() const { return calls_ >= rounds_ * count_ || count_ == 1; }
     // For the next call.
-    Path path() const { return paths_[decided() ? best_ : calls_ % count_]; }
+    Path path() const { return paths_[decided() ? best_ : calls_ / rounds_]; }
     void took(std::uint64_t elapsed_ns) {
-        const std::size_t tried = calls_++ % count_;
-        if (calls_ <= count_) return;  // the first round touches memory for the first time
-        if (elapsed_ns < least_ns_[tried]) least_ns_[tried] = elapsed_ns;
-        if (least_ns_[tried] < least_ns_[best_]) best_ = tried;
+elapsed_ns_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns;
+        calls_++;
+        if (decided()) decide();
     }
 
 private:
-    static constexpr std::size_t tries_each = 4;
-    static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+    void decide() {
+        std::uint64_t least_ns = UINT64_MAX;
+        for (std::size_t i = 0; i < count_; i++) {
+            auto& tries = elapsed_ns_[i];
+            // The lower median: of two tries the better one, since the first touches memory for the first time.
+            const auto middle = tries.begin() + static_cast<std::ptrdiff_t>((rounds_ - 1) / 2);
+            std::nth_element(tries.begin(), middle, tries.begin() + static_cast<std::ptrdiff_t>(rounds_));
+            if (*middle < least_ns) least_ns = *middle, best_ = i;
+        }
+    }
+
     Path paths_[3];
-    std::size_t count_ = 1, calls_ = 0, best_ = 0;
-    std::uint64_t least_ns_[3] = {never, never, never};
+    std::size_t rounds_ = 1, count_ = 1, calls_ = 0, best_ = 0;
+    std::array<std::uint64_t, most_rounds> elapsed_ns_[3] = {};
 };
 
 }  // namespace tenon

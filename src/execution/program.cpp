@@ -22,13 +22,10 @@ public:
         for (const Chunk& c : plan_.operands) p.operands.push_back(place(c));
         for (const Lane& lane : plan_.lanes)
             if (auto added = add(lane); !added) return std::unexpected(added.error());
-        mark_offers();
-        p.small = p.lanes.size() == 1 && std::ranges::all_of(p.operations, [](const Operation& o) {
-            return (o.bytes != 0 || o.token) && o.bytes <= packed_bytes && o.dependency_count == 0;
-        });
         const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value;
         p.scratch_bytes = plan_.scratch_cells * piece * element_bytes_;
         p.moved_bytes = std::max(read_, written_);
+        describe(p);
         return std::move(p);
     }
 
@@ -43,15 +40,7 @@ private:
     // Up to a block of this size, tiles that stay in the nearest cache beat few large ones.
     std::uint64_t preferred_tile_bytes() const {
         const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value * element_bytes_;
-        return piece <= 32 << 10 ? medium_bytes : UINT64_MAX;
-    }
-
-    void mark_offers() {
-        std::unordered_map<const ReceiveEnd*, int> receivers;
-        for (const Operation& o : program_.operations)
-            if (o.in != nullptr) receivers[o.in]++;
-        for (Operation& o : program_.operations)
-            o.offers = o.destination_free && o.kind == StepKind::receive && o.in != nullptr && receivers[o.in] == 1;
+        return piece <= 64 << 10 ? medium_bytes : UINT64_MAX;
     }
 
     Result<void> add(const Lane& lane) { return plan_.tile_bytes == one_tile ? add_uncut(lane) : add_cut(lane); }
@@ -137,6 +126,21 @@ private:
 };
 
 }  // namespace
+
+void describe(Program& program) {
+    std::unordered_map<const ReceiveEnd*, int> receivers;
+    for (const Operation& o : program.operations)
+        if (o.in != nullptr) receivers[o.in]++;
+    program.has_offers = false;
+    for (Operation& o : program.operations) {
+        o.offers = o.destination_free && o.kind == StepKind::receive && receivers[o.in] == 1;
+        program.has_offers = program.has_offers || o.offers;
+    }
+    const auto all = [&](auto holds) { return std::ranges::all_of(program.operations, holds); };
+    program.small = program.moved_bytes <= small_bytes &&
+                    all([&](const Operation& o) { return o.bytes <= program.tile_bytes && o.dependency_count == 0; });
+    program.packed = program.small && all([](const Operation& o) { return o.bytes <= packed_bytes; });
+}
 
 Result<Program> bind(const Plan& plan, const Request& request, Transport& transport) {
     TENON_ASSERT(plan.rank == request.rank && plan.rank_count == request.rank_count, "the plan is another rank's");

@@ -54,6 +54,8 @@ struct Program {
     std::uint64_t scratch_bytes = 0;
     std::uint64_t moved_bytes = 0;     // the larger of what this rank reads and writes: decides direct and streaming
     bool small = false;                // see small_run.hpp
+    bool packed = false;               // and no message is longer than packed_bytes
+    bool has_offers = false;
     std::uint32_t signature = 0;       // of the agreed part of the call
     ReduceKernel kernel = nullptr;
     std::uint32_t element_bytes = 1;
@@ -68,6 +70,12 @@ struct Program {
 
 // Resolves the plan's peers to ends and its chunks to bytes for a block of request.count elements.
 Result<Program> bind(const Plan& plan, const Request& request, Transport& transport);
+
+// Fills in what follows from the operations: small, packed, who offers.
+void describe(Program& program);
+
+// Programs that move at most this much may be small; larger ones have more than one way to be run (PathTrial).
+inline constexpr std::uint64_t small_bytes = 32 << 10;
 
 // A hash of what must agree between the ranks of a call.
 std::uint32_t signature_of(const Request& request, std::string_view algorithm);

@@ -1,6 +1,7 @@
-// The run of a small program: one lane, every message packed. It is the same run as Execution's, written so that between
-// a call and its first store, and between the last arrival and the return, there is as little as possible: no tiles, no
-// dependencies, one operation after the other. What it cannot finish within the spins it leaves to Execution::advance().
+// The run of a small program: every chunk is one tile, and steps wait for messages only. It is the same run as
+// Execution's, written so that between a call and its first store, and between the last arrival and the return, there is
+// as little as possible: no tiles, no dependencies, one operation after the other. What it cannot finish within the spins
+// it leaves to Execution::advance(), which looks at all lanes.
 #pragma once
 
 #include <cstring>
@@ -12,13 +13,14 @@ namespace tenon {
 // True when the run is done. False: go on with advance(), which says whether it waits or has failed. `while_waiting` is
 // called once, when the first message is on its way, for work that the caller would otherwise do afterwards.
 template <class F>
-inline bool Execution::run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, std::uint32_t spins,
-                                 F&& while_waiting) {
+inline bool Execution::run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy,
+                                 std::uint32_t spins, F&& while_waiting) {
     program_ = &program;
     bases_[0] = const_cast<std::byte*>(buffers.input);
     bases_[1] = buffers.output;
     bases_[2] = buffers.scratch;
     signature_ = signature;
+    if (!program.packed) begin_bulk(policy);
     bool told = false;
     const Operation* const operations = program.operations.data();
     const auto count = static_cast<std::uint32_t>(program.operations.size());
@@ -33,11 +35,17 @@ inline bool Execution::run_small(const Program& program, const Buffers& buffers,
         }
     }
     if (!told) while_waiting();
-    return true;
+    if (program.packed || exposed_.empty()) return true;
+    for (std::uint32_t looks = 0; looks < spins; looks++)
+        if (all_taken()) return true;
+    leave_small(count);
+    return false;
 }
 
 // One look; false when the operation cannot be done yet, or is for the general way to do.
 inline bool Execution::try_small(const Operation& o) {
+    if (o.bytes > packed_bytes) return step(o, {0, o.bytes}) == Outcome::done;
+    if (o.bytes == 0 && !o.token) return true;
     switch (o.kind) {
         case StepKind::send:
             if (!o.out->may_send_packed()) return false;
@@ -59,9 +67,7 @@ inline bool Execution::try_small(const Operation& o) {
         case StepKind::copy:
             copy(at(o.destination, 0), at(o.source, 0), o.bytes);
             return true;
-        case StepKind::reduce: return combine_operands(o, {0, o.bytes}) == Outcome::done;
-        case StepKind::nothing: return true;
-        default: return false;
+        default: return step(o, {0, o.bytes}) == Outcome::done;
     }
 }
 

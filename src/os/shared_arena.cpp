@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/falloc.h>
+#include <pthread.h>
 
 #include <atomic>
 
@@ -13,21 +14,20 @@ namespace {
 
 constexpr std::uint64_t arena_bytes = std::uint64_t{1} << 38;  // 256 GiB of address space
 
-struct Owned {
-    pid_t process;
-    SharedArena* arena;
-};
 std::mutex making;
-std::atomic<Owned*> current{nullptr};  // never freed: late peers and late frees may still look
+std::atomic<SharedArena*> current{nullptr};  // never freed: late peers and late frees may still look
+
+// A forked child has its parent's mapping, but must not give out the same memory.
+void forget_in_children() {
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
+    static_cast<void>(registered);
+}
 
 }  // namespace
 
 ByteCount SharedArena::size() { return {arena_bytes}; }
 
-SharedArena* SharedArena::if_made() {
-    const Owned* owned = current.load(std::memory_order_acquire);
-    return owned != nullptr && owned->process == process_id() ? owned->arena : nullptr;
-}
+SharedArena* SharedArena::if_made() { return current.load(std::memory_order_acquire); }
 
 Result<SharedArena*> SharedArena::of_this_process() {
     const std::scoped_lock lock(making);
@@ -37,7 +37,8 @@ Result<SharedArena*> SharedArena::of_this_process() {
     auto mapping = Mapping::shared(*file, {arena_bytes});
     if (!mapping) return std::unexpected(mapping.error());
     auto* arena = new SharedArena(std::move(*file), std::move(*mapping));
-    current.store(new Owned{process_id(), arena}, std::memory_order_release);
+    forget_in_children();
+    current.store(arena, std::memory_order_release);
     return arena;
 }
 
