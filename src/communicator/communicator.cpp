@@ -54,6 +54,9 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
         job.processes.push_back(i.process);
         job.one_process = job.one_process && i.process_token == os::process_token();
     }
+    if (config.transport == TransportChoice::inproc && !job.one_process)
+        return fail(Status::invalid_usage,
+                    fmt::format("rank {}: TENON_TRANSPORT=inproc joins threads of one process, but the ranks are in several", rank));
     std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(*selection)));
     return made;
 }
@@ -86,6 +89,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
       config_(config),
       control_(job_.segment->data(), rank, rank_count),
       selection_(std::move(selection)) {
+    if (config.transport == TransportChoice::shm) job_.one_process = false;
     HostShare share{.segment = job_.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
                     .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value};
     peers_alive_.resize(static_cast<std::size_t>(rank_count));
@@ -98,14 +102,20 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
             if (!facts.same_process && peer.arena >= 0)
                 if (auto own = job_.meeting->arenas[static_cast<std::size_t>(peer.arena)].duplicate()) facts.arena = std::move(*own);
         }
+        if (facts.same_process && config.transport == TransportChoice::shm) {
+            facts.same_process = false;  // as if it were another process
+            if (auto own = os::SharedArena::of_this_process())
+                if (auto arena = (*own)->file().duplicate()) facts.arena = std::move(*arena);
+        }
         facts.kernel_copies = !facts.same_process && os::peer_memory_is_readable();
-        if (!facts.same_process)
+        if (facts.process != os::process_id())
             if (auto alive = os::watch_process(facts.process)) peers_alive_[at] = std::move(*alive);
         share.peers.push_back(std::move(facts));
     }
     transport_ = make_transport(std::move(share));
     topology_ = flat_topology(job_.cores, job_.one_process, transport_->slot_bytes());
-    decide_policies();
+    decisions_ = decide(config_, topology_);
+    execution_.heed(control_.failure_flag());
     control_.join();
 }
 
@@ -117,18 +127,6 @@ Communicator::~Communicator() {
         const std::scoped_lock parents(parent_->children_mutex_);
         std::erase(parent_->children_, this);
     }
-}
-
-void Communicator::decide_policies() {
-    wait_policy_.cores_short = topology_.cores_are_short();
-    wait_policy_.spins = config_.spins.value_or(wait_policy_.cores_short ? 20 : 20'000);
-    // From where on two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
-    if (config_.direct_access != DirectAccess::off) access_.direct_min_bytes = 1024;
-    kernel_copies_ = config_.direct_access == DirectAccess::automatic && !topology_.one_process && os::peer_memory_is_readable();
-    if (config_.direct_access == DirectAccess::all) access_.copy_min_bytes = 0;
-    // Output that stays in the cache is read from there next; streaming pays when a call moves more than that.
-    const os::CacheSizes caches = os::cache_sizes();
-    streaming_min_bytes_ = std::max<std::uint64_t>(caches.level2.value * 2, 1 << 20);
 }
 
 void Communicator::leave() { control_.leave(); }

@@ -15,6 +15,7 @@
 
 #include "bootstrap/meeting.hpp"
 #include "communicator/call.hpp"
+#include "communicator/decisions.hpp"
 #include "communicator/job_control.hpp"
 #include "communicator/prepared.hpp"
 #include "config/config.hpp"
@@ -76,7 +77,7 @@ public:
     Rank rank_count() const { return rank_count_; }
     const Config& config() const { return config_; }
     const Topology& topology() const { return topology_; }
-    const WaitPolicy& wait_policy() const { return wait_policy_; }
+    const WaitPolicy& wait_policy() const { return decisions_.wait; }
     Result<Choice> choice(const Request& request) const { return selection_.choose(request, topology_); }
     Request request_of(const Call& call) const;
     std::string_view transport_name(Rank peer);
@@ -93,7 +94,6 @@ public:
 
 private:
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection);
-    void decide_policies();
     // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
     bool nothing_stands_in_the_way() const {
         return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
@@ -114,6 +114,8 @@ private:
     Result<void> finish();  // runs execution_ until done
     void measured(std::uint64_t elapsed_ns);
     Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
+    void wait_until_others_stand_back();
+    bool has_died(Rank rank) const;
 
     // Watch
     Result<void> look(Execution& execution, std::uint64_t waited_ns) override;
@@ -134,10 +136,7 @@ private:
     JobControl control_;
     Selection selection_;
     std::unique_ptr<Transport> transport_;
-    WaitPolicy wait_policy_;
-    AccessPolicy access_;
-    std::uint64_t streaming_min_bytes_ = 0;
-    bool kernel_copies_ = false;  // may be tried
+    Decisions decisions_;
 
     PlanCache plans_;
     PreparedCalls prepared_;

@@ -33,6 +33,8 @@ std::optional<CallRecord> JobControl::call_of(Rank rank, std::uint64_t number) c
 void JobControl::join() { store_release(own_->stage, 1); }
 void JobControl::leave() { store_release(own_->stage, 2); }
 bool JobControl::has_left(Rank rank) const { return load_acquire(ranks_[rank].stage) == 2; }
+void JobControl::stand_back() { store_release(own_->stands_back, 1); }
+bool JobControl::stands_back(Rank rank) const { return load_acquire(ranks_[rank].stands_back) != 0; }
 
 Error JobControl::failure() const {
     if (load_acquire(shared_->failure_state) != 2) return {Status::remote_error, "another rank is failing"};

@@ -45,8 +45,12 @@ public:
     void join();
     void leave();
     bool has_left(Rank rank) const;
+    // This rank knows of the failure, and touches no other's memory any more.
+    void stand_back();
+    bool stands_back(Rank rank) const;
 
     bool failed() const { return load_relaxed(shared_->failure_state) != 0; }
+    const std::uint64_t* failure_flag() const { return &shared_->failure_state; }  // not 0: failed
     Error failure() const;
     void raise(const Error& error);  // the first one stays
 
@@ -62,6 +66,7 @@ private:
     struct alignas(cache_line_bytes) PerRank {
         Entry calls[records_kept];
         alignas(cache_line_bytes) std::uint64_t stage;  // 0 not there yet, 1 joined, 2 left
+        std::uint64_t stands_back;
     };
     struct alignas(cache_line_bytes) Shared {
         std::uint64_t failure_state;  // 0 none, 1 being written, 2 written

@@ -71,7 +71,7 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
     };
     if (execution_.run_small(program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
-                             numbered(program.signature, number), access_, wait_policy_.spins, meanwhile)) [[likely]]
+                             numbered(program.signature, number), decisions_.access, decisions_.wait.spins, meanwhile)) [[likely]]
         return {};
     call_started_ns_ = 0;
     return finish();
@@ -118,7 +118,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     const Program& program = prepared.program;
     if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
         input = staged_input(call, prepared.input_bytes);
-    AccessPolicy policy = access_;
+    AccessPolicy policy = decisions_.access;
     call_started_ns_ = 0;
     if (program.moved_bytes > small_bytes) {
         const Path path = prepared.path.path();
@@ -134,7 +134,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
 }
 
 Result<void> Communicator::finish() {
-    Backoff backoff(wait_policy_);
+    Backoff backoff(decisions_.wait);
     for (;;) {
         switch (poll(backoff)) {
             case Progress::done: return {};
@@ -154,6 +154,7 @@ Progress Communicator::poll(Backoff& backoff) {
             return progress;
         case Progress::failed:
             execution_error_ = over(execution_.error().status == Status::mismatch ? explain_mismatch() : execution_.error());
+            wait_until_others_stand_back();
             return progress;
         case Progress::blocked:
             if (execution_.moved()) {
@@ -161,6 +162,7 @@ Progress Communicator::poll(Backoff& backoff) {
             } else if (backoff.pause(*this)) {
                 if (auto ok = look(execution_, backoff.waited_ns()); !ok) {
                     execution_error_ = over(ok.error());
+                    wait_until_others_stand_back();
                     return Progress::failed;
                 }
             }
@@ -176,7 +178,7 @@ Result<void> Communicator::start(std::span<const PointToPoint> calls) {
     point_to_point_ = std::move(*program);
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
-    execution_.begin(point_to_point_, {}, point_to_point_.signature, access_);
+    execution_.begin(point_to_point_, {}, point_to_point_.signature, decisions_.access);
     return {};
 }
 
@@ -227,12 +229,13 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
 }
 
 PathTrial Communicator::trial_for(const Program& program) const {
-    const bool try_streaming = config_.streaming_stores == StreamingStores::automatic && program.moved_bytes >= streaming_min_bytes_;
-    return {try_streaming, kernel_copies_ && program.moved_bytes > small_bytes, program.moved_bytes < (4u << 20) ? PathTrial::most_rounds : 2};
+    return {decisions_.try_streaming_stores && program.moved_bytes >= decisions_.streaming_min_bytes,
+            decisions_.try_kernel_copies && program.moved_bytes > small_bytes,
+            program.moved_bytes < (4u << 20) ? PathTrial::most_rounds : 2};
 }
 
 bool Communicator::always_streams(const Program& program) const {
-    return config_.streaming_stores == StreamingStores::on && program.moved_bytes >= streaming_min_bytes_;
+    return decisions_.always_streams && program.moved_bytes >= decisions_.streaming_min_bytes;
 }
 
 // Memory for the largest program so far; grown when a program is prepared, so that running never allocates.

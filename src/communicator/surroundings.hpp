@@ -32,6 +32,7 @@ struct HostShare {
 };
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
+std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes);
 std::unique_ptr<Transport> make_transport(HostShare share);
 // With those of the plugins that the configuration names, which are loaded on first use.
 Result<std::span<const Algorithm>> known_algorithms(const Config& config);

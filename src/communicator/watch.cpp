@@ -12,6 +12,7 @@ namespace {
 constexpr std::uint64_t death_look_every_ns = 10'000'000;
 constexpr std::uint64_t left_after_ns = 1'000'000'000;
 constexpr std::uint64_t record_comes_within_ms = 1000;
+constexpr std::uint64_t others_stand_back_within_ms = 100;
 
 bool depends_on_counts(Collective c) {
     return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
@@ -20,8 +21,26 @@ bool depends_on_counts(Collective c) {
 }  // namespace
 
 Result<void> Communicator::refuse_if_over() {
-    if (auto error = failure()) return std::unexpected(*error);
-    return {};
+    auto error = failure();
+    if (!error) return {};
+    control_.stand_back();
+    return std::unexpected(*error);
+}
+
+// After a call has returned an error, no other rank may touch its buffers: ranks that are inside a call look at the
+// failure flag before each access. One that is outside, or stopped, says nothing; it looks at the flag when it comes back.
+void Communicator::wait_until_others_stand_back() {
+    control_.stand_back();
+    control_.ring();
+    const os::Deadline deadline = os::Deadline::after_ms(others_stand_back_within_ms);
+    for (Rank r = 0; r < rank_count_; r++)
+        while (r != rank_ && !control_.stands_back(r) && !control_.has_left(r) && !has_died(r) && !deadline.passed())
+            control_.sleep(200);
+}
+
+bool Communicator::has_died(Rank rank) const {
+    const os::FileDescriptor& process = peers_alive_[static_cast<std::size_t>(rank)];
+    return process.valid() && os::has_ended(process);
 }
 
 // The job's first error is everyone's; this rank's own may be another's consequence.
@@ -98,8 +117,7 @@ std::optional<Error> Communicator::death() {
     if (now - last_death_look_ns_ < death_look_every_ns) return std::nullopt;
     last_death_look_ns_ = now;
     for (Rank r = 0; r < rank_count_; r++) {
-        const os::FileDescriptor& process = peers_alive_[static_cast<std::size_t>(r)];
-        if (!process.valid() || !os::has_ended(process)) continue;
+        if (!has_died(r)) continue;
         if (control_.has_left(r)) continue;  // it said goodbye before it ended
         return Error{Status::remote_error,
                      fmt::format("rank {} (process {}) has died; rank {} noticed in {}. Restart the job, or abort this "

@@ -36,7 +36,6 @@ struct Config {
     DirectAccess direct_access = DirectAccess::automatic;
     StreamingStores streaming_stores = StreamingStores::automatic;
     std::vector<std::string> plugins;
-    std::string tuning_file;
     std::string job;
 };
 

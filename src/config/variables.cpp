@@ -157,8 +157,6 @@ std::vector<VariableRow> make_rows() {
             {{"auto", StreamingStores::automatic}, {"on", StreamingStores::on}, {"off", StreamingStores::off}},
             "whether large results are written past the caches"),
         {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
-        text("TENON_TUNING_FILE", &Config::tuning_file, "a path",
-             "measured choices to use instead of the built-in ones"),
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
              "names the job where the launcher does not"),
     };

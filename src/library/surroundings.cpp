@@ -70,6 +70,10 @@ std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, st
     return SegmentLayout::of(rank_count, slot_memory_bytes, control_bytes).bytes();
 }
 
+std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes) {
+    return SegmentLayout::of(rank_count, slot_memory_bytes, 0).pair_shape().slot_bytes;
+}
+
 std::unique_ptr<Transport> make_transport(HostShare share) {
     const auto layout = SegmentLayout::of(share.rank_count, share.slot_memory_bytes, share.control_bytes);
     auto peers = std::make_shared<std::vector<PeerFacts>>(std::move(share.peers));

@@ -44,6 +44,21 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
     return {};
 }
 
+namespace {
+
+std::string reason_of(const TableRow& row) {
+    using Cores = TableRow::Cores;
+    std::string why = "measured table";
+    if (row.max_bytes != UINT64_MAX) why += fmt::format(", up to {} bytes", row.max_bytes);
+    if (row.max_ranks < 1 << 20) why += fmt::format(", {} to {} ranks", row.min_ranks, row.max_ranks);
+    else if (row.min_ranks > 1) why += fmt::format(", {} ranks or more", row.min_ranks);
+    if (row.cores == Cores::few) why += ", fewer cores than ranks";
+    if (row.cores == Cores::enough) why += ", a core for each rank";
+    return why;
+}
+
+}  // namespace
+
 Result<Choice> Selection::choose(const Request& request, const Topology& topology) const {
     const std::uint64_t bytes = large_buffer_bytes(request).value;
     if (const AlgorithmChoice* f = find_choice(forced_, request.collective, {bytes})) {
@@ -61,9 +76,7 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
         if (row.cores != Cores::any && (row.cores == Cores::few) != topology.cores_are_short()) continue;
         const Algorithm* a = find(row.collective, row.algorithm);
         if (a == nullptr || !obstacle(*a, request).empty()) continue;
-        return Choice{a, fmt::format("measured table: up to {} bytes, {} to {} ranks{}", row.max_bytes, row.min_ranks,
-                                     row.max_ranks,
-                                     row.cores == Cores::any ? "" : row.cores == Cores::few ? ", fewer cores than ranks" : ", a core for each rank")};
+        return Choice{a, reason_of(row)};
     }
     for (const Algorithm& a : algorithms_)
         if (a.collective == request.collective && obstacle(a, request).empty()) return Choice{&a, "the first that can serve it"};

@@ -48,7 +48,6 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_DIRECT_ACCESS", "mapped"},
                                 {"TENON_STREAMING_STORES", "off"},
                                 {"TENON_PLUGINS", "/a/b.so:c.so"},
-                                {"TENON_TUNING_FILE", "/t.json"},
                                 {"TENON_JOB", "mine"},
                                 {"TENON_PEERS_HOME", "/elsewhere"}});
     EXPECT_EQ(config.log_level, LogLevel::debug);
@@ -62,7 +61,6 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);
     EXPECT_EQ(config.streaming_stores, StreamingStores::off);
     EXPECT_EQ(config.plugins, (std::vector<std::string>{"/a/b.so", "c.so"}));
-    EXPECT_EQ(config.tuning_file, "/t.json");
     EXPECT_EQ(config.job, "mine");
     ASSERT_EQ(config.algorithms.size(), 3U);
     EXPECT_EQ(config.algorithms[0], (AlgorithmChoice{Collective::all_reduce, {0}, {4096}, "one_shot"}));

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 
+#include "communicator/decisions.hpp"
 #include "communicator/surroundings.hpp"
 #include "config/config.hpp"
 #include "config/values.hpp"
@@ -115,6 +116,15 @@ FactsTable algorithm_facts(std::span<const Algorithm> known) {
     return table;
 }
 
+// What a communicator of this many ranks would decide from this machine's facts.
+FactsTable decision_facts(const Config& config, Rank rank_count) {
+    const std::uint64_t slot = largest_slot_bytes(rank_count, config.slot_memory.value);
+    const Topology topology{.rank_count = rank_count, .cores = usable_cores(), .one_process = false, .slot_bytes = slot};
+    FactsTable table{.title = fmt::format("decisions for {} ranks", rank_count), .columns = {"what", "value", "why"}, .rows = {}, .text_columns = 3};
+    for (const Decision& d : decide(config, topology).explained) table.rows.push_back({d.what, d.value, d.why});
+    return table;
+}
+
 // What would be chosen from 1 byte a rank to 1 GiB in all, where it changes.
 Result<FactsTable> choice_facts(std::span<const Algorithm> known, const Config& config, Rank rank_count) {
     const auto selection = Selection::make(known, config.algorithms);
@@ -174,6 +184,7 @@ int info(const InfoOptions& options) {
         if (!choices) problem = choices.error();
         tables = {build_facts(), host_facts(), transport_facts(), algorithm_facts(rows)};
         if (choices) tables.push_back(std::move(*choices));
+        tables.push_back(decision_facts(settings, options.rank_count));
     }
     tables.push_back(variable_facts(settings, format != FactsFormat::markdown));
     fmt::print("{}", show(tables, format));

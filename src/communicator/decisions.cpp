@@ -1,0 +1,72 @@
+#include "communicator/decisions.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "os/memory.hpp"
+#include "os/peer_memory.hpp"
+
+namespace tenon {
+namespace {
+
+// With a core each, a waiting rank looks for as long as a sleep and a wake would cost. With fewer, each look delays the
+// rank that is waited for.
+constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
+// From here on, two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
+constexpr std::uint64_t direct_bytes = 1024;
+
+Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy& wait) {
+    wait.cores_short = topology.cores_are_short();
+    wait.spins = config.spins.value_or(wait.cores_short ? spins_without : spins_with_cores);
+    const std::string why = fmt::format("{} ranks may use {} cores", topology.rank_count, topology.cores);
+    return {"looks before the core is given up", fmt::to_string(wait.spins), config.spins ? "TENON_SPIN" : why};
+}
+
+Decision decide_direct(const Config& config, AccessPolicy& access) {
+    if (config.direct_access == DirectAccess::off) return {"memory of peers", "always staged", "TENON_DIRECT_ACCESS"};
+    access.direct_min_bytes = direct_bytes;
+    return {"memory that peers can address", fmt::format("reached directly from {} bytes on", direct_bytes),
+            "one copy less pays for two more hops"};
+}
+
+Decision decide_kernel_copies(const Config& config, const Topology& topology, Decisions& all) {
+    const std::string what = "ordinary memory of other processes";
+    if (config.direct_access == DirectAccess::off || config.direct_access == DirectAccess::mapped)
+        return {what, "staged", "TENON_DIRECT_ACCESS"};
+    if (topology.one_process) return {what, "none", "all ranks are threads of one process"};
+    if (!os::peer_memory_is_readable()) return {what, "staged", "the system does not allow process_vm_readv between processes"};
+    if (config.direct_access == DirectAccess::all) {
+        all.access.copy_min_bytes = 0;
+        return {what, "copied by the kernel", "TENON_DIRECT_ACCESS"};
+    }
+    all.try_kernel_copies = true;
+    return {what, fmt::format("staged, or copied by the kernel for calls that move over {} bytes", small_bytes),
+            "which is quicker is tried on the calls themselves, for each shape of call"};
+}
+
+Decision decide_streaming(const Config& config, Decisions& all) {
+    const std::string what = "non-temporal stores to the output";
+    if (config.streaming_stores == StreamingStores::off) return {what, "never", "TENON_STREAMING_STORES"};
+    const std::uint64_t cache = os::cache_sizes().level2.value;
+    all.streaming_min_bytes = std::max<std::uint64_t>(2 * cache, 1 << 20);
+    all.always_streams = config.streaming_stores == StreamingStores::on;
+    all.try_streaming_stores = !all.always_streams;
+    const std::string value = fmt::format("{}for calls that move {} bytes or more", all.always_streams ? "" : "tried ", all.streaming_min_bytes);
+    return {what, value, all.always_streams ? "TENON_STREAMING_STORES" : fmt::format("twice the second-level cache of {} bytes", cache)};
+}
+
+}  // namespace
+
+Decisions decide(const Config& config, const Topology& topology) {
+    Decisions all;
+    all.explained.push_back(decide_spins(config, topology, all.wait));
+    all.explained.push_back(decide_direct(config, all.access));
+    all.explained.push_back(decide_kernel_copies(config, topology, all));
+    all.explained.push_back(decide_streaming(config, all));
+    all.explained.push_back({"largest slot", fmt::format("{} bytes", topology.slot_bytes),
+                             fmt::format("{} ranks within {} bytes of slots each", topology.rank_count, config.slot_memory.value)});
+    return all;
+}
+
+}  // namespace tenon

@@ -1,0 +1,30 @@
+// What a communicator decides from facts about the machine and its configuration, and why: how to wait, when to reach
+// memory directly, what to try. The same code decides and explains; `tenon info` shows it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "execution/execution.hpp"
+#include "execution/waiter.hpp"
+#include "tenon/plugin/topology.hpp"
+
+namespace tenon {
+
+struct Decision {
+    std::string what, value, why;
+};
+
+struct Decisions {
+    WaitPolicy wait;
+    AccessPolicy access;
+    bool try_kernel_copies = false;
+    bool try_streaming_stores = false, always_streams = false;
+    std::uint64_t streaming_min_bytes = 0;  // calls that move less never stream
+    std::vector<Decision> explained;
+};
+
+Decisions decide(const Config& config, const Topology& topology);
+
+}  // namespace tenon
