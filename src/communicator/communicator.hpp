@@ -122,6 +122,7 @@ private:
     void sleep(std::uint64_t most_us) override { control_.sleep(most_us); }
     std::optional<Error> disagreement_about(std::uint64_t call_number) const;
     std::optional<Error> disagreement(const Execution& execution) const;
+    std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
     std::optional<Error> lateness(const Execution& execution, std::uint64_t waited_ns);
     std::optional<Error> death();

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "os/clock.hpp"
+#include "os/cpu.hpp"
 #include "os/futex.hpp"
 
 namespace tenon {
@@ -37,7 +39,12 @@ void JobControl::stand_back() { store_release(own_->stands_back, 1); }
 bool JobControl::stands_back(Rank rank) const { return load_acquire(ranks_[rank].stands_back) != 0; }
 
 Error JobControl::failure() const {
-    if (load_acquire(shared_->failure_state) != 2) return {Status::remote_error, "another rank is failing"};
+    // Written within microseconds, unless the rank that raised it died in the middle.
+    const os::Deadline deadline = os::Deadline::after_ms(100);
+    while (load_acquire(shared_->failure_state) != 2) {
+        if (deadline.passed()) return {Status::remote_error, "another rank failed and died before it could say why"};
+        os::yield_core();
+    }
     return {static_cast<Status>(shared_->failure_status), shared_->failure_message};
 }
 

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t death_look_every_ns = 10'000'000;
 constexpr std::uint64_t left_after_ns = 1'000'000'000;
+constexpr std::uint64_t stall_ns = 1'000'000'000;
 constexpr std::uint64_t record_comes_within_ms = 1000;
 constexpr std::uint64_t others_stand_back_within_ms = 100;
 
@@ -63,6 +64,8 @@ Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
     if (control_.failed()) return std::unexpected(control_.failure());
     if (auto error = transport_->progress(); !error) return error;
     if (auto error = disagreement(execution)) return std::unexpected(*error);
+    if (waited_ns > stall_ns || execution.contradicted() != nullptr)
+        if (auto error = earlier_disagreement()) return std::unexpected(*error);
     if (auto error = death()) return std::unexpected(*error);
     if (auto error = lateness(execution, waited_ns)) return std::unexpected(*error);
     return {};
@@ -99,13 +102,19 @@ std::optional<Error> Communicator::disagreement(const Execution& execution) cons
     return std::nullopt;
 }
 
+// About calls that this rank has returned from: ranks that differed in them may have noticed nothing then.
+std::optional<Error> Communicator::earlier_disagreement() const {
+    for (std::uint64_t back = 1; back < JobControl::records_kept && back < record_.number; back++)
+        if (auto error = disagreement_about(record_.number - back)) return error;
+    return std::nullopt;
+}
+
 // A message contradicts this call. Its sender may be calls ahead or behind, and may record its call after the message.
 Error Communicator::explain_mismatch() {
     const os::Deadline deadline = os::Deadline::after_ms(record_comes_within_ms);
     while (!deadline.passed() && !control_.failed() && !aborted()) {
         if (auto error = disagreement(execution_)) return *error;
-        for (std::uint64_t back = 1; back < JobControl::records_kept && back < record_.number; back++)
-            if (auto error = disagreement_about(record_.number - back)) return *error;
+        if (auto error = earlier_disagreement()) return *error;
         control_.sleep(100);
     }
     return control_.failed() ? control_.failure() : execution_.error();

@@ -39,6 +39,8 @@ public:
     bool run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy,
                    std::uint32_t spins, F&& while_waiting);
 
+    // When it is not 0, the run blocks before it touches memory of another rank, and must be given up.
+    void heed(const std::uint64_t* failure_flag) { failure_flag_ = failure_flag; }
     const Program& program() const { return *program_; }
     const Error& error() const { return error_; }
     // The operation that keeps the run from going on, for verdicts; null when done.
@@ -82,6 +84,7 @@ private:
     Outcome combine_into(const Operation& operation, Tile tile, const void* const* sources, std::uint32_t count);
     Outcome combine_operands(const Operation& operation, Tile tile);
     Outcome send_bytes(const Operation& operation, const std::byte* bytes, std::size_t length, bool stable);
+    bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
     bool try_expose(const Operation& operation, const std::byte* bytes, std::size_t length);
     void post_first_offers(const Operation& operation);
     void post_offer(const Operation& operation, std::uint64_t tile, std::uint64_t number);
@@ -94,6 +97,8 @@ private:
         return bases_[static_cast<std::size_t>(place.buffer)] + place.offset + tile_offset;
     }
 
+    static constexpr std::uint64_t never_fails = 0;
+    const std::uint64_t* failure_flag_ = &never_fails;
     const Program* program_ = nullptr;
     std::byte* bases_[3] = {};
     std::uint32_t signature_ = 0;

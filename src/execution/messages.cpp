@@ -8,7 +8,7 @@
 namespace tenon {
 
 bool Execution::may_send(const Operation& o, std::size_t length) const {
-    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk(row_of(length));
+    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk(o.out->row_of(length));
 }
 
 // ---- sending ------------------------------------------------------------------------------------------------------
@@ -28,15 +28,16 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
     if (length >= policy_.direct_min_bytes && !o.sends_to_all) {
         if (const Offer* offer = o.out->offer(signature_ ^ o.salt)) {
             const Exposure place{offer->form, offer->address};
+            if (must_stand_back()) return Outcome::blocked;
             if (std::byte* to = o.out_connection->address_of(place, length)) {
                 copy(to, bytes, length);
-                o.out->send_header(row_of(length), MessageForm::put, length, 0, signature_ ^ o.salt);
+                o.out->send_header(o.out->row_of(length), MessageForm::put, length, 0, signature_ ^ o.salt);
                 return Outcome::done;
             }
         }
     }
-    std::memcpy(o.out->payload(row_of(length)), bytes, length);
-    o.out->send_staged(row_of(length), length, signature_ ^ o.salt);
+    std::memcpy(o.out->payload(o.out->row_of(length)), bytes, length);
+    o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;
 }
 
@@ -44,7 +45,7 @@ bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size
     const std::optional<Exposure> exposure = o.out_connection->expose(bytes, length);
     if (!exposure) return false;
     if (!o.out_connection->peer_addresses(*exposure) && length < policy_.copy_min_bytes) return false;
-    const Row row = row_of(length);
+    const Row row = o.out->row_of(length);
     o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
     if (exposed_.empty() || exposed_.back().end != o.out || exposed_.back().row != row)
         exposed_.push_back({o.out, row, 0});
@@ -85,7 +86,7 @@ Execution::Outcome Execution::receive_small(const Operation& o, Tile tile) {
 }
 
 Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
-    const Row row = row_of(tile.length);
+    const Row row = o.in->row_of(tile.length);
     const Arrival arrival = o.in->bulk_arrival(row, signature_ ^ o.salt);
     if (arrival != Arrival::here) return arrival == Arrival::none ? Outcome::blocked : disagree(o);
     if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
@@ -103,9 +104,10 @@ Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
 Execution::Outcome Execution::store_arrived(const Operation& o, Tile tile, const Header& header) {
     std::byte* to = at(o.destination, tile.offset);
     if (header.form != MessageForm::put) {
+        if (header.form != MessageForm::staged && must_stand_back()) return Outcome::blocked;
         const Exposure place{header.form, header.address};
         const std::byte* from = header.form == MessageForm::staged
-                                    ? o.in->payload(row_of(tile.length))
+                                    ? o.in->payload(o.in->row_of(tile.length))
                                     : o.in_connection->address_of(place, tile.length);
         if (from != nullptr) {
             copy(to, from, tile.length);
@@ -117,7 +119,8 @@ Execution::Outcome Execution::store_arrived(const Operation& o, Tile tile, const
 }
 
 Execution::Outcome Execution::combine_arrived(const Operation& o, Tile tile, const Header& header) {
-    if (header.form == MessageForm::staged) return combine_message(o, tile, o.in->payload(row_of(tile.length)));
+    if (header.form == MessageForm::staged) return combine_message(o, tile, o.in->payload(o.in->row_of(tile.length)));
+    if (must_stand_back()) return Outcome::blocked;
     const Exposure place{header.form, header.address};
     if (const std::byte* from = o.in_connection->address_of(place, tile.length)) return combine_message(o, tile, from);
     if (bounce_.size() < tile.length) bounce_.resize(program_->tile_bytes);
@@ -170,16 +173,17 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         return Outcome::done;
     }
     const Offer* offer = tile.length >= policy_.direct_min_bytes && !o.sends_to_all ? o.out->offer(signature_ ^ o.salt) : nullptr;
+    if (offer != nullptr && must_stand_back()) return Outcome::blocked;
     std::byte* there = offer ? o.out_connection->address_of({offer->form, offer->address}, tile.length) : nullptr;
     if (there == nullptr && o.source_stable && a.destination != nullptr && tile.length >= policy_.direct_min_bytes) {
         program_->kernel(a);
         return send_bytes(o, static_cast<const std::byte*>(a.destination), tile.length, true);
     }
     a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
-    a.second_destination = there ? there : o.out->payload(row_of(tile.length));
+    a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length));
     if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
     program_->kernel(a);
-    o.out->send_header(row_of(tile.length), there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
+    o.out->send_header(o.out->row_of(tile.length), there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
     return Outcome::done;
 }
 
