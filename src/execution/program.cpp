@@ -40,7 +40,7 @@ private:
     // Up to a block of this size, tiles that stay in the nearest cache beat few large ones.
     std::uint64_t preferred_tile_bytes() const {
         const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value * element_bytes_;
-        return piece <= 64 << 10 ? medium_bytes : UINT64_MAX;
+        return piece <= 64 << 10 ? transport_.medium_slot_bytes() : UINT64_MAX;
     }
 
     Result<void> add(const Lane& lane) { return plan_.tile_bytes == one_tile ? add_uncut(lane) : add_cut(lane); }

@@ -49,14 +49,14 @@ inline bool Execution::try_small(const Operation& o) {
     switch (o.kind) {
         case StepKind::send:
             if (!o.out->may_send_packed()) return false;
-            o.out->send_packed(at(o.source, 0), o.bytes, signature_);
+            o.out->send_packed(at(o.source, 0), o.bytes, signature_ ^ o.salt);
             return true;
         case StepKind::receive:
-            if (o.in->packed_arrival(o.bytes, signature_) != Arrival::here) return false;
+            if (o.in->packed_arrival(o.bytes, signature_ ^ o.salt) != Arrival::here) return false;
             o.in->take_packed(at(o.destination, 0), o.bytes);
             return true;
         case StepKind::receive_reduce: {
-            if (o.in->packed_arrival(o.bytes, signature_) != Arrival::here) return false;
+            if (o.in->packed_arrival(o.bytes, signature_ ^ o.salt) != Arrival::here) return false;
             alignas(16) std::byte message[packed_bytes];
             o.in->take_packed(message, o.bytes);
             const void* sources[2] = {at(o.source, 0), message};

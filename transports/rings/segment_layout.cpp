@@ -8,9 +8,14 @@
 namespace tenon {
 namespace {
 
-constexpr std::uint64_t slots_per_ring = 16;
-constexpr std::uint64_t least_ring_bytes = 32 << 10, most_ring_bytes = 1 << 20;  // of payload
+constexpr std::uint64_t large_slots = 16, medium_slots = 8;
+constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 16 << 10, least_slot_bytes = 1 << 10;
 constexpr std::uint64_t usual_channels = 2;
+
+// A slot such that `count` of them take about this share of a ring.
+std::uint64_t slot_of(std::uint64_t share, std::uint64_t count, std::uint64_t most_bytes) {
+    return std::clamp(std::bit_floor(std::max<std::uint64_t>(share / count, 1)), least_slot_bytes, most_bytes);
+}
 
 std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) & ~std::uint64_t{4095}; }
 
@@ -19,13 +24,15 @@ std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) & ~std::u
 SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
     SegmentLayout l;
     const auto ranks = static_cast<std::uint64_t>(rank_count);
-    const std::uint64_t share = slot_memory_bytes / (2 * usual_channels * ranks);
-    const std::uint64_t ring = std::clamp(std::bit_floor(std::max<std::uint64_t>(share, 1)), least_ring_bytes, most_ring_bytes);
+    // A ring's share of the cap: half goes to the large slots, an eighth to the medium ones.
+    const std::uint64_t share = slot_memory_bytes / (usual_channels * ranks);
     l.rank_count_ = rank_count;
     l.channels_ = rank_count <= 64 ? max_channels : Channel{8};
     l.control_bytes_ = whole_pages(control_bytes);
-    l.pair_ = {.slots = slots_per_ring, .slot_bytes = ring / slots_per_ring, .readers = 1};
-    l.board_ = {.slots = slots_per_ring, .slot_bytes = ring / slots_per_ring, .readers = ranks};
+    l.pair_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots, most_large_bytes), .medium_slots = medium_slots,
+               .medium_bytes = slot_of(share / 8, medium_slots, most_medium_bytes), .readers = 1};
+    l.board_ = l.pair_;
+    l.board_.readers = ranks;
     return l;
 }
 

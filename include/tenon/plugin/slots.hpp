@@ -7,7 +7,7 @@
 //            in one cache line; in slots that never hold anything else, so no user's data can pass for a word;
 //   bulk     a header line with the word, and either a payload slot (staged) or the place where the sender's bytes lie
 //            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of bulk
-//            slots: a few of medium_bytes, which stay in the nearest cache, and more and larger ones behind them.
+//            slots: a few medium ones, which stay in the nearest cache, and more and larger ones behind them.
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
@@ -34,8 +34,6 @@ inline constexpr std::size_t cache_line_bytes = 64;
 inline constexpr std::size_t packed_units = 16;
 inline constexpr std::size_t packed_bytes = packed_units * 8;
 inline constexpr std::uint64_t packed_slots = 64;  // a power of two
-inline constexpr std::uint64_t medium_bytes = 16 << 10;
-inline constexpr std::uint64_t medium_slots = 8;   // a power of two
 
 struct PackedUnit {
     std::uint64_t data;
@@ -67,16 +65,18 @@ struct alignas(cache_line_bytes) Taken {
 
 // The two rows of bulk slots, by the length of a message.
 enum class Row : std::uint8_t { medium = 0, large = 1 };
-constexpr Row row_of(std::size_t length) { return length <= medium_bytes ? Row::medium : Row::large; }
 
 // The memory of one ring with one reader; a board has a Taken line for each rank instead of one.
 struct RingShape {
     std::uint64_t slots = 0;       // large ones, a power of two
     std::uint64_t slot_bytes = 0;  // of a large one
+    std::uint64_t medium_slots = 0;  // a power of two
+    std::uint64_t medium_bytes = 0;
     std::uint64_t readers = 1;
 
     std::uint64_t slots_of(Row row) const { return row == Row::medium ? medium_slots : slots; }
     std::uint64_t bytes_of(Row row) const { return row == Row::medium ? medium_bytes : slot_bytes; }
+    Row row_of(std::size_t length) const { return length <= medium_bytes ? Row::medium : Row::large; }
     // Slots are not a power of two apart: their lines would compete for the same few places in a cache.
     std::uint64_t stride_of(Row row) const { return bytes_of(row) + 4 * cache_line_bytes; }
     std::uint64_t headers_offset(Row row) const {
@@ -113,6 +113,7 @@ public:
         : packed_(reinterpret_cast<PackedSlot*>(ring)),
           offers_(reinterpret_cast<const Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
+          medium_bytes_(shape.medium_bytes),
           takers_(takers) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
@@ -121,6 +122,7 @@ public:
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
+    Row row_of(std::size_t length) const { return length <= medium_bytes_ ? Row::medium : Row::large; }
 
     bool may_send_packed() {
         if (packed_sent_ >= packed_limit_) refresh();
@@ -195,13 +197,13 @@ private:
             large = std::min(large, load_acquire(t.bulk[1]));
         }
         packed_limit_ = packed + packed_slots;
-        at(Row::medium).limit = medium + medium_slots;
+        at(Row::medium).limit = medium + at(Row::medium).slots;
         at(Row::large).limit = large + at(Row::large).slots;
     }
 
     PackedSlot* packed_ = nullptr;
     const Offer* offers_ = nullptr;
-    std::uint64_t offer_count_ = 1;
+    std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
     std::span<const Taken> takers_;
     std::uint64_t number_ = 0;  // of the last message sent
     std::uint64_t packed_sent_ = 0, packed_limit_ = packed_slots;
@@ -217,6 +219,7 @@ public:
         : packed_(reinterpret_cast<const PackedSlot*>(ring)),
           offers_(reinterpret_cast<Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
+          medium_bytes_(shape.medium_bytes),
           taken_line_(taken) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<const Header*>(ring + shape.headers_offset(row)),
@@ -224,6 +227,7 @@ public:
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
+    Row row_of(std::size_t length) const { return length <= medium_bytes_ ? Row::medium : Row::large; }
 
     // What the sender signed the next message with, wherever in the ring it lies and however much of it is there; nothing
     // before it comes. Tells those who wait in vain for a message of another form or length.
@@ -294,7 +298,7 @@ private:
 
     const PackedSlot* packed_ = nullptr;
     Offer* offers_ = nullptr;
-    std::uint64_t offer_count_ = 1;
+    std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
     Taken* taken_line_ = nullptr;
     std::uint64_t number_ = 0;  // of the last message taken
     std::uint64_t packed_taken_ = 0;
