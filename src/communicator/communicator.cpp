@@ -177,9 +177,7 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
     std::vector<Rank> members;
     for (Rank r = 0; r < rank_count_; r++)
         if (everybody[static_cast<std::size_t>(r)].color == color) members.push_back(r);
-    std::stable_sort(members.begin(), members.end(), [&](Rank a, Rank b) {
-        return everybody[static_cast<std::size_t>(a)].key < everybody[static_cast<std::size_t>(b)].key;
-    });
+    std::ranges::sort(members, {}, [&](Rank r) { return std::pair(everybody[static_cast<std::size_t>(r)].key, r); });
     UniqueId own{};
     Error not_made;
     if (color >= 0 && members.front() == rank_) {
