@@ -50,7 +50,7 @@ Outcome Attendance::attend(const UniqueId& id, const Invitation& invitation, Hel
     Outcome outcome = place->attendance->wait(rank, deadline);
     if (outcome && place->is_taken)
         return fail(
-            Status::invalid_argument,
+            Status::mismatch,
             fmt::format("rank {} came twice from process {}: give each rank its own number", rank, os::process_id()));
     return outcome;
 }

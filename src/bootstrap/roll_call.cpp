@@ -78,7 +78,7 @@ Result<void> RollCall::enter(const Hello& hello) {
     const auto index = static_cast<std::size_t>(rank);
     if (came_[index])
         return fail(
-            Status::invalid_argument,
+            Status::mismatch,
             fmt::format("rank {} came twice, from process {} and from process {}: give each rank its own number", rank,
                         ranks_[index].process, hello.who.process));
     came_[index] = true;

@@ -144,9 +144,9 @@ TEST(Meet, PassesAnArenaOncePerProcess) {
 }
 
 TEST(Meet, RefusesARankThatComesTwice) {
-    expect_all_refused(meet_all(fresh_id(), guests_of({0, 1, 1}, 3)), Status::invalid_argument,
+    expect_all_refused(meet_all(fresh_id(), guests_of({0, 1, 1}, 3)), Status::mismatch,
                        AllOf(HasSubstr("rank 1 came twice"), HasSubstr("its own number")));
-    expect_all_refused(meet_all(unique_id_for_job(fresh_job()), guests_of({0, 0}, 2)), Status::invalid_argument,
+    expect_all_refused(meet_all(unique_id_for_job(fresh_job()), guests_of({0, 0}, 2)), Status::mismatch,
                        HasSubstr("rank 0 came twice"));
 }
 
@@ -188,13 +188,13 @@ TEST(Meet, SeesADifferenceBeyondWhatItCanQuote) {
 
 TEST(Meet, TellsLatecomersToo) {
     const UniqueId id = fresh_id();
-    expect_all_refused(meet_all(id, guests_of({0, 1, 1}, 3)), Status::invalid_argument, HasSubstr("rank 1 came twice"));
-    expect_all_refused(meet_all(id, guests_of({2}, 3)), Status::invalid_argument, HasSubstr("rank 1 came twice"));
+    expect_all_refused(meet_all(id, guests_of({0, 1, 1}, 3)), Status::mismatch, HasSubstr("rank 1 came twice"));
+    expect_all_refused(meet_all(id, guests_of({2}, 3)), Status::mismatch, HasSubstr("rank 1 came twice"));
 }
 
 TEST(Meet, ByNameWorksAgainAfterARefusal) {
     const UniqueId id = unique_id_for_job(fresh_job());
-    expect_all_refused(meet_all(id, guests_of({0, 1, 1}, 3)), Status::invalid_argument, HasSubstr("came twice"));
+    expect_all_refused(meet_all(id, guests_of({0, 1, 1}, 3)), Status::mismatch, HasSubstr("came twice"));
     expect_all_met(meet_all(id, whole_job(3)));
 }
 
