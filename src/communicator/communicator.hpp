@@ -125,6 +125,9 @@ private:
     std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
     std::optional<Error> lateness(const Execution& execution, std::uint64_t waited_ns);
+    std::string latecomers(Rank peer) const;
+    bool is_behind(Rank rank) const;
+    Rank awaited_but_gone(Rank peer) const;
     std::optional<Error> death();
     std::string current_call() const;
     std::byte* scratch(std::uint64_t bytes);

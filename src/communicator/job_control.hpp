@@ -41,6 +41,10 @@ public:
     }
     // The call with this number that `rank` has made, if it has and it is not long ago.
     std::optional<CallRecord> call_of(Rank rank, std::uint64_t number) const;
+    // The rank has not made the call with this number yet.
+    bool is_behind(Rank rank, std::uint64_t number) const {
+        return load_acquire(ranks_[rank].calls[number & (records_kept - 1)].number) < number;
+    }
 
     void join();
     void leave();

@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "communicator/communicator.hpp"
 #include "os/clock.hpp"
+#include "os/process.hpp"
 
 namespace tenon {
 namespace {
@@ -72,6 +73,7 @@ Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
 }
 
 std::string Communicator::current_call() const {
+    if (call_number_ == 0 && point_to_point_.operations.empty()) return "its first call";
     return record_.number == 0 ? "a send or receive" : fmt::format("{} (call {})", in_words(record_), record_.number);
 }
 
@@ -136,23 +138,52 @@ std::optional<Error> Communicator::death() {
     return std::nullopt;
 }
 
+// A rank that this call waits for and that has destroyed its communicator; no_rank if there is none.
+Rank Communicator::awaited_but_gone(Rank peer) const {
+    for (Rank r = 0; r < rank_count_; r++)
+        if (r != rank_ && control_.has_left(r) && (r == peer || is_behind(r))) return r;
+    return no_rank;
+}
+
+bool Communicator::is_behind(Rank rank) const { return record_.number != 0 && control_.is_behind(rank, record_.number); }
+
+// Who keeps this call from going on, as far as can be seen: who is stopped, or else who has not made this call, or else the
+// peer of the step that waits.
+std::string Communicator::latecomers(Rank peer) const {
+    constexpr std::size_t most_named = 4;
+    std::vector<std::string> stopped, behind;
+    for (Rank r = 0; r < rank_count_; r++) {
+        if (r == rank_) continue;
+        const pid_t process = job_.processes[static_cast<std::size_t>(r)];
+        if (process != os::process_id() && os::is_stopped(process))
+            stopped.push_back(fmt::format("rank {} (process {}), which is stopped", r, process));
+        if (is_behind(r)) behind.push_back(fmt::format("rank {}, which has not made this call", r));
+    }
+    std::vector<std::string>& late = stopped.empty() ? behind : stopped;
+    if (late.size() > most_named) {
+        const std::size_t more = late.size() - most_named;
+        late.resize(most_named);
+        late.push_back(fmt::format("{} more", more));
+    }
+    if (!late.empty()) return fmt::format("{}", fmt::join(late, ", and "));
+    return peer >= 0 ? fmt::format("rank {}, which lives but does not come", peer) : "the other ranks, which live but do not come";
+}
+
 std::optional<Error> Communicator::lateness(const Execution& execution, std::uint64_t waited_ns) {
     const Operation* o = execution.blocked_on();
     const Rank peer = o == nullptr ? no_rank : receives(o->kind) ? o->receive_from : o->send_to;
-    const std::string who = peer >= 0 ? fmt::format("rank {}", peer) : "the other ranks";
-    const std::string what = o != nullptr && receives(o->kind) ? "a message from" : "room to send to";
-    if (peer >= 0 && waited_ns > left_after_ns && control_.has_left(peer))
+    if (const Rank gone = waited_ns > left_after_ns ? awaited_but_gone(peer) : no_rank; gone != no_rank)
         return Error{Status::remote_error,
                      fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
-                                 "make the same calls", peer, rank_, current_call())};
+                                 "make the same calls", gone, rank_, current_call())};
     if (waited_ns > config_.timeout_ms * 1'000'000)
         return Error{Status::timeout,
-                     fmt::format("rank {}: {} waited {} ms for {} {}, which lives but does not come. Look at what it does, or "
-                                 "allow more time with TENON_TIMEOUT_MS", rank_, current_call(), waited_ns / 1'000'000, what, who)};
+                     fmt::format("rank {}: {} waited {} ms for {}. Look at what it does, or allow more time with TENON_TIMEOUT_MS",
+                                 rank_, current_call(), waited_ns / 1'000'000, latecomers(peer))};
     if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
         warned_late_ = true;
-        log(LogLevel::warning, "rank {}: {} has waited {} s for {} {}; it becomes an error after {} s", rank_, current_call(),
-            waited_ns / 1'000'000'000, what, who, config_.timeout_ms / 1000);
+        log(LogLevel::warning, "rank {}: {} has waited {} s for {}; it becomes an error after {} s", rank_, current_call(),
+            waited_ns / 1'000'000'000, latecomers(peer), config_.timeout_ms / 1000);
     }
     return std::nullopt;
 }

@@ -12,6 +12,8 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <fstream>
+#include <string>
 
 #include "os/clock.hpp"
 #include "os/system_error.hpp"
@@ -92,6 +94,15 @@ Result<FileDescriptor> watch_process(pid_t process) {
 bool has_ended(const FileDescriptor& process) {
     pollfd look{process.number(), POLLIN, 0};
     return poll(&look, 1, 0) > 0 && (look.revents & POLLIN) != 0;
+}
+
+bool is_stopped(pid_t process) {
+    std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+    std::string line;
+    if (!std::getline(file, line)) return false;
+    // "number (name) state ...": the name may hold anything.
+    const std::size_t name_end = line.rfind(')');
+    return name_end != std::string::npos && name_end + 2 < line.size() && (line[name_end + 2] == 'T' || line[name_end + 2] == 't');
 }
 
 void fence_all_threads() {

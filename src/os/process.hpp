@@ -40,6 +40,8 @@ ProcessToken process_token();
 Result<FileDescriptor> watch_process(pid_t process);
 // Has the process that this descriptor watches ended? Does not wait.
 bool has_ended(const FileDescriptor& process);
+// Has a signal (SIGSTOP, a debugger) stopped the process? False also where the system does not say.
+bool is_stopped(pid_t process);
 // After this returns, every thread of this process that reads what was written before sees it, without a fence of its
 // own. For rare writers against frequent readers.
 void fence_all_threads();

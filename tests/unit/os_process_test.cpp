@@ -1,5 +1,6 @@
 // What a process learns of itself and of others. Children are forked and end without running any exit handler.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,6 +80,20 @@ TEST(Process, RandomBytesDiffer) {
     std::array<std::byte, 32> one{}, other{};
     ASSERT_TRUE(fill_random(one) && fill_random(other));
     EXPECT_NE(one, other);
+}
+
+TEST(Process, IsSeenToBeStopped) {
+    const pid_t child = fork();
+    if (child == 0) {
+        raise(SIGSTOP);
+        _exit(0);
+    }
+    ASSERT_EQ(waitpid(child, nullptr, WUNTRACED), child);
+    EXPECT_TRUE(is_stopped(child));
+    EXPECT_FALSE(is_stopped(process_id()));
+    kill(child, SIGCONT);
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    EXPECT_FALSE(is_stopped(child)) << "it is gone";
 }
 
 TEST(WatchProcess, BecomesReadableAtTheEnd) {
