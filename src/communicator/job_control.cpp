@@ -18,8 +18,7 @@ std::uint64_t JobControl::bytes(Rank rank_count) {
 JobControl::JobControl(std::byte* area, Rank rank, Rank)
     : shared_(reinterpret_cast<Shared*>(area)),
       ranks_(reinterpret_cast<PerRank*>(area + sizeof(Shared))),
-      own_(ranks_ + rank),
-      rank_(rank) {}
+      own_(ranks_ + rank) {}
 
 std::optional<CallRecord> JobControl::call_of(Rank rank, std::uint64_t number) const {
     const Entry& entry = ranks_[rank].calls[number & (records_kept - 1)];

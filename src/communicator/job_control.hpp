@@ -88,7 +88,6 @@ private:
     Shared* shared_;
     PerRank* ranks_;
     PerRank* own_;
-    Rank rank_;
 };
 
 // "all_reduce of 1024 float32, sum" and the like.
