@@ -51,7 +51,7 @@ public:
     // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call to
     // its first message. False when this is not the way for it, and nothing has been done.
     bool repeats(const CallWords& words, const void* send, const void* receive) const {
-        return words == repeated_ && runs_as_it_is(send, receive, *running_small_) && nothing_stands_in_the_way();
+        return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_);
     }
     Result<void> repeat(const void* send, void* receive) { return run_small(send, receive, *running_small_); }
     // After run(call): from now on, `words` mean this call, if it is a small one that needs both buffers.
@@ -162,7 +162,7 @@ private:
     std::mutex over_mutex_;
     Error over_error_;
     std::vector<os::FileDescriptor> peers_alive_;  // by rank; not valid in the same process
-    std::uint64_t last_death_look_ns_ = 0;
+    std::atomic<std::uint64_t> last_death_look_ns_ = 0;
 
     std::uint64_t tickets_ = 0;
     std::atomic<std::uint64_t> turn_{0};

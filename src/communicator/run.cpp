@@ -45,12 +45,12 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 }  // namespace
 
 Result<void> Communicator::run(const Call& call) {
+    if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
     if (prepared != nullptr && prepared->program.small && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
         nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
-    if (busy()) wait_until_idle();
     if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
     const Progress progress = execution_.advance();
     control_.record(record_);

@@ -125,8 +125,8 @@ Error Communicator::explain_mismatch() {
 // Looks at every peer's process, at most every 10 ms.
 std::optional<Error> Communicator::death() {
     const std::uint64_t now = os::now_ns();
-    if (now - last_death_look_ns_ < death_look_every_ns) return std::nullopt;
-    last_death_look_ns_ = now;
+    if (now - last_death_look_ns_.load(std::memory_order_relaxed) < death_look_every_ns) return std::nullopt;
+    last_death_look_ns_.store(now, std::memory_order_relaxed);
     for (Rank r = 0; r < rank_count_; r++) {
         if (!has_died(r)) continue;
         if (control_.has_left(r)) continue;  // it said goodbye before it ended
