@@ -17,7 +17,6 @@ TEST_P(ProcessDisagreements, AreToldToEveryRankInWords) {
         const int odd_one = rank_count - 1;
         RankProcesses ranks(rank_count, [&](RankProcess& self) {
             tenonComm_t comm = join(self);
-            require(tenonBarrier(comm, nullptr), comm);
             return support::outcome(support::make_calls(self.rank() == odd_one ? d.odd : d.usual, comm), comm);
         });
         for (const std::string& line : ranks.results()) {

@@ -67,16 +67,18 @@ public:
 private:
     // Ties are broken in another order in each row, so that values without gain are used evenly.
     std::vector<int> by_gain(const CoveringRow& row, std::size_t dimension, std::size_t shift) const {
-        const auto size = static_cast<std::size_t>(sizes_[dimension]);
-        std::vector<std::pair<int, int>> ranked;
-        for (std::size_t i = 0; i < size; i++) {
-            const auto value = static_cast<int>((i + shift) % size);
-            ranked.emplace_back(-pairs_.gain(row, dimension, value), value);
-        }
-        std::ranges::stable_sort(ranked, {}, &std::pair<int, int>::first);
+        const int size = sizes_[dimension];
+        std::vector<std::pair<int, int>> ranked;  // loss, place
+        for (int place = 0; place < size; place++)
+            ranked.emplace_back(-pairs_.gain(row, dimension, value_at(place, shift, size)), place);
+        std::ranges::sort(ranked);
         std::vector<int> values;
-        for (const auto& [gain, value] : ranked) values.push_back(value);
+        for (const auto& [loss, place] : ranked) values.push_back(value_at(place, shift, size));
         return values;
+    }
+
+    static int value_at(int place, std::size_t shift, int size) {
+        return static_cast<int>((static_cast<std::size_t>(place) + shift) % static_cast<std::size_t>(size));
     }
 
     std::span<const int> sizes_;

@@ -40,11 +40,13 @@ inline std::vector<Disagreement> disagreements() {
     };
 }
 
-// Makes the calls, then a barrier for ranks whose calls were done before they could notice; the first error, if any.
+// A barrier, the calls, and a barrier for ranks whose calls were done before they could notice; the first error, if any.
+// The first barrier may end with it too, on a rank that is slow to leave it.
 inline tenonResult_t make_calls(const std::vector<Shape>& calls, tenonComm_t comm) {
     int ranks = 0, rank = 0;
     tenonCommCount(comm, &ranks);
     tenonCommUserRank(comm, &rank);
+    if (const tenonResult_t result = tenonBarrier(comm, nullptr); result != tenonSuccess) return result;
     for (Shape call : calls) {
         call.rank_count = ranks;
         const std::size_t bytes = call.count * static_cast<std::size_t>(ranks) * element_bytes(call.type);
