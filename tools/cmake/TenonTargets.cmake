@@ -30,7 +30,8 @@ function(tenon_flags target)
   # No contraction: a fused multiply-add would make sums differ between machines.
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Werror -ffp-contract=off)
   if(TENON_SANITIZE)
-    target_compile_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+    # Not vptr: its runtime is C++'s, which C programs that link the library do not have.
+    target_compile_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE})
   endif()
   if(TENON_FUZZERS)
