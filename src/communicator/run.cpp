@@ -246,6 +246,7 @@ std::byte* Communicator::scratch(std::uint64_t bytes) {
 
 // A copy of the input where the algorithm may not read the caller's: multiplied by the call's factor if it has one.
 const std::byte* Communicator::staged_input(const Call& call, std::uint64_t bytes) {
+    if (bytes == 0) return nullptr;
     if (bytes > staged_.size()) staged_.resize(bytes);
     if (call.factor != nullptr) {
         scale_elements(call.type, staged_.data(), call.send, call.factor, bytes / element_bytes(call.type));

@@ -94,7 +94,9 @@ private:
     Outcome failed(Error error);
 
     std::byte* at(const Place& place, std::uint64_t tile_offset) const {
-        return bases_[static_cast<std::size_t>(place.buffer)] + place.offset + tile_offset;
+        // As numbers: sends and receives have no base, and their offsets are addresses.
+        const auto base = reinterpret_cast<std::uintptr_t>(bases_[static_cast<std::size_t>(place.buffer)]);
+        return reinterpret_cast<std::byte*>(base + place.offset + tile_offset);
     }
 
     static constexpr std::uint64_t never_fails = 0;

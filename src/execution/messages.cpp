@@ -81,7 +81,7 @@ Execution::Outcome Execution::receive_small(const Operation& o, Tile tile) {
     o.in->take_packed(message, tile.length);
     if (combines(o.kind)) return combine_message(o, tile, message);
     std::byte* to = at(o.destination, tile.offset);
-    std::memcpy(to, message, tile.length);
+    if (tile.length != 0) std::memcpy(to, message, tile.length);
     return sends(o.kind) ? send_bytes(o, to, tile.length, false) : Outcome::done;
 }
 
