@@ -11,13 +11,13 @@ namespace {
 class PrintsSeed final : public ::testing::EmptyTestEventListener {
     void OnTestPartResult(const ::testing::TestPartResult& result) override {
         if (result.failed())
-            std::fprintf(stderr, "to repeat this: TEST_SEED=%llu\n", static_cast<unsigned long long>(test_seed()));
+            std::fprintf(stderr, "to repeat this: TENON_TEST_SEED=%llu\n", static_cast<unsigned long long>(test_seed()));
     }
 };
 
 std::uint64_t choose_seed() {
     ::testing::UnitTest::GetInstance()->listeners().Append(new PrintsSeed);
-    if (const char* given = std::getenv("TEST_SEED")) return std::strtoull(given, nullptr, 10);
+    if (const char* given = std::getenv("TENON_TEST_SEED")) return std::strtoull(given, nullptr, 10);
     return std::random_device{}();
 }
 
