@@ -2,6 +2,7 @@
 // as usable as before.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <thread>
 
@@ -210,31 +211,40 @@ TEST(BadCommunicators, SettingsMustMeanSomething) {
     EXPECT_EQ(init(tenonConfig_t{}), tenonInvalidArgument);
 }
 
+// Aborts rank 0 while ranks 0 and 1 are in a call that rank 2 never makes. False if the abort came before rank 0 was inside,
+// which nobody can see from outside: then its call was refused as one on an aborted communicator.
+bool abort_ends_a_waiting_call(std::size_t count) {
+    const CJob job(3);
+    std::atomic<int> calling = 0;
+    std::array<tenonResult_t, 2> results{};
+    std::vector<std::jthread> ranks;
+    for (int r = 0; r < 2; r++)
+        ranks.emplace_back([&, r] {
+            std::vector<float> n(count);
+            calling++;
+            results.at(r) = tenonAllReduce(n.data(), n.data(), count, tenonFloat, tenonSum, job.comm(r), nullptr);
+        });
+    while (calling != 2) std::this_thread::yield();
+    const auto start = std::chrono::steady_clock::now();
+    EXPECT_EQ(did(tenonCommAbort(job.comm(0))), "success");
+    ranks.clear();
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+    EXPECT_EQ(results[1], tenonRemoteError);
+    const std::string message = tenonGetLastError(job.comm(1));
+    EXPECT_NE(message.find("rank 0 aborted"), std::string::npos) << message;
+    EXPECT_EQ(tenonBarrier(job.comm(2), nullptr), tenonRemoteError) << "also the rank that was not in a call";
+    tenonResult_t state;
+    EXPECT_EQ(did(tenonCommGetAsyncError(job.comm(1), &state)), "success");
+    EXPECT_EQ(state, tenonRemoteError);
+    if (results[0] == tenonInvalidArgument) return false;
+    EXPECT_EQ(results[0], tenonAborted);
+    return true;
+}
+
 TEST(Abort, EndsAWaitingCallFromAnotherThreadAndTellsTheOthers) {
     for (const std::size_t count : {1U, 500'000U}) {
-        const CJob job(3);
-        std::atomic<int> calling = 0;
-        std::vector<std::jthread> ranks;
-        for (int r = 0; r < 2; r++)  // rank 2 never comes
-            ranks.emplace_back([&, r] {
-                std::vector<float> n(count);
-                calling++;
-                const tenonResult_t result = tenonAllReduce(n.data(), n.data(), count, tenonFloat, tenonSum, job.comm(r), nullptr);
-                EXPECT_EQ(result, r == 0 ? tenonAborted : tenonRemoteError) << "rank " << r;
-                if (r == 1) {
-                    const std::string message = tenonGetLastError(job.comm(1));
-                    EXPECT_NE(message.find("rank 0 aborted"), std::string::npos) << message;
-                }
-            });
-        while (calling != 2) std::this_thread::yield();
-        const auto start = std::chrono::steady_clock::now();
-        EXPECT_EQ(did(tenonCommAbort(job.comm(0))), "success");
-        ranks.clear();
-        EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
-        EXPECT_EQ(tenonBarrier(job.comm(2), nullptr), tenonRemoteError) << "also the rank that was not in a call";
-        tenonResult_t state;
-        EXPECT_EQ(did(tenonCommGetAsyncError(job.comm(1), &state)), "success");
-        EXPECT_EQ(state, tenonRemoteError);
+        int attempts = 1;
+        while (!abort_ends_a_waiting_call(count) && !testing::Test::HasFailure()) ASSERT_LT(++attempts, 100);
     }
 }
 
