@@ -159,7 +159,7 @@ class Signals(unittest.TestCase):
 
     def test_a_second_interrupt_ends_ranks_that_ignore_the_first(self):
         process, _ = self.start("import os, signal\n"
-                                "signal.signal(signal.SIGINT, lambda *_: print('not now', flush=True))\n"
+                                "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'not now\\n'))\n"
                                 f"print(os.getpid(), flush=True)\n{FOREVER}", ranks=1)
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.stdout.readline(), "[0] not now\n")
