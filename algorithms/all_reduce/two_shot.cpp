@@ -6,11 +6,10 @@
 // Deterministic: the owner sums all contributions in one step, in the order of ranks.
 // Source: the two-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
 //
-// Three lanes flow independently: contributions out, my piece, results in. All that is sent is stable, even in place: a
-// contribution is overwritten only by its owner's result, which can only come after the owner took it.
+// Three lanes flow independently: contributions out, my piece, results in.
 #include "algorithms/all_reduce/algorithms.hpp"
+#include "algorithms/patterns/contributions.hpp"
 #include "algorithms/patterns/one_rank.hpp"
-#include "algorithms/patterns/ring.hpp"
 
 namespace tenon {
 namespace {
@@ -41,22 +40,11 @@ Result<Plan> two_shot_all_reduce(const Request& request, const Topology&) {
     const Ring ring{request.rank, request.rank_count};
     PlanBuilder plan{request, static_cast<std::uint32_t>(request.rank_count)};
     const auto piece_of = [](Rank rank) { return static_cast<ChunkIndex>(rank); };
-    const Chunk mine = plan.input(piece_of(request.rank));
 
-    auto outgoing = plan.lane();
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank owner = ring.ahead(steps);
-        outgoing.send(plan.input(piece_of(owner)), owner, contributions).source_stable();
-    }
+    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions);
 
     auto summing = plan.lane();
-    std::vector<Chunk> operands(static_cast<std::size_t>(request.rank_count), mine);
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank peer = ring.behind(steps);
-        Chunk& contribution = operands[static_cast<std::size_t>(peer)];
-        contribution = plan.scratch(mine);
-        summing.receive(contribution, peer, contributions);
-    }
+    const auto operands = take_contributions(plan, summing, ring, plan.input(piece_of(request.rank)), contributions);
     summing.reduce_publish(plan.output(piece_of(request.rank)), operands).completes().source_stable();
 
     auto incoming = plan.lane();

@@ -1,18 +1,16 @@
 // Binomial gather: subtrees' blocks climb a binomial tree to the root, each subtree's together.
 //
-// Vocabulary: tree and positions are those of patterns/binomial_tree.hpp; an inner rank keeps its subtree's blocks in
-// scratch in the order of positions.
+// Vocabulary: tree and positions are those of patterns/binomial_tree.hpp, places those of patterns/subtree_blocks.hpp.
 // Cost: ceil(log2(ranks)) rounds; the root receives ranks - 1 blocks in log2(ranks) messages. Best for small blocks
 // among many ranks.
 // Needs: scratch for the subtree's blocks at inner ranks.
 // Source: Chan, Heimlich, Purkayastha and van de Geijn, Collective Communication: Theory, Practice and Experience,
 // 2007.
 //
-// Blocks lie in the root's output in the order of ranks, so a run that wraps around the last rank travels as two
-// messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
+// Runs meet parts of them, so chunks are not cut in tiles.
 #include "algorithms/gather/algorithms.hpp"
-#include "algorithms/patterns/binomial_tree.hpp"
 #include "algorithms/patterns/one_rank.hpp"
+#include "algorithms/patterns/subtree_blocks.hpp"
 
 namespace tenon {
 
@@ -28,23 +26,15 @@ Result<Plan> binomial_gather(const Request& request, const Topology&) {
         return plan.finish();
     }
 
-    const Run subtree = tree.positions();
-    const Chunk held = tree.is_root() ? Chunk{} : plan.scratch({.count = static_cast<std::uint32_t>(subtree.count)});
-    // Where a run of ranks' blocks lies here.
-    const auto blocks = [&](Run ranks) -> Chunk {
-        const auto count = static_cast<std::uint32_t>(ranks.count);
-        if (tree.is_root()) return plan.output(static_cast<ChunkIndex>(ranks.first), count);
-        const Rank position = tree.position_of(ranks.first);
-        return {BufferId::scratch, held.index + static_cast<ChunkIndex>(position - subtree.first), count, 0};
-    };
+    const SubtreeBlocks blocks{plan, tree, BufferId::output};
 
-    lane.copy(blocks({request.rank, 1}), plan.input(0));
+    lane.copy(blocks.of({request.rank, 1}), plan.input(0));
     for (const auto& child : children)
         for (const Run ranks : tree.ranks_of(child.positions))
-            if (ranks.count > 0) lane.receive(blocks(ranks), child.rank).destination_free();
+            if (ranks.count > 0) lane.receive(blocks.of(ranks), child.rank).destination_free();
     if (tree.is_root()) return plan.finish();
-    for (const Run ranks : tree.ranks_of(subtree))
-        if (ranks.count > 0) lane.send(blocks(ranks), tree.parent()).source_stable();
+    for (const Run ranks : tree.ranks_of(tree.positions()))
+        if (ranks.count > 0) lane.send(blocks.of(ranks), tree.parent()).source_stable();
     return plan.finish();
 }
 

@@ -6,11 +6,8 @@
 // Needs: scratch for one block.
 // Deterministic: the owner sums all contributions in one step, in the order of ranks.
 // Source: Rabenseifner, Optimization of Collective Reduction Operations, ICCS 2004, with direct exchanges.
-//
-// Contributions are stable even in place, because the sum that overwrites the root's can only come after its owner took
-// them.
+#include "algorithms/patterns/contributions.hpp"
 #include "algorithms/patterns/one_rank.hpp"
-#include "algorithms/patterns/ring.hpp"
 #include "algorithms/reduce/algorithms.hpp"
 
 namespace tenon {
@@ -29,20 +26,10 @@ Result<Plan> two_shot_reduce(const Request& request, const Topology&) {
     const Chunk mine = plan.input(piece_of(request.rank));
     const bool is_root = request.rank == request.root;
 
-    auto outgoing = plan.lane();
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank owner = ring.ahead(steps);
-        outgoing.send(plan.input(piece_of(owner)), owner, contributions).source_stable();
-    }
+    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions);
 
     auto summing = plan.lane();
-    std::vector<Chunk> operands(static_cast<std::size_t>(request.rank_count), mine);
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank peer = ring.behind(steps);
-        Chunk& contribution = operands[static_cast<std::size_t>(peer)];
-        contribution = plan.scratch(mine);
-        summing.receive(contribution, peer, contributions);
-    }
+    const auto operands = take_contributions(plan, summing, ring, mine, contributions);
     if (!is_root) {
         summing.reduce_send(plan.scratch(mine), operands, request.root, results).completes().source_stable();
         return plan.finish();

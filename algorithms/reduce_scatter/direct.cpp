@@ -5,8 +5,8 @@
 // Needs: scratch for ranks - 1 blocks, which is less than the input; with two ranks none is used.
 // Deterministic: the owner sums all contributions in one step, in the order of ranks.
 // Source: folklore; the first half of a two-shot all-reduce.
+#include "algorithms/patterns/contributions.hpp"
 #include "algorithms/patterns/one_rank.hpp"
-#include "algorithms/patterns/ring.hpp"
 #include "algorithms/reduce_scatter/algorithms.hpp"
 
 namespace tenon {
@@ -17,23 +17,14 @@ Result<Plan> direct_reduce_scatter(const Request& request, const Topology&) {
     PlanBuilder plan{request};
     const Chunk mine = plan.block_of_input(request.rank);
 
-    auto outgoing = plan.lane();
-    for (Rank steps = 1; steps < request.rank_count; steps++)
-        outgoing.send(plan.block_of_input(ring.ahead(steps)), ring.ahead(steps)).source_stable();
+    give_contributions(plan, ring, [&](Rank owner) { return plan.block_of_input(owner); });
 
     auto summing = plan.lane();
     if (request.rank_count == 2) {
         summing.receive_reduce(plan.output(0), mine, ring.next()).completes();
         return plan.finish();
     }
-    std::vector<Chunk> operands(static_cast<std::size_t>(request.rank_count), mine);
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank peer = ring.behind(steps);
-        Chunk& contribution = operands[static_cast<std::size_t>(peer)];
-        contribution = plan.scratch(mine);
-        summing.receive(contribution, peer);
-    }
-    summing.reduce(plan.output(0), operands).completes();
+    summing.reduce(plan.output(0), take_contributions(plan, summing, ring, mine)).completes();
     return plan.finish();
 }
 

@@ -1,19 +1,17 @@
 // Binomial scatter: blocks descend a binomial tree from the root, each subtree's together.
 //
-// Vocabulary: tree and positions are those of patterns/binomial_tree.hpp; an inner rank keeps its subtree's blocks in
-// scratch in the order of positions.
+// Vocabulary: tree and positions are those of patterns/binomial_tree.hpp, places those of patterns/subtree_blocks.hpp.
 // Cost: ceil(log2(ranks)) rounds; the root sends ranks - 1 blocks in log2(ranks) messages. Best for small blocks among
 // many ranks.
 // Needs: scratch for the subtree's blocks at inner ranks.
 // Source: Chan, Heimlich, Purkayastha and van de Geijn, Collective Communication: Theory, Practice and Experience,
 // 2007.
 //
-// Blocks lie in the root's input in the order of ranks, so a run that wraps around the last rank travels as two
-// messages all the way. Runs meet parts of them, so chunks are not cut in tiles.
+// Runs meet parts of them, so chunks are not cut in tiles.
 #include <ranges>
 
-#include "algorithms/patterns/binomial_tree.hpp"
 #include "algorithms/patterns/one_rank.hpp"
+#include "algorithms/patterns/subtree_blocks.hpp"
 #include "algorithms/scatter/algorithms.hpp"
 
 namespace tenon {
@@ -30,24 +28,16 @@ Result<Plan> binomial_scatter(const Request& request, const Topology&) {
         return plan.finish();
     }
 
-    const Run subtree = tree.positions();
-    const Chunk held = tree.is_root() ? Chunk{} : plan.scratch({.count = static_cast<std::uint32_t>(subtree.count)});
-    // Where a run of ranks' blocks lies here.
-    const auto blocks = [&](Run ranks) -> Chunk {
-        const auto count = static_cast<std::uint32_t>(ranks.count);
-        if (tree.is_root()) return plan.input(static_cast<ChunkIndex>(ranks.first), count);
-        const Rank position = tree.position_of(ranks.first);
-        return {BufferId::scratch, held.index + static_cast<ChunkIndex>(position - subtree.first), count, 0};
-    };
+    const SubtreeBlocks blocks{plan, tree, BufferId::input};
 
     if (!tree.is_root())
-        for (const Run ranks : tree.ranks_of(subtree))
-            if (ranks.count > 0) lane.receive(blocks(ranks), tree.parent()).destination_free();
+        for (const Run ranks : tree.ranks_of(tree.positions()))
+            if (ranks.count > 0) lane.receive(blocks.of(ranks), tree.parent()).destination_free();
     // The largest subtree first, because it has the most rounds to go.
     for (const auto& child : std::views::reverse(children))
         for (const Run ranks : tree.ranks_of(child.positions))
-            if (ranks.count > 0) lane.send(blocks(ranks), child.rank).source_stable();
-    lane.copy(plan.output(0), blocks({request.rank, 1}));
+            if (ranks.count > 0) lane.send(blocks.of(ranks), child.rank).source_stable();
+    lane.copy(plan.output(0), blocks.of({request.rank, 1}));
     return plan.finish();
 }
 
