@@ -53,17 +53,22 @@ void print_line(const std::string& line) {
     std::fflush(stdout);
 }
 
-class JsonLines : public Report {
+// A line for each set of figures.
+class Lines : public Report {
 public:
-    void begin(const std::string&) override {}
-    void end(const std::string&) override {}
-    void add(const Row& row) override {
+    void begin(const std::string&) final {}
+    void end(const std::string&) final {}
+    void add(const Row& row) final {
         print(fields_of(row, row.out_of_place, false));
         if (row.in_place) print(fields_of(row, *row.in_place, true));
     }
 
 private:
-    static void print(const std::vector<Field>& fields) {
+    virtual void print(const std::vector<Field>& fields) = 0;
+};
+
+class JsonLines : public Lines {
+    void print(const std::vector<Field>& fields) override {
         std::string line;
         for (const Field& field : fields) {
             const char* quote = field.is_text ? "\"" : "";
@@ -73,17 +78,8 @@ private:
     }
 };
 
-class CsvLines : public Report {
-public:
-    void begin(const std::string&) override {}
-    void end(const std::string&) override {}
-    void add(const Row& row) override {
-        print(fields_of(row, row.out_of_place, false));
-        if (row.in_place) print(fields_of(row, *row.in_place, true));
-    }
-
-private:
-    void print(const std::vector<Field>& fields) {
+class CsvLines : public Lines {
+    void print(const std::vector<Field>& fields) override {
         std::string head, line;
         for (const Field& field : fields) {
             head += (head.empty() ? "" : ",") + std::string(field.key);

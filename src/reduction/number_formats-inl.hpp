@@ -46,8 +46,9 @@ HWY_INLINE void store_unaligned(D d, hn::Vec<D> lanes, std::uint8_t* destination
     }
 }
 
+// What is computed as it is stored.
 template <class T>
-struct Integer {
+struct Native {
     using Stored = T;
     using Computed = T;
 
@@ -55,7 +56,10 @@ struct Integer {
     static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
         return load_unaligned(d, source);
     }
+};
 
+template <class T>
+struct Integer : Native<T> {
     template <class D>
     static HWY_INLINE hn::Vec<D> encode(D, hn::Vec<D> lanes) {
         return lanes;
@@ -84,15 +88,7 @@ HWY_INLINE hn::Vec<D> canonical_nan(D d, hn::Vec<D> lanes) {
 }
 
 template <class T>
-struct Float {
-    using Stored = T;
-    using Computed = T;
-
-    template <class D>
-    static HWY_INLINE hn::Vec<D> load(D d, const std::uint8_t* source) {
-        return load_unaligned(d, source);
-    }
-
+struct Float : Native<T> {
     template <class D>
     static HWY_INLINE hn::Vec<D> encode(D d, hn::Vec<D> lanes) {
         return canonical_nan(d, lanes);
