@@ -7,6 +7,7 @@
 namespace tenon {
 
 Result<Plan> direct_broadcast(const Request& request, const Topology& topology);
+Result<Plan> split_broadcast(const Request& request, const Topology& topology);
 Result<Plan> binomial_broadcast(const Request& request, const Topology& topology);
 Result<Plan> chain_broadcast(const Request& request, const Topology& topology);
 Result<Plan> scatter_all_gather_broadcast(const Request& request, const Topology& topology);

@@ -29,16 +29,27 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
         if (const Offer* offer = o.out->offer(signature_ ^ o.salt)) {
             const Exposure place{offer->form, offer->address};
             if (must_stand_back()) return Outcome::blocked;
-            if (std::byte* to = o.out_connection->address_of(place, length)) {
-                copy(to, bytes, length);
-                o.out->send_header(o.out->row_of(length), MessageForm::put, length, 0, signature_ ^ o.salt);
-                return Outcome::done;
-            }
+            auto put = this->put(o, place, bytes, length);
+            if (!put) return failed(put.error());
+            if (*put) return Outcome::done;
         }
     }
     std::memcpy(o.out->payload(o.out->row_of(length)), bytes, length);
     o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;
+}
+
+// Stores the bytes where their receiver offered; false if this rank cannot, or not well.
+Result<bool> Execution::put(const Operation& o, const Exposure& place, const std::byte* bytes, std::size_t length) {
+    if (std::byte* to = o.out_connection->address_of(place, length)) {
+        copy(to, bytes, length);
+    } else if (length < policy_.copy_min_bytes) {
+        return false;
+    } else if (auto written = o.out_connection->write(place, bytes, length); !written) {
+        return std::unexpected(written.error());
+    }
+    o.out->send_header(o.out->row_of(length), MessageForm::put, length, 0, signature_ ^ o.salt);
+    return true;
 }
 
 bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size_t length) {
@@ -62,7 +73,8 @@ void Execution::post_offer(const Operation& o, std::uint64_t tile, std::uint64_t
     const std::size_t length = std::min(o.bytes - offset, program_->tile_bytes);
     if (length < policy_.direct_min_bytes) return;
     const std::optional<Exposure> place = o.in_connection->expose(at(o.destination, offset), length);
-    if (place && o.in_connection->peer_addresses(*place)) o.in->offer(number, place->form, place->address, length, signature_ ^ o.salt);
+    if (place && (o.in_connection->peer_addresses(*place) || length >= policy_.copy_min_bytes))
+        o.in->offer(number, place->form, place->address, length, signature_ ^ o.salt);
 }
 
 void Execution::post_first_offers(const Operation& o) {
