@@ -145,12 +145,16 @@ struct Output {
         store_second(hn::Rebind<Stored, D>{}, encoded, i);
     }
 
-    // `destination` is aligned for the vector.
-    template <class D>
+    // `destination` is aligned for the vector, and `second` where it is streamed too.
+    template <bool second_too, class D>
     HWY_INLINE void stream(D d, hn::Vec<D> lanes, std::uint64_t i) const {
         const auto encoded = Number::encode(d, lanes);
         hn::Stream(encoded, hn::Rebind<Stored, D>{}, reinterpret_cast<Stored*>(destination + i * sizeof(Stored)));
-        store_second(hn::Rebind<Stored, D>{}, encoded, i);
+        if constexpr (second_too) {
+            hn::Stream(encoded, hn::Rebind<Stored, D>{}, reinterpret_cast<Stored*>(second + i * sizeof(Stored)));
+        } else {
+            store_second(hn::Rebind<Stored, D>{}, encoded, i);
+        }
     }
 
 private:
@@ -184,16 +188,17 @@ HWY_NOINLINE void write_lanes(const Values values, const Output<Number> output, 
     write_range(hn::CappedTag<typename Number::Computed, 1>{}, values, output, begin, end);
 }
 
+HWY_INLINE std::uintptr_t in_its_line(const void* at) { return reinterpret_cast<std::uintptr_t>(at) % line_bytes; }
+
 // The same with non-temporal stores, and lane by lane up to the first full line and after the last vector: a call that
 // streams is a large one.
-template <class D, class Values, class Number>
+template <bool second_too, class D, class Values, class Number>
 HWY_NOINLINE void stream_all(D d, const Values values, const Output<Number> output, std::uint64_t elements) {
     const std::size_t lanes = hn::Lanes(d);
-    const std::uintptr_t misalignment = reinterpret_cast<std::uintptr_t>(output.destination) % line_bytes;
-    std::uint64_t i = (line_bytes - misalignment) % line_bytes / sizeof(typename Number::Stored);
+    std::uint64_t i = (line_bytes - in_its_line(output.destination)) % line_bytes / sizeof(typename Number::Stored);
     write_lanes(values, output, 0, i);
     for (; elements - i >= lanes; i += lanes) {
-        output.stream(d, values(d, i), i);
+        output.template stream<second_too>(d, values(d, i), i);
     }
     hwy::FlushStream();
     write_lanes(values, output, i, elements);
@@ -201,14 +206,16 @@ HWY_NOINLINE void stream_all(D d, const Values values, const Output<Number> outp
 
 template <class Values, class Number>
 HWY_INLINE void write_all(const Values& values, const Output<Number>& output, std::uint64_t elements,
-                          [[maybe_unused]] bool stream) {
+                          [[maybe_unused]] bool stream, [[maybe_unused]] bool stream_second) {
     using Stored = typename Number::Stored;
     const hn::ScalableTag<typename Number::Computed> d;
     // Highway streams no less than 16 bytes, and a destination between elements is never aligned.
     if constexpr (hn::MaxLanes(d) * sizeof(Stored) >= 16) {
         if (stream && elements * sizeof(Stored) >= 4 * line_bytes &&
             reinterpret_cast<std::uintptr_t>(output.destination) % sizeof(Stored) == 0) {
-            return stream_all(d, values, output, elements);
+            if (stream_second && output.second != nullptr && in_its_line(output.second) == in_its_line(output.destination))
+                return stream_all<true>(d, values, output, elements);
+            return stream_all<false>(d, values, output, elements);
         }
     }
     write_range(d, values, output, 0, elements);
@@ -224,7 +231,7 @@ template <class Number, class Operation>
 HWY_NOINLINE void reduce_tree(const ReduceArguments& a) {
     TENON_ASSERT(a.source_count >= 1, "a reduction has at least one source");
     const TreeOfSources<Number, Operation> tree{a.sources, a.source_count, a.divisor};
-    write_all(tree, output_of<Number>(a), a.elements, a.stream_destination);
+    write_all(tree, output_of<Number>(a), a.elements, a.stream_destination, a.stream_second);
 }
 
 template <class Number, class Operation>
@@ -239,7 +246,7 @@ void reduce(const ReduceArguments& a) {
     }
     const PairOfSources<Number, Operation> pair{static_cast<const std::uint8_t*>(a.sources[0]),
                                                 static_cast<const std::uint8_t*>(a.sources[1])};
-    write_all(pair, output_of<Number>(a), a.elements, a.stream_destination);
+    write_all(pair, output_of<Number>(a), a.elements, a.stream_destination, a.stream_second);
 }
 
 template <class Number>
@@ -260,7 +267,7 @@ void scale(void* destination, const void* source, const void* factor, std::uint6
     const hn::CappedTag<typename Number::Computed, 1> one;
     const auto factor_lane = Number::load(one, static_cast<const std::uint8_t*>(factor));
     const ScaledSource<Number> scaled{static_cast<const std::uint8_t*>(source), hn::GetLane(factor_lane)};
-    write_all(scaled, Output<Number>{static_cast<std::uint8_t*>(destination), nullptr}, elements, false);
+    write_all(scaled, Output<Number>{static_cast<std::uint8_t*>(destination), nullptr}, elements, false, false);
 }
 
 }  // namespace tenon::HWY_NAMESPACE

@@ -25,6 +25,10 @@ public:
     Operand() : bytes_(2 * margin_bytes + largest_count * sizeof(std::uint64_t)) {}
 
     void place(std::size_t offset) { offset_ = offset; }
+    void place_in_line_like(const std::byte* other) {
+        offset_ = 0;
+        offset_ = (reinterpret_cast<std::uintptr_t>(other) - reinterpret_cast<std::uintptr_t>(data())) % 64;
+    }
     std::byte* data() { return bytes_.data() + margin_bytes / 2 + offset_; }
     void poison(std::size_t size) { std::memset(data() - margin_bytes / 2, 0xa5, size + margin_bytes); }
     bool margins_are_intact(std::size_t size) {
@@ -69,7 +73,9 @@ protected:
             destination.place(random() % 2 == 0 ? random() % 64 : random() % 64 * element_bytes(type) % 64);
             destination.poison(size);
         }
+        // Both are streamed only where they lie alike in their cache lines.
         second.place(random() % 64);
+        if (random() % 2 == 0) second.place_in_line_like(destination.data());
         second.poison(size);
 
         ReduceArguments arguments = shape;
@@ -78,6 +84,7 @@ protected:
         arguments.sources = pointers.data();
         arguments.elements = count;
         arguments.stream_destination = variant.stream;
+        arguments.stream_second = variant.stream && random() % 4 != 0;
         reduce_kernel(type, op)(arguments);
 
         expect_equal(destination, size, "destination");
