@@ -103,8 +103,8 @@ private:
         return send != receive || !prepared.copies_input_in_place;
     }
     bool serves(const PreparedCall& prepared, const Call& call) const;
-    PathTrial trial_for(const Program& program) const;
-    bool always_streams(const Program& program) const;
+    void prepare_path(PreparedCall& prepared) const;
+    AccessPolicy access_of(const PreparedCall& prepared) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
     void note(const Program& program);
@@ -112,7 +112,7 @@ private:
     Result<PreparedCall*> prepare(const Call& call);
     Result<void> refuse_if_over();
     Result<void> finish();  // runs execution_ until done
-    void measured(std::uint64_t elapsed_ns);
+    void note_elapsed();
     Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
     void wait_until_others_stand_back();
     bool has_died(Rank rank) const;

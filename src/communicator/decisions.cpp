@@ -41,7 +41,7 @@ Decision decide_kernel_copies(const Config& config, const Topology& topology, De
         return {what, "copied by the kernel", "TENON_DIRECT_ACCESS"};
     }
     all.try_kernel_copies = true;
-    return {what, fmt::format("staged, or copied by the kernel for calls that move over {} bytes", small_bytes),
+    return {what, fmt::format("staged, or copied by the kernel for calls that move {} bytes or more", kernel_copy_bytes),
             "which is quicker is tried on the calls themselves, for each shape of call"};
 }
 
@@ -52,8 +52,11 @@ Decision decide_streaming(const Config& config, Decisions& all) {
     all.streaming_min_bytes = std::max<std::uint64_t>(2 * cache, 1 << 20);
     all.always_streams = config.streaming_stores == StreamingStores::on;
     all.try_streaming_stores = !all.always_streams;
-    const std::string value = fmt::format("{}for calls that move {} bytes or more", all.always_streams ? "" : "tried ", all.streaming_min_bytes);
-    return {what, value, all.always_streams ? "TENON_STREAMING_STORES" : fmt::format("twice the second-level cache of {} bytes", cache)};
+    if (!all.always_streams)
+        return {what, fmt::format("tried for calls that move over {} bytes", small_bytes),
+                "whether they are quicker is tried on the calls themselves, for each shape of call"};
+    return {what, fmt::format("for calls that move {} bytes or more", all.streaming_min_bytes),
+            fmt::format("TENON_STREAMING_STORES; twice the second-level cache of {} bytes", cache)};
 }
 
 }  // namespace

@@ -12,6 +12,9 @@
 
 namespace tenon {
 
+// Of a message: less is not worth a system call.
+inline constexpr std::uint64_t kernel_copy_bytes = 8 << 10;
+
 struct Decision {
     std::string what, value, why;
 };

@@ -7,7 +7,7 @@
 
 #include "communicator/call.hpp"
 #include "exchange/exchange.hpp"
-#include "execution/program.hpp"
+#include "execution/execution.hpp"
 #include "execution/path_trial.hpp"
 
 namespace tenon {
@@ -41,6 +41,7 @@ struct PreparedCall {
     bool needs_send = true, needs_receive = true;
     std::uint64_t input_bytes = 0, output_bytes = 0;
     std::vector<std::size_t> arrays;     // of a v-call: what the program was made for
+    AccessPolicy access;
     PathTrial path;
 };
 

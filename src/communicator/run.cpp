@@ -17,8 +17,6 @@ std::uint32_t numbered(std::uint32_t signature, std::uint64_t call) {
     return signature ^ static_cast<std::uint32_t>(call * 0x9e3779b97f4a7c15u >> 32);
 }
 
-constexpr std::uint64_t kernel_copy_bytes = 8 << 10;  // of a message; less is not worth a system call
-
 bool is_v(Collective c) {
     return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
 }
@@ -47,7 +45,7 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 Result<void> Communicator::run(const Call& call) {
     if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared != nullptr && prepared->program.small && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
+    if (prepared != nullptr && prepared->program.small && prepared->path.decided() && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
         nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
@@ -55,10 +53,18 @@ Result<void> Communicator::run(const Call& call) {
     const Progress progress = execution_.advance();
     control_.record(record_);
     if (progress == Progress::done) {
+        note_elapsed();
         if (control_.somebody_sleeps()) control_.ring();
         return {};
     }
     return finish();
+}
+
+// Every call counts, however soon it is done: ranks try the same way at the same time.
+inline void Communicator::note_elapsed() {
+    if (call_started_ns_ == 0) return;
+    running_->path.took(os::now_ns() - call_started_ns_);
+    running_->access = access_of(*running_);
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
@@ -71,14 +77,14 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
     };
     if (execution_.run_small(program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
-                             numbered(program.signature, number), decisions_.access, decisions_.wait.spins, meanwhile)) [[likely]]
+                             numbered(program.signature, number), prepared.access, decisions_.wait.spins, meanwhile)) [[likely]]
         return {};
     call_started_ns_ = 0;
     return finish();
 }
 
 void Communicator::remember(const CallWords& words) {
-    if (running_ == nullptr || !running_->program.small || !running_->needs_send || !running_->needs_receive) return;
+    if (running_ == nullptr || !running_->program.small || !running_->path.decided()) return;
     repeated_ = words;
     running_small_ = running_;
 }
@@ -118,18 +124,11 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     const Program& program = prepared.program;
     if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
         input = staged_input(call, prepared.input_bytes);
-    AccessPolicy policy = decisions_.access;
-    call_started_ns_ = 0;
-    if (program.moved_bytes > small_bytes) {
-        const Path path = prepared.path.path();
-        policy.streaming_stores = path.streaming_stores || always_streams(program);
-        if (path.kernel_copies) policy.copy_min_bytes = std::min(policy.copy_min_bytes, kernel_copy_bytes);
-        if (!prepared.path.decided()) call_started_ns_ = os::now_ns();
-    }
+    call_started_ns_ = prepared.path.decided() ? 0 : os::now_ns();
     running_ = &prepared;
     ++call_number_;
     note(program);
-    execution_.begin(program, {input, output, scratch(program.scratch_bytes)}, numbered(program.signature, call_number_), policy);
+    execution_.begin(program, {input, output, scratch(program.scratch_bytes)}, numbered(program.signature, call_number_), prepared.access);
     return {};
 }
 
@@ -150,7 +149,7 @@ Progress Communicator::poll(Backoff& backoff) {
     if (progress != Progress::failed && execution_.moved() && control_.somebody_sleeps()) control_.ring();
     switch (progress) {
         case Progress::done:
-            if (call_started_ns_ != 0) running_->path.took(os::now_ns() - call_started_ns_);
+            note_elapsed();
             return progress;
         case Progress::failed:
             execution_error_ = over(execution_.error().status == Status::mismatch ? explain_mismatch() : execution_.error());
@@ -207,7 +206,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         if (call.collective == Collective::reduce_scatter_v)
             for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
         scratch(prepared->program.scratch_bytes);
-        prepared->path = trial_for(prepared->program);
+        prepare_path(*prepared);
         return prepared_.put(std::move(prepared));
     }
     auto chosen = selection_.choose(request, topology_);
@@ -224,18 +223,26 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     prepared->needs_send = prepared->input_bytes != 0;
     prepared->needs_receive = prepared->output_bytes != 0;
     scratch(prepared->program.scratch_bytes);
-    prepared->path = trial_for(prepared->program);
+    prepare_path(*prepared);
     return prepared_.put(std::move(prepared));
 }
 
-PathTrial Communicator::trial_for(const Program& program) const {
-    return {decisions_.try_streaming_stores && program.moved_bytes >= decisions_.streaming_min_bytes,
-            decisions_.try_kernel_copies && program.moved_bytes > small_bytes,
-            program.moved_bytes < (4u << 20) ? PathTrial::most_rounds : 2};
+// Decides how the call's bytes travel, or what to try for it first: the longer a call, the fewer tries tell.
+void Communicator::prepare_path(PreparedCall& prepared) const {
+    const std::uint64_t bytes = prepared.program.moved_bytes;
+    if (bytes >= kernel_copy_bytes)
+        prepared.path = {decisions_.try_streaming_stores && bytes > small_bytes, decisions_.try_kernel_copies,
+                         bytes < 4 << 20 ? PathTrial::most_rounds : bytes < 16 << 20 ? 6 : 3};
+    prepared.access = access_of(prepared);
 }
 
-bool Communicator::always_streams(const Program& program) const {
-    return decisions_.always_streams && program.moved_bytes >= decisions_.streaming_min_bytes;
+// What the trial has found, or tries next.
+AccessPolicy Communicator::access_of(const PreparedCall& prepared) const {
+    const Path path = prepared.path.path();
+    AccessPolicy access = decisions_.access;
+    access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
+    if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
+    return access;
 }
 
 // Memory for the largest program so far; grown when a program is prepared, so that running never allocates.

@@ -50,6 +50,10 @@ bool Execution::all_taken() {
     return true;
 }
 
+namespace {
+constexpr int tiles_in_a_turn = 4;
+}
+
 Progress Execution::advance() {
     moved_ = false;
     if (!acknowledging_) {
@@ -62,11 +66,13 @@ Progress Execution::advance() {
     return all_taken() ? Progress::done : Progress::blocked;
 }
 
-// Runs the lane until it blocks or ends; false if it failed.
+// Runs the lane until it blocks or has had its turn; false if it failed. Lanes take turns of a few tiles, so that what one
+// puts into a slot is taken out again while it lies in a near cache; turns of one tile would wait for the peer too often.
 bool Execution::advance_lane(std::size_t index) {
     const LaneProgram& lane = program_->lanes[index];
     LaneState& state = lanes_[index];
     const Operation* operations = program_->operations.data() + lane.first;
+    int tiles = 0;
     for (;;) {
         if (state.next == lane.count) {
             state.next = 0;
@@ -75,6 +81,7 @@ bool Execution::advance_lane(std::size_t index) {
                 lanes_left_--;
                 return true;
             }
+            if (++tiles == tiles_in_a_turn) return true;
         }
         const Operation& operation = operations[state.next];
         const std::uint64_t offset = state.tile * program_->tile_bytes;

@@ -189,7 +189,11 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
     std::byte* there = offer ? o.out_connection->address_of({offer->form, offer->address}, tile.length) : nullptr;
     if (there == nullptr && o.source_stable && a.destination != nullptr && tile.length >= policy_.direct_min_bytes) {
         program_->kernel(a);
-        return send_bytes(o, static_cast<const std::byte*>(a.destination), tile.length, true);
+        const auto* result = static_cast<const std::byte*>(a.destination);
+        if (offer == nullptr) return send_bytes(o, result, tile.length, true);
+        auto put = this->put(o, {offer->form, offer->address}, result, tile.length);
+        if (!put) return failed(put.error());
+        return *put ? Outcome::done : send_bytes(o, result, tile.length, true);
     }
     a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
     a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length));

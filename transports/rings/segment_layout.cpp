@@ -8,7 +8,7 @@
 namespace tenon {
 namespace {
 
-constexpr std::uint64_t large_slots = 16, medium_slots = 8;
+constexpr std::uint64_t large_slots = 8, medium_slots = 8;
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 16 << 10, least_slot_bytes = 1 << 10;
 constexpr std::uint64_t usual_channels = 2;
 
