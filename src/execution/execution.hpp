@@ -86,6 +86,7 @@ private:
     Outcome send_bytes(const Operation& operation, const std::byte* bytes, std::size_t length, bool stable);
     bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
     Result<bool> put(const Operation& operation, const Exposure& place, const std::byte* bytes, std::size_t length);
+    std::optional<Exposure> exposure_of(const Operation& operation, const std::byte* bytes, std::size_t length) const;
     bool try_expose(const Operation& operation, const std::byte* bytes, std::size_t length);
     void post_first_offers(const Operation& operation);
     void post_offer(const Operation& operation, std::uint64_t tile, std::uint64_t number);

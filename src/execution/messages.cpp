@@ -24,7 +24,7 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
         o.out->send_packed(bytes, length, signature_ ^ o.salt);
         return Outcome::done;
     }
-    if (length >= policy_.direct_min_bytes && stable && try_expose(o, bytes, length)) return Outcome::done;
+    if (stable && try_expose(o, bytes, length)) return Outcome::done;
     if (length >= policy_.direct_min_bytes && !o.sends_to_all) {
         if (const Offer* offer = o.out->offer(signature_ ^ o.salt)) {
             const Exposure place{offer->form, offer->address};
@@ -52,10 +52,17 @@ Result<bool> Execution::put(const Operation& o, const Exposure& place, const std
     return true;
 }
 
-bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size_t length) {
+// Where the peer may read the bytes itself, if it can, and well.
+std::optional<Exposure> Execution::exposure_of(const Operation& o, const std::byte* bytes, std::size_t length) const {
+    if (length < policy_.direct_min_bytes) return std::nullopt;
     const std::optional<Exposure> exposure = o.out_connection->expose(bytes, length);
+    if (exposure && (length >= policy_.copy_min_bytes || o.out_connection->peer_addresses(*exposure))) return exposure;
+    return std::nullopt;
+}
+
+bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size_t length) {
+    const std::optional<Exposure> exposure = exposure_of(o, bytes, length);
     if (!exposure) return false;
-    if (!o.out_connection->peer_addresses(*exposure) && length < policy_.copy_min_bytes) return false;
     const Row row = o.out->row_of(length);
     o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
     if (exposed_.empty() || exposed_.back().end != o.out || exposed_.back().row != row)
@@ -166,6 +173,10 @@ Execution::Outcome Execution::combine_operands(const Operation& o, Tile tile) {
     return combine_into(o, tile, sources_.data(), o.operand_count);
 }
 
+// A result that goes to a slot and to this rank's memory is stored twice in one pass from here on. What is shorter still
+// lies in the nearest cache afterwards, and one copy to a slot that another core holds beats stores here and there by turns.
+constexpr std::size_t fused_min_bytes = 64 << 10;
+
 // One pass over memory: the sources are read once, the result is stored and lies where the next rank takes it from.
 Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const void* const* sources, std::uint32_t count) {
     ReduceArguments a{.sources = sources, .source_count = count, .elements = tile.length / program_->element_bytes};
@@ -187,18 +198,31 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
     const Offer* offer = tile.length >= policy_.direct_min_bytes && !o.sends_to_all ? o.out->offer(signature_ ^ o.salt) : nullptr;
     if (offer != nullptr && must_stand_back()) return Outcome::blocked;
     std::byte* there = offer ? o.out_connection->address_of({offer->form, offer->address}, tile.length) : nullptr;
-    if (there == nullptr && o.source_stable && a.destination != nullptr && tile.length >= policy_.direct_min_bytes) {
-        program_->kernel(a);
+    if (there == nullptr && a.destination != nullptr) {
+        // What the kernel copies from here, or the peer reads here, need not be stored twice.
         const auto* result = static_cast<const std::byte*>(a.destination);
-        if (offer == nullptr) return send_bytes(o, result, tile.length, true);
-        auto put = this->put(o, {offer->form, offer->address}, result, tile.length);
-        if (!put) return failed(put.error());
-        return *put ? Outcome::done : send_bytes(o, result, tile.length, true);
+        if (offer != nullptr && tile.length >= policy_.copy_min_bytes) {
+            program_->kernel(a);
+            auto put = this->put(o, {offer->form, offer->address}, result, tile.length);
+            return put ? Outcome::done : failed(put.error());
+        }
+        if (o.source_stable && exposure_of(o, result, tile.length)) {
+            program_->kernel(a);
+            return send_bytes(o, result, tile.length, true);
+        }
     }
     a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
     a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length));
-    if (a.destination == nullptr) a.destination = std::exchange(a.second_destination, nullptr);
-    program_->kernel(a);
+    if (a.destination == nullptr) {
+        a.destination = std::exchange(a.second_destination, nullptr);
+        program_->kernel(a);
+    } else if (there == nullptr && tile.length < fused_min_bytes) {
+        std::byte* slot = static_cast<std::byte*>(std::exchange(a.second_destination, nullptr));
+        program_->kernel(a);
+        std::memcpy(slot, a.destination, tile.length);
+    } else {
+        program_->kernel(a);
+    }
     o.out->send_header(o.out->row_of(tile.length), there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
     return Outcome::done;
 }

@@ -15,7 +15,7 @@ public:
 
     Result<Program> run() {
         Program& p = program_;
-        p.tile_bytes = std::min(transport_.slot_bytes(), preferred_tile_bytes());
+        p.tile_bytes = transport_.slot_bytes();
         if (plan_.tile_bytes != 0 && plan_.tile_bytes != one_tile) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
         p.tile_bytes -= p.tile_bytes % element_bytes_;
         if (plan_.tile_bytes != one_tile) p.dependencies = plan_.dependencies;
@@ -35,12 +35,6 @@ private:
     }
     std::uint64_t bytes(const Chunk& chunk) const {
         return element_range(chunk, plan_.pieces, request_.count, request_.type).count * element_bytes_;
-    }
-
-    // Up to a block of this size, tiles that stay in the nearest cache beat few large ones.
-    std::uint64_t preferred_tile_bytes() const {
-        const std::uint64_t piece = piece_elements(request_.count, plan_.pieces, request_.type).value * element_bytes_;
-        return piece <= 64 << 10 ? transport_.medium_slot_bytes() : UINT64_MAX;
     }
 
     Result<void> add(const Lane& lane) { return plan_.tile_bytes == one_tile ? add_uncut(lane) : add_cut(lane); }

@@ -19,6 +19,7 @@ public:
             const RingShape& shape = transport_.layout_.pair_shape();
             end = std::make_unique<SendEnd>(ring, shape,
                                             std::span(reinterpret_cast<const Taken*>(ring + shape.taken_offset()), 1));
+            if (in_[channel] != nullptr) end->pair_with(*in_[channel]);
         }
         return end.get();
     }
@@ -31,6 +32,7 @@ public:
             if (auto ok = transport_.account(shape); !ok) return std::unexpected(ok.error());
             std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(peer_, transport_.rank_, channel);
             end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()));
+            if (out_[channel] != nullptr) out_[channel]->pair_with(*end);
         }
         return end.get();
     }

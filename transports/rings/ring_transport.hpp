@@ -36,7 +36,6 @@ public:
     Result<SendEnd*> board_send_end() override;
     Result<ReceiveEnd*> board_receive_end(Rank writer) override;
     std::uint64_t slot_bytes() const override { return layout_.pair_shape().slot_bytes; }
-    std::uint64_t medium_slot_bytes() const override { return layout_.pair_shape().medium_bytes; }
     ByteCount slot_memory() const override { return {slot_memory_}; }
     Result<void> progress() override { return {}; }
 

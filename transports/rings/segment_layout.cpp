@@ -8,7 +8,7 @@
 namespace tenon {
 namespace {
 
-constexpr std::uint64_t large_slots = 8, medium_slots = 8;
+constexpr std::uint64_t large_slots = 8, medium_slots = 4, board_medium_slots = 8;
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 16 << 10, least_slot_bytes = 1 << 10;
 constexpr std::uint64_t usual_channels = 2;
 
@@ -33,6 +33,7 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
                .medium_bytes = slot_of(share / 8, medium_slots, most_medium_bytes), .readers = 1};
     l.board_ = l.pair_;
     l.board_.readers = ranks;
+    l.board_.medium_slots = board_medium_slots;
     return l;
 }
 

@@ -11,8 +11,9 @@
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
-// Credits: the reader counts what it has taken in its own Taken line, not for every message; the writer looks there only
-// when the credits it knows of are used up. An exposed or put message is always acknowledged at once.
+// Credits: the reader tells what it has taken in the headers that it sends itself, and counts it in its own Taken line when
+// half of a row is untold; the writer looks there only when the credits it knows of are used up. So where messages go to
+// and fro no line travels for credits alone. An exposed or put message is always acknowledged at once.
 // Offers run the other way: the reader says where message number m may be put, for the writer to look at when it gets
 // to m; a writer that finds none stages or exposes.
 //
@@ -31,7 +32,7 @@
 namespace tenon {
 
 inline constexpr std::size_t cache_line_bytes = 64;
-inline constexpr std::size_t packed_units = 16;
+inline constexpr std::size_t packed_units = 4;
 inline constexpr std::size_t packed_bytes = packed_units * 8;
 inline constexpr std::uint64_t packed_slots = 64;  // a power of two
 
@@ -54,6 +55,7 @@ struct alignas(cache_line_bytes) Header {
     MessageForm form;
     std::uint32_t length;  // bytes
     std::uint64_t address;
+    std::uint64_t taken[2];  // of the ring in the other direction, by row, as the sender of this message has taken
 };
 // What a reader offers for one message: the same forms (arena, process).
 using Offer = Header;
@@ -78,7 +80,7 @@ struct RingShape {
     std::uint64_t bytes_of(Row row) const { return row == Row::medium ? medium_bytes : slot_bytes; }
     Row row_of(std::size_t length) const { return length <= medium_bytes ? Row::medium : Row::large; }
     // Slots are not a power of two apart: their lines would compete for the same few places in a cache.
-    std::uint64_t stride_of(Row row) const { return bytes_of(row) + 4 * cache_line_bytes; }
+    std::uint64_t stride_of(Row row) const { return bytes_of(row); }
     std::uint64_t headers_offset(Row row) const {
         return sizeof(PackedSlot) * packed_slots + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
     }
@@ -106,9 +108,14 @@ inline void store_relaxed(std::uint64_t& at, std::uint64_t value) {
 
 constexpr std::uint64_t message_word(std::uint64_t number, std::uint32_t signature) { return number << 32 | signature; }
 
+class ReceiveEnd;
+
 class SendEnd {
 public:
     SendEnd() = default;
+    // The end of the ring in the other direction, whose credits this one's headers carry, and the other way round. Both
+    // must stay where they are.
+    inline void pair_with(ReceiveEnd& reverse);
     SendEnd(std::byte* ring, const RingShape& shape, std::span<const Taken> takers)
         : packed_(reinterpret_cast<PackedSlot*>(ring)),
           offers_(reinterpret_cast<const Offer*>(ring + shape.offers_offset())),
@@ -146,7 +153,6 @@ public:
             done += 8;
         } while (done < length);
         packed_sent_++;
-        __builtin_prefetch(&packed_[packed_sent_ & (packed_slots - 1)], 1);
     }
 
     bool may_send_bulk(Row row) {
@@ -164,8 +170,13 @@ public:
         header.form = form;
         header.length = static_cast<std::uint32_t>(length);
         header.address = address;
+        tell_taken(header);
         store_release(header.word, message_word(++number_, signature));
         r.sent++;
+    }
+    // The reader has taken so many of each row.
+    void learn(const std::uint64_t (&taken)[2]) {
+        for (std::size_t i = 0; i < 2; i++) rows_[i].limit = std::max(rows_[i].limit, taken[i] + rows_[i].slots);
     }
     // The receiver's offer for the next message, or null where there is none (yet).
     const Offer* offer(std::uint32_t signature) const {
@@ -197,9 +208,11 @@ private:
             large = std::min(large, load_acquire(t.bulk[1]));
         }
         packed_limit_ = packed + packed_slots;
-        at(Row::medium).limit = medium + at(Row::medium).slots;
-        at(Row::large).limit = large + at(Row::large).slots;
+        learn({medium, large});
+        learn_from_arrived();
     }
+    inline void tell_taken(Header& header);
+    inline void learn_from_arrived();
 
     PackedSlot* packed_ = nullptr;
     const Offer* offers_ = nullptr;
@@ -208,6 +221,7 @@ private:
     std::uint64_t number_ = 0;  // of the last message sent
     std::uint64_t packed_sent_ = 0, packed_limit_ = packed_slots;
     SlotRow rows_[2];
+    ReceiveEnd* reverse_ = nullptr;
 };
 
 enum class Arrival { none, here, mismatch };
@@ -265,8 +279,9 @@ public:
     const std::byte* payload(Row row) const { return at(row).payload + (at(row).taken & (at(row).slots - 1)) * at(row).stride; }
     void release_bulk(Row row, bool at_once) {
         SlotRow& r = at(row);
+        if (reverse_ != nullptr) reverse_->learn(header(row).taken);
         number_++;
-        if (++r.taken - r.told < r.slots / 4 && !at_once) return;
+        if (++r.taken - r.told < r.slots / 2 && !at_once) return;
         r.told = r.taken;
         store_release(taken_line_->bulk[static_cast<std::size_t>(row)], r.taken);
     }
@@ -281,6 +296,21 @@ public:
     std::uint64_t offer_count() const { return offer_count_; }
 
 private:
+    friend class SendEnd;
+    // What has been taken, which the caller tells the writer.
+    void tell(std::uint64_t (&taken)[2]) {
+        for (std::size_t i = 0; i < 2; i++) taken[i] = rows_[i].told = rows_[i].taken;
+    }
+    // Calls `use` with the header of every message that has arrived and is not yet taken, in no order.
+    template <class F>
+    void for_each_arrived(F&& use) const {
+        for (const SlotRow& r : rows_)
+            for (std::uint64_t i = 0; i < r.slots; i++) {
+                const Header& h = r.headers[i];
+                const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(load_acquire(h.word) >> 32) - static_cast<std::uint32_t>(number_));
+                if (ahead > 0) use(h);
+            }
+    }
     struct SlotRow {
         const Header* headers = nullptr;
         const std::byte* payload = nullptr;
@@ -303,6 +333,25 @@ private:
     std::uint64_t number_ = 0;  // of the last message taken
     std::uint64_t packed_taken_ = 0;
     SlotRow rows_[2];
+    SendEnd* reverse_ = nullptr;
 };
+
+inline void SendEnd::pair_with(ReceiveEnd& reverse) {
+    reverse_ = &reverse;
+    reverse.reverse_ = this;
+}
+
+inline void SendEnd::tell_taken(Header& header) {
+    if (reverse_ != nullptr) {
+        reverse_->tell(header.taken);
+    } else {
+        header.taken[0] = header.taken[1] = 0;
+    }
+}
+
+// A credit may lie in a message that is taken only after this end has sent.
+inline void SendEnd::learn_from_arrived() {
+    if (reverse_ != nullptr) reverse_->for_each_arrived([this](const Header& h) { learn(h.taken); });
+}
 
 }  // namespace tenon

@@ -55,7 +55,6 @@ public:
 
     // What a large and a medium slot hold; the same on every rank.
     virtual std::uint64_t slot_bytes() const = 0;
-    virtual std::uint64_t medium_slot_bytes() const = 0;
     // Bytes of slots that this rank reads from, so far.
     virtual ByteCount slot_memory() const = 0;
     // Moves what waits in rings whose other end is not in shared memory. Called while the executor waits.
