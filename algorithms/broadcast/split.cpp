@@ -6,8 +6,6 @@
 // Needs: nothing.
 // Source: folklore; parallel reads and parallel writes of the root's buffer, here at once, are compared in Chakraborty,
 // Subramoni and Panda, Contention-aware Kernel-assisted MPI Collectives for Multi-/Many-core Systems, CLUSTER 2017.
-//
-// The piece that the root gives is not said to be stable, so that it is put where its receiver offers.
 #include "algorithms/broadcast/algorithms.hpp"
 #include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"
@@ -22,7 +20,7 @@ Result<Plan> split_broadcast(const Request& request, const Topology&) {
     if (request.rank == request.root) {
         plan.lane().publish(plan.input(1, pieces - 1)).source_stable();
         auto giving = plan.lane();
-        for (Rank steps = 1; steps < request.rank_count; steps++) giving.send(plan.input(0), ring.ahead(steps));
+        for (Rank steps = 1; steps < request.rank_count; steps++) giving.send(plan.input(0), ring.ahead(steps)).source_stable();
         giving.copy(plan.output(0, pieces), plan.input(0, pieces));
     } else {
         plan.lane().receive_published(plan.output(1, pieces - 1), request.root).destination_free();

@@ -15,7 +15,8 @@ Result<Plan> direct_scatter(const Request& request, const Topology&) {
     PlanBuilder plan{request};
     auto lane = plan.lane();
     if (request.rank != request.root) {
-        lane.receive(plan.output(0), request.root).destination_free();
+        // Not said to be free: all take their blocks at once, rather than the root puts one after the other.
+        lane.receive(plan.output(0), request.root);
         return plan.finish();
     }
     for (Rank steps = 1; steps < request.rank_count; steps++)

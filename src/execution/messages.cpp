@@ -19,12 +19,14 @@ Execution::Outcome Execution::send(const Operation& o, Tile tile) {
 }
 
 // Sends bytes that lie in this process. There is credit. `stable`: they may stay where they are until they are taken.
+// Stable bytes are rather exposed than put, so that every receiver takes its own at once; but a rank that only sends has
+// nothing better to do than to put.
 Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* bytes, std::size_t length, bool stable) {
     if (length <= packed_bytes) {
         o.out->send_packed(bytes, length, signature_ ^ o.salt);
         return Outcome::done;
     }
-    if (stable && try_expose(o, bytes, length)) return Outcome::done;
+    if (stable && !program_->only_sends && try_expose(o, bytes, length)) return Outcome::done;
     if (length >= policy_.direct_min_bytes && !o.sends_to_all) {
         if (const Offer* offer = o.out->offer(signature_ ^ o.salt)) {
             const Exposure place{offer->form, offer->address};
@@ -34,6 +36,7 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
             if (*put) return Outcome::done;
         }
     }
+    if (stable && program_->only_sends && try_expose(o, bytes, length)) return Outcome::done;
     std::memcpy(o.out->payload(o.out->row_of(length)), bytes, length);
     o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;

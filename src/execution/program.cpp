@@ -135,6 +135,7 @@ void describe(Program& program) {
     const auto all = [&](auto holds) { return std::ranges::all_of(program.operations, holds); };
     program.small = program.moved_bytes <= small_bytes &&
                     all([&](const Operation& o) { return o.bytes <= program.tile_bytes && o.dependency_count == 0; });
+    program.only_sends = all([](const Operation& o) { return !receives(o.kind); });
     program.packed = program.small && all([](const Operation& o) { return o.bytes <= packed_bytes; });
 }
 

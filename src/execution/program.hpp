@@ -56,6 +56,7 @@ struct Program {
     bool small = false;                // see small_run.hpp
     bool packed = false;               // and no message is longer than packed_bytes
     bool has_offers = false;
+    bool only_sends = false;           // this rank receives nothing
     std::uint32_t signature = 0;       // of the agreed part of the call
     ReduceKernel kernel = nullptr;
     std::uint32_t element_bytes = 1;

@@ -10,7 +10,7 @@ constexpr std::uint64_t K = 1 << 10, M = 1 << 20, any_size = UINT64_MAX;
 constexpr Rank any = 1 << 20;
 
 constexpr TableRow rows[] = {
-    {all_reduce, 1, 2, Cores::any, 1 * K, "one_shot"},
+    {all_reduce, 1, 2, Cores::any, 2 * K, "one_shot"},
     {all_reduce, 1, 2, Cores::any, any_size, "two_shot"},
     {all_reduce, 3, 16, Cores::any, 16 * K, "one_shot"},
     {all_reduce, 17, 256, Cores::any, 1 * K, "one_shot"},
@@ -27,6 +27,8 @@ constexpr TableRow rows[] = {
     {all_to_all, 1, 64, Cores::any, any_size, "direct"},
     {all_to_all, 65, any, Cores::any, 256 * K, "bruck"},
     {all_to_all, 65, any, Cores::any, any_size, "direct"},
+    {broadcast, 2, 2, Cores::any, 2 * K, "direct"},
+    {broadcast, 2, 2, Cores::any, any_size, "split"},
     {broadcast, 1, 64, Cores::any, any_size, "direct"},
     {broadcast, 65, any, Cores::any, 1 * M, "binomial"},
     {broadcast, 65, any, Cores::any, any_size, "chain"},
