@@ -37,7 +37,7 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
         }
     }
     if (stable && program_->only_sends && try_expose(o, bytes, length)) return Outcome::done;
-    std::memcpy(o.out->payload(o.out->row_of(length)), bytes, length);
+    std::memcpy(o.out->payload(o.out->row_of(length), length), bytes, length);
     o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;
 }
@@ -215,7 +215,7 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         }
     }
     a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
-    a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length));
+    a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length), tile.length);
     if (a.destination == nullptr) {
         a.destination = std::exchange(a.second_destination, nullptr);
         program_->kernel(a);
@@ -226,7 +226,11 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
     } else {
         program_->kernel(a);
     }
-    o.out->send_header(o.out->row_of(tile.length), there ? MessageForm::put : MessageForm::staged, tile.length, 0, signature_ ^ o.salt);
+    if (there != nullptr) {
+        o.out->send_header(o.out->row_of(tile.length), MessageForm::put, tile.length, 0, signature_ ^ o.salt);
+    } else {
+        o.out->send_staged(o.out->row_of(tile.length), tile.length, signature_ ^ o.salt);
+    }
     return Outcome::done;
 }
 

@@ -9,12 +9,21 @@ namespace tenon {
 namespace {
 
 constexpr std::uint64_t large_slots = 8, medium_slots = 4, board_medium_slots = 8;
-constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 16 << 10, least_slot_bytes = 1 << 10;
+constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 4 << 10, least_slot_bytes = 1 << 10;
 constexpr std::uint64_t usual_channels = 2;
+// The areas of large messages: larger than a core's own caches where few ranks share the host, but all of them together
+// not larger than what cores share.
+constexpr std::uint64_t most_area_bytes = 2 << 20, all_areas_bytes = 8 << 20;
 
 // A slot such that `count` of them take about this share of a ring.
 std::uint64_t slot_of(std::uint64_t share, std::uint64_t count, std::uint64_t most_bytes) {
     return std::clamp(std::bit_floor(std::max<std::uint64_t>(share / count, 1)), least_slot_bytes, most_bytes);
+}
+
+// For one of `rings`, of which each may take `share`.
+std::uint64_t area_of(std::uint64_t rings, std::uint64_t share, std::uint64_t slot_bytes) {
+    const std::uint64_t wanted = std::min({most_area_bytes, all_areas_bytes / std::max<std::uint64_t>(rings, 1), share / 2});
+    return std::max(wanted, (large_slots + 1) * slot_bytes);
 }
 
 std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) & ~std::uint64_t{4095}; }
@@ -24,16 +33,18 @@ std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) & ~std::u
 SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
     SegmentLayout l;
     const auto ranks = static_cast<std::uint64_t>(rank_count);
-    // A ring's share of the cap: half goes to the large slots, an eighth to the medium ones.
+    // A ring's share of the cap: half goes to the large messages, an eighth to the medium ones.
     const std::uint64_t share = slot_memory_bytes / (usual_channels * ranks);
     l.rank_count_ = rank_count;
     l.channels_ = rank_count <= 64 ? max_channels : Channel{8};
     l.control_bytes_ = whole_pages(control_bytes);
-    l.pair_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots, most_large_bytes), .medium_slots = medium_slots,
-               .medium_bytes = slot_of(share / 8, medium_slots, most_medium_bytes), .readers = 1};
+    l.pair_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots + 1, most_large_bytes),
+               .medium_slots = medium_slots, .medium_bytes = slot_of(share / 8, medium_slots, most_medium_bytes), .readers = 1};
+    l.pair_.area_bytes = area_of(ranks * (ranks - 1), share, l.pair_.slot_bytes);
     l.board_ = l.pair_;
     l.board_.readers = ranks;
     l.board_.medium_slots = board_medium_slots;
+    l.board_.area_bytes = area_of(ranks, share, l.board_.slot_bytes);
     return l;
 }
 

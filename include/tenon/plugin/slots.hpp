@@ -6,8 +6,10 @@
 //   packed   up to packed_bytes: units of 8 bytes of data and the message's word, so that data and flag arrive together
 //            in one cache line; in slots that never hold anything else, so no user's data can pass for a word;
 //   bulk     a header line with the word, and either a payload slot (staged) or the place where the sender's bytes lie
-//            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of bulk
-//            slots: a few medium ones, which stay in the nearest cache, and more and larger ones behind them.
+//            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of them:
+//            a few medium slots, used again and again, which stay in the nearest cache; and large messages behind each
+//            other in an area that is larger than a near cache, if it may be: lines that have left the reader's cache
+//            are written twice as fast as those that it still holds.
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
@@ -45,7 +47,7 @@ struct alignas(cache_line_bytes) PackedSlot {
 };
 
 enum class MessageForm : std::uint32_t {
-    staged = 1,   // in the payload slot
+    staged = 1,   // at `address` bytes from the start of the row's payloads
     arena = 2,    // at `address` bytes from the start of the sender's shared arena
     process = 3,  // at `address` in the sender's process
     put = 4,      // already where the receiver offered
@@ -65,22 +67,25 @@ struct alignas(cache_line_bytes) Taken {
     std::uint64_t bulk[2];  // of the medium row and of the large one
 };
 
-// The two rows of bulk slots, by the length of a message.
+inline constexpr std::uint64_t payload_grain = 256;
+
+// The two rows of bulk messages, by the length of a message.
 enum class Row : std::uint8_t { medium = 0, large = 1 };
 
 // The memory of one ring with one reader; a board has a Taken line for each rank instead of one.
 struct RingShape {
-    std::uint64_t slots = 0;       // large ones, a power of two
-    std::uint64_t slot_bytes = 0;  // of a large one
+    std::uint64_t slots = 0;         // large messages that may be under way, a power of two
+    std::uint64_t slot_bytes = 0;    // the longest of them
+    std::uint64_t area_bytes = 0;    // where they lie: at least (slots + 1) * slot_bytes
     std::uint64_t medium_slots = 0;  // a power of two
     std::uint64_t medium_bytes = 0;
     std::uint64_t readers = 1;
 
     std::uint64_t slots_of(Row row) const { return row == Row::medium ? medium_slots : slots; }
-    std::uint64_t bytes_of(Row row) const { return row == Row::medium ? medium_bytes : slot_bytes; }
     Row row_of(std::size_t length) const { return length <= medium_bytes ? Row::medium : Row::large; }
-    // Slots are not a power of two apart: their lines would compete for the same few places in a cache.
-    std::uint64_t stride_of(Row row) const { return bytes_of(row); }
+    // What a row's payloads take, and what the place of each is a multiple of.
+    std::uint64_t area_of(Row row) const { return row == Row::medium ? medium_slots * medium_bytes : area_bytes; }
+    std::uint64_t grain_of(Row row) const { return row == Row::medium ? medium_bytes : payload_grain; }
     std::uint64_t headers_offset(Row row) const {
         return sizeof(PackedSlot) * packed_slots + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
     }
@@ -88,9 +93,9 @@ struct RingShape {
     std::uint64_t taken_offset() const { return offers_offset() + sizeof(Offer) * slots; }
     std::uint64_t payload_offset(Row row) const {
         const std::uint64_t first = (taken_offset() + sizeof(Taken) * readers + 4095) & ~std::uint64_t{4095};
-        return row == Row::medium ? first : first + medium_slots * stride_of(Row::medium);
+        return row == Row::medium ? first : first + area_of(Row::medium);
     }
-    std::uint64_t bytes() const { return (payload_offset(Row::large) + slots * stride_of(Row::large) + 4095) & ~std::uint64_t{4095}; }
+    std::uint64_t bytes() const { return (payload_offset(Row::large) + area_bytes + 4095) & ~std::uint64_t{4095}; }
 };
 
 inline std::uint64_t load_acquire(const std::uint64_t& at) {
@@ -124,8 +129,8 @@ public:
           takers_(takers) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
-                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.stride_of(row),
-                                                    0, shape.slots_of(row)};
+                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.area_of(row),
+                                                    shape.grain_of(row), 0, 0, shape.slots_of(row)};
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
@@ -160,9 +165,12 @@ public:
         return at(row).sent < at(row).limit;
     }
     // Where to put the payload of the row's next message before send_staged. Valid when may_send_bulk().
-    std::byte* payload(Row row) const { return at(row).payload + (at(row).sent & (at(row).slots - 1)) * at(row).stride; }
+    std::byte* payload(Row row, std::size_t length) const { return at(row).payload + at(row).place(length); }
     void send_staged(Row row, std::size_t length, std::uint32_t signature) {
-        send_header(row, MessageForm::staged, length, 0, signature);
+        SlotRow& r = at(row);
+        const std::uint64_t place = r.place(length);
+        r.next = place + r.grains(length);
+        send_header(row, MessageForm::staged, length, place, signature);
     }
     void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature) {
         SlotRow& r = at(row);
@@ -194,8 +202,14 @@ private:
     struct SlotRow {
         Header* headers = nullptr;
         std::byte* payload = nullptr;
-        std::uint64_t slots = 0, stride = 0;
+        std::uint64_t slots = 0, area = 0, grain = 1;
+        std::uint64_t next = 0;  // behind the last payload
         std::uint64_t sent = 0, limit = 0;
+
+        std::uint64_t grains(std::size_t length) const { return (length + grain - 1) / grain * grain; }
+        // Behind the last one, or at the start where the area ends. With fewer than `slots` messages under way, none longer
+        // than a slot, that place is free: the area has one slot more, for what stays empty at its end.
+        std::uint64_t place(std::size_t length) const { return next + length > area ? 0 : next; }
     };
     SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
     const SlotRow& at(Row row) const { return rows_[static_cast<std::size_t>(row)]; }
@@ -237,7 +251,7 @@ public:
           taken_line_(taken) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<const Header*>(ring + shape.headers_offset(row)),
-                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.stride_of(row), 0, 0};
+                                                    ring + shape.payload_offset(row), shape.slots_of(row), 0, 0};
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
@@ -276,7 +290,8 @@ public:
 
     Arrival bulk_arrival(Row row, std::uint32_t signature) const { return arrival(header(row).word, signature); }
     const Header& header(Row row) const { return at(row).headers[at(row).taken & (at(row).slots - 1)]; }
-    const std::byte* payload(Row row) const { return at(row).payload + (at(row).taken & (at(row).slots - 1)) * at(row).stride; }
+    // Of a staged message that is here.
+    const std::byte* payload(Row row) const { return at(row).payload + header(row).address; }
     void release_bulk(Row row, bool at_once) {
         SlotRow& r = at(row);
         if (reverse_ != nullptr) reverse_->learn(header(row).taken);
@@ -314,7 +329,7 @@ private:
     struct SlotRow {
         const Header* headers = nullptr;
         const std::byte* payload = nullptr;
-        std::uint64_t slots = 0, stride = 0;
+        std::uint64_t slots = 0;
         std::uint64_t taken = 0, told = 0;
     };
     SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
