@@ -232,6 +232,7 @@ void Communicator::prepare_path(PreparedCall& prepared) const {
     const std::uint64_t bytes = prepared.program.moved_bytes;
     if (bytes >= kernel_copy_bytes)
         prepared.path = {decisions_.try_streaming_stores && bytes > small_bytes, decisions_.try_kernel_copies,
+                         2 * transport_->ring_bytes() / bytes,
                          bytes < 4 << 20 ? PathTrial::most_rounds : bytes < 16 << 20 ? 6 : 3};
     prepared.access = access_of(prepared);
 }

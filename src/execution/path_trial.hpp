@@ -23,8 +23,10 @@ public:
     static constexpr std::size_t most_rounds = 12;
 
     PathTrial() = default;
+    // `warm_up`: how many calls go before, the first way: slots that nobody has used are quicker than later, in no cache.
     // `rounds`: how many calls each way is tried on; few for calls so long that each is a sound measurement.
-    PathTrial(bool try_streaming, bool try_kernel_copies, std::size_t rounds) : rounds_(std::min(rounds, most_rounds)) {
+    PathTrial(bool try_streaming, bool try_kernel_copies, std::size_t warm_up, std::size_t rounds)
+        : warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)) {
         if (try_streaming) paths_[count_++] = {.streaming_stores = true};
         if (try_kernel_copies) paths_[count_++] = {.kernel_copies = true};
         if (try_streaming && try_kernel_copies) paths_[count_++] = {.streaming_stores = true, .kernel_copies = true};
@@ -34,6 +36,10 @@ public:
     // For the next call.
     Path path() const { return paths_[decided() ? best_ : calls_ / rounds_]; }
     void took(std::uint64_t elapsed_ns) {
+        if (warm_up_ != 0) {
+            warm_up_--;
+            return;
+        }
         elapsed_ns_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns;
         calls_++;
         if (decided()) decide();
@@ -55,7 +61,7 @@ private:
     }
 
     Path paths_[4];
-    std::size_t rounds_ = 1, count_ = 1, calls_ = 0, best_ = 0;
+    std::size_t warm_up_ = 0, rounds_ = 1, count_ = 1, calls_ = 0, best_ = 0;
     std::array<std::uint64_t, most_rounds> elapsed_ns_[4] = {};
 };
 

@@ -5,6 +5,19 @@
 #include "base/assert.hpp"
 
 namespace tenon {
+namespace {
+
+// With few ranks, a ring's pages are brought in when it is first used, so that calls do not wait for them one by one; with
+// many, most of the memory is never touched.
+constexpr Rank most_ranks_brought_in = 8;
+
+void bring_in(const std::byte* ring, std::uint64_t bytes, Rank rank_count) {
+    if (rank_count > most_ranks_brought_in) return;
+    constexpr std::uint64_t page_bytes = 4096;
+    for (std::uint64_t at = 0; at < bytes; at += page_bytes) static_cast<void>(*const_cast<const volatile std::byte*>(ring + at));
+}
+
+}  // namespace
 
 class RingTransport::PairConnection final : public Connection {
 public:
@@ -17,6 +30,7 @@ public:
         if (end == nullptr) {
             std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(transport_.rank_, peer_, channel);
             const RingShape& shape = transport_.layout_.pair_shape();
+            bring_in(ring, shape.bytes(), transport_.rank_count_);
             end = std::make_unique<SendEnd>(ring, shape,
                                             std::span(reinterpret_cast<const Taken*>(ring + shape.taken_offset()), 1));
             if (in_[channel] != nullptr) end->pair_with(*in_[channel]);
@@ -31,6 +45,7 @@ public:
             const RingShape& shape = transport_.layout_.pair_shape();
             if (auto ok = transport_.account(shape); !ok) return std::unexpected(ok.error());
             std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(peer_, transport_.rank_, channel);
+            bring_in(ring, shape.bytes(), transport_.rank_count_);
             end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()));
             if (out_[channel] != nullptr) out_[channel]->pair_with(*end);
         }
@@ -90,6 +105,7 @@ Result<SendEnd*> RingTransport::board_send_end() {
         const RingShape& shape = layout_.board_shape();
         if (auto ok = account(shape); !ok) return std::unexpected(ok.error());
         std::byte* ring = segment_ + layout_.board_offset(rank_);
+        bring_in(ring, shape.bytes(), rank_count_);
         // The writer's own Taken line never lags: it counts as having taken everything.
         auto* taken = reinterpret_cast<Taken*>(ring + shape.taken_offset());
         store_release(taken[rank_].packed, UINT64_MAX / 2);
@@ -105,6 +121,7 @@ Result<ReceiveEnd*> RingTransport::board_receive_end(Rank writer) {
     if (end == nullptr) {
         const RingShape& shape = layout_.board_shape();
         std::byte* ring = segment_ + layout_.board_offset(writer);
+        bring_in(ring, shape.bytes(), rank_count_);
         end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()) + rank_);
     }
     return end.get();

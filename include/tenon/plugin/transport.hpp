@@ -53,8 +53,10 @@ public:
     virtual Result<SendEnd*> board_send_end() = 0;
     virtual Result<ReceiveEnd*> board_receive_end(Rank writer) = 0;
 
-    // What a large and a medium slot hold; the same on every rank.
+    // What a slot holds; the same on every rank.
     virtual std::uint64_t slot_bytes() const = 0;
+    // After how many bytes of large messages the memory of a ring is used again.
+    virtual std::uint64_t ring_bytes() const = 0;
     // Bytes of slots that this rank reads from, so far.
     virtual ByteCount slot_memory() const = 0;
     // Moves what waits in rings whose other end is not in shared memory. Called while the executor waits.
