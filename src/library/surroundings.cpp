@@ -71,7 +71,7 @@ std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, st
 }
 
 std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes) {
-    return SegmentLayout::of(rank_count, slot_memory_bytes, 0).pair_shape().slot_bytes;
+    return SegmentLayout::of(rank_count, slot_memory_bytes, 0).pair_shape(0).slot_bytes;
 }
 
 std::unique_ptr<Transport> make_transport(HostShare share) {

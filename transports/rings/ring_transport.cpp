@@ -29,7 +29,7 @@ public:
         auto& end = out_[channel];
         if (end == nullptr) {
             std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(transport_.rank_, peer_, channel);
-            const RingShape& shape = transport_.layout_.pair_shape();
+            const RingShape& shape = transport_.layout_.pair_shape(channel);
             bring_in(ring, shape.bytes(), transport_.rank_count_);
             end = std::make_unique<SendEnd>(ring, shape,
                                             std::span(reinterpret_cast<const Taken*>(ring + shape.taken_offset()), 1));
@@ -42,7 +42,7 @@ public:
         if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
         auto& end = in_[channel];
         if (end == nullptr) {
-            const RingShape& shape = transport_.layout_.pair_shape();
+            const RingShape& shape = transport_.layout_.pair_shape(channel);
             if (auto ok = transport_.account(shape); !ok) return std::unexpected(ok.error());
             std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(peer_, transport_.rank_, channel);
             bring_in(ring, shape.bytes(), transport_.rank_count_);

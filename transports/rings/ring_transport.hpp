@@ -35,8 +35,8 @@ public:
     Connection& connection(Rank peer) override;
     Result<SendEnd*> board_send_end() override;
     Result<ReceiveEnd*> board_receive_end(Rank writer) override;
-    std::uint64_t ring_bytes() const override { return layout_.pair_shape().area_bytes; }
-    std::uint64_t slot_bytes() const override { return layout_.pair_shape().slot_bytes; }
+    std::uint64_t ring_bytes() const override { return layout_.pair_shape(0).area_bytes; }
+    std::uint64_t slot_bytes() const override { return layout_.pair_shape(0).slot_bytes; }
     ByteCount slot_memory() const override { return {slot_memory_}; }
     Result<void> progress() override { return {}; }
 

@@ -8,9 +8,8 @@
 namespace tenon {
 namespace {
 
-constexpr std::uint64_t large_slots = 8, medium_slots = 4, board_medium_slots = 8;
+constexpr std::uint64_t large_slots = 8, medium_slots = 4, board_medium_slots = 32;
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_medium_bytes = 4 << 10, least_slot_bytes = 1 << 10;
-constexpr std::uint64_t usual_channels = 2;
 // The areas of large messages: larger than a core's own caches where few ranks share the host, but all of them together
 // not larger than what cores share.
 constexpr std::uint64_t most_area_bytes = 2 << 20, all_areas_bytes = 8 << 20;
@@ -38,10 +37,11 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
     l.rank_count_ = rank_count;
     l.channels_ = rank_count <= 64 ? max_channels : Channel{8};
     l.control_bytes_ = whole_pages(control_bytes);
-    l.pair_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots + 1, most_large_bytes),
-               .medium_slots = medium_slots, .medium_bytes = slot_of(share / 8, medium_slots, most_medium_bytes), .readers = 1};
-    l.pair_.area_bytes = area_of(ranks * (ranks - 1), share, l.pair_.slot_bytes);
-    l.board_ = l.pair_;
+    l.usual_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots + 1, most_large_bytes),
+                .medium_slots = medium_slots, .medium_bytes = slot_of(share / 8, board_medium_slots, most_medium_bytes), .readers = 1};
+    l.further_ = l.board_ = l.usual_;
+    l.usual_.area_bytes = area_of(ranks * (ranks - 1), share, l.usual_.slot_bytes);
+    l.further_.area_bytes = (large_slots + 1) * l.further_.slot_bytes;
     l.board_.readers = ranks;
     l.board_.medium_slots = board_medium_slots;
     l.board_.area_bytes = area_of(ranks, share, l.board_.slot_bytes);
@@ -55,13 +55,18 @@ std::uint64_t SegmentLayout::board_offset(Rank writer) const {
 std::uint64_t SegmentLayout::pair_offset(Rank from, Rank to, Channel channel) const {
     TENON_ASSERT(from != to && channel < channels_, "no such ring");
     const auto ranks = static_cast<std::uint64_t>(rank_count_);
-    const std::uint64_t index = (static_cast<std::uint64_t>(from) * ranks + static_cast<std::uint64_t>(to)) * channels_ + channel;
-    return control_bytes_ + ranks * board_.bytes() + index * pair_.bytes();
+    const std::uint64_t pair = static_cast<std::uint64_t>(from) * ranks + static_cast<std::uint64_t>(to);
+    return control_bytes_ + ranks * board_.bytes() + pair * before(channels_) + before(channel);
 }
 
 std::uint64_t SegmentLayout::bytes() const {
     const auto ranks = static_cast<std::uint64_t>(rank_count_);
-    return control_bytes_ + ranks * board_.bytes() + ranks * ranks * channels_ * pair_.bytes();
+    return control_bytes_ + ranks * board_.bytes() + ranks * ranks * before(channels_);
+}
+
+std::uint64_t SegmentLayout::before(Channel channel) const {
+    const std::uint64_t usual = std::min(channel, usual_channels);
+    return usual * usual_.bytes() + (channel - usual) * further_.bytes();
 }
 
 }  // namespace tenon

@@ -13,7 +13,8 @@ public:
     // Slots are sized so that a rank's rings on the usual two channels with everyone stay within the cap.
     static SegmentLayout of(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
 
-    const RingShape& pair_shape() const { return pair_; }
+    // The slots of all channels are alike; the usual channels have larger areas.
+    const RingShape& pair_shape(Channel channel) const { return channel < usual_channels ? usual_ : further_; }
     const RingShape& board_shape() const { return board_; }
     std::uint64_t board_offset(Rank writer) const;
     std::uint64_t pair_offset(Rank from, Rank to, Channel channel) const;
@@ -21,10 +22,13 @@ public:
     Channel channels() const { return channels_; }
 
 private:
+    std::uint64_t before(Channel channel) const;  // bytes of a pair's rings on lower channels
+
     Rank rank_count_ = 1;
     Channel channels_ = max_channels;
     std::uint64_t control_bytes_ = 0;
-    RingShape pair_;
+    static constexpr Channel usual_channels = 2;
+    RingShape usual_, further_;
     RingShape board_;
 };
 
