@@ -124,6 +124,7 @@ private:
             row.in_place = measure(workload, true, options_, team_);
             wrong_ += row.in_place->wrong;
         }
+        row.slot_memory_bytes = team_.largest(comm.slot_memory_bytes());
         add(row);
     }
 

@@ -44,6 +44,7 @@ std::vector<Field> fields_of(const Row& row, const Figures& figures, bool in_pla
         {"p50_us", number(figures.p50_us)},
         {"p95_us", number(figures.p95_us)},
         {"p99_us", number(figures.p99_us)},
+        {"slot_memory_bytes", std::to_string(row.slot_memory_bytes)},
         {"wrong", row.checked ? std::to_string(figures.wrong) : "null"},
     };
 }

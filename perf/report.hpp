@@ -24,6 +24,7 @@ struct Row {
     MemoryKind memory{};
     bool checked = false;
     std::string algorithm{}, transport{};
+    std::uint64_t slot_memory_bytes = 0;  // the largest of the ranks'
     Figures out_of_place{};
     std::optional<Figures> in_place{};
 };

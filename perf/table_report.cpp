@@ -75,6 +75,7 @@ public:
         wrong_ = 0;
         bandwidths_ = 0;
         bandwidth_count_ = 0;
+        slot_memory_bytes_ = 0;
     }
 
     void add(const Row& row) override {
@@ -83,13 +84,15 @@ public:
                    short_name(row.type), row.operation, row.root, half_text(row, out), half_text(row, row.in_place),
                    time_text(out.p50_us), time_text(out.p95_us), time_text(out.p99_us), row.algorithm, row.transport);
         std::fflush(stdout);
+        slot_memory_bytes_ = std::max(slot_memory_bytes_, row.slot_memory_bytes);
         count(row, out);
         if (row.in_place) count(row, *row.in_place);
     }
 
     void end(const std::string& collective) override {
         fmt::print("# Out of bounds values : {} {}\n", wrong_, wrong_ == 0 ? "OK" : "FAILED");
-        fmt::print("# Avg bus bandwidth    : {:g} \n#\n", bandwidth_count_ > 0 ? bandwidths_ / bandwidth_count_ : 0.0);
+        fmt::print("# Avg bus bandwidth    : {:g} \n", bandwidth_count_ > 0 ? bandwidths_ / bandwidth_count_ : 0.0);
+        fmt::print("# Slots per rank       : {:.1f} MiB at most\n#\n", static_cast<double>(slot_memory_bytes_) / (1 << 20));
         fmt::print("# Collective test concluded: {}\n#\n", collective);
         std::fflush(stdout);
     }
@@ -103,7 +106,7 @@ private:
 
     const Options& options_;
     const std::vector<RankFacts> ranks_;
-    std::uint64_t wrong_ = 0;
+    std::uint64_t wrong_ = 0, slot_memory_bytes_ = 0;
     double bandwidths_ = 0;
     int bandwidth_count_ = 0;
 };

@@ -36,6 +36,12 @@ std::uint64_t Team::total(std::uint64_t own) {
     return sum[0];
 }
 
+std::uint64_t Team::largest(std::uint64_t own) {
+    std::vector<std::uint64_t> most{own};
+    control_.all_reduce(most, tenonMax);
+    return most[0];
+}
+
 std::vector<RankFacts> Team::everyone(const RankFacts& own) {
     std::vector<RankFacts> all(static_cast<std::size_t>(rank_count()));
     check(tenonAllGather(&own, all.data(), sizeof own, tenonInt8, control_, nullptr));

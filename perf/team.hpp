@@ -34,6 +34,7 @@ public:
     double slowest(double seconds);                       // the largest of all ranks' values
     std::vector<double> slowest(std::vector<double> of);  // position by position
     std::uint64_t total(std::uint64_t own);
+    std::uint64_t largest(std::uint64_t own);
     std::vector<RankFacts> everyone(const RankFacts& own);
 
     // A communicator of all ranks, for measuring.

@@ -236,6 +236,10 @@ TENON_EXPORT tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_
  * `comm`. */
 TENON_EXPORT tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name);
 
+/* Sets *bytes to the memory of the message slots that this rank reads from in `comm`: what its calls so far have needed,
+ * never more than the configuration's slotMemoryBytes. */
+TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes);
+
 /* ------------------------------------------------------------------------------------------------------ Operations */
 
 /* Makes an operation that multiplies this rank's contribution by *scalar, one element of `datatype`, before summing.

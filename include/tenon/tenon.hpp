@@ -273,6 +273,11 @@ public:
         check(tenonCommTransport(*this, peer, &name));
         return name;
     }
+    std::uint64_t slot_memory_bytes() const {
+        std::uint64_t bytes = 0;
+        check(tenonCommSlotMemory(*this, &bytes));
+        return bytes;
+    }
 
     // ------------------------------------------------------------------------------------------------- Reductions
 

@@ -192,3 +192,10 @@ tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name) 
     *name = comm->communicator->transport_name(peer).data();
     return tenonSuccess;
 }
+
+tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (bytes == nullptr) return null_argument(__func__, "bytes");
+    *bytes = comm->communicator->slot_memory().value;
+    return tenonSuccess;
+}

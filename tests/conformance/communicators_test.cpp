@@ -165,6 +165,31 @@ TEST(Communicators, SayWhoTheyAreAndWhatTheyUse) {
     }
 }
 
+// A rank's slots grow with what it uses and stay below the cap, for every collective and size.
+TEST(Communicators, SlotsStayWithinTheirCap) {
+    constexpr std::uint64_t cap = 3 << 20;
+    tenonConfig_t config = TENON_CONFIG_INITIALIZER;
+    config.slotMemoryBytes = cap;
+    const CJob job(6);
+    job.run([&](tenonComm_t whole, int r) {
+        tenonComm_t comm = nullptr;
+        ASSERT_EQ(did(tenonCommSplit(whole, 0, r, &comm, &config)), "success");
+        std::uint64_t before = 0, after = 0;
+        EXPECT_EQ(did(tenonCommSlotMemory(comm, &before)), "success");
+        EXPECT_EQ(tenonCommSlotMemory(comm, nullptr), tenonInvalidArgument);
+        std::vector<float> in(6 * 300'000, 1), out(6 * 300'000);
+        for (const std::size_t count : {1U, 100U, 3'000U, 300'000U}) {
+            EXPECT_EQ(did(tenonAllReduce(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)), "success");
+            EXPECT_EQ(did(tenonAlltoAll(in.data(), out.data(), count, tenonFloat, comm, nullptr)), "success");
+            EXPECT_EQ(did(tenonReduceScatter(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)), "success");
+        }
+        EXPECT_EQ(did(tenonCommSlotMemory(comm, &after)), "success");
+        EXPECT_GT(after, before);
+        EXPECT_LE(after, cap);
+        EXPECT_EQ(did(tenonCommDestroy(comm)), "success");
+    });
+}
+
 TEST(Communicators, OnlyAnswerQuestionsOnceFinalized) {
     const CJob job(2);
     job.run([&](tenonComm_t comm, int) {
