@@ -14,7 +14,8 @@ namespace {
 // rank that is waited for.
 constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
 // From here on, two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
-constexpr std::uint64_t direct_bytes = 1024;
+// With fewer cores than ranks a hop is a change of threads.
+constexpr std::uint64_t direct_bytes_with_cores = 1 << 10, direct_bytes_without = 8 << 10;
 
 Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy& wait) {
     wait.cores_short = topology.cores_are_short();
@@ -23,11 +24,11 @@ Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy
     return {"looks before the core is given up", fmt::to_string(wait.spins), config.spins ? "TENON_SPIN" : why};
 }
 
-Decision decide_direct(const Config& config, AccessPolicy& access) {
+Decision decide_direct(const Config& config, const Topology& topology, AccessPolicy& access) {
     if (config.direct_access == DirectAccess::off) return {"memory of peers", "always staged", "TENON_DIRECT_ACCESS"};
-    access.direct_min_bytes = direct_bytes;
-    return {"memory that peers can address", fmt::format("reached directly from {} bytes on", direct_bytes),
-            "one copy less pays for two more hops"};
+    access.direct_min_bytes = topology.cores_are_short() ? direct_bytes_without : direct_bytes_with_cores;
+    return {"memory that peers can address", fmt::format("reached directly from {} bytes on", access.direct_min_bytes),
+            fmt::format("one copy less pays for two more hops{}", topology.cores_are_short() ? ", each a change of threads" : "")};
 }
 
 Decision decide_kernel_copies(const Config& config, const Topology& topology, Decisions& all) {
@@ -64,7 +65,7 @@ Decision decide_streaming(const Config& config, Decisions& all) {
 Decisions decide(const Config& config, const Topology& topology) {
     Decisions all;
     all.explained.push_back(decide_spins(config, topology, all.wait));
-    all.explained.push_back(decide_direct(config, all.access));
+    all.explained.push_back(decide_direct(config, topology, all.access));
     all.explained.push_back(decide_kernel_copies(config, topology, all));
     all.explained.push_back(decide_streaming(config, all));
     all.explained.push_back({"largest slot", fmt::format("{} bytes", topology.slot_bytes),

@@ -12,6 +12,8 @@ constexpr Rank any = 1 << 20;
 constexpr TableRow rows[] = {
     {all_reduce, 1, 2, Cores::any, 2 * K, "one_shot"},
     {all_reduce, 1, 2, Cores::any, any_size, "two_shot"},
+    {all_reduce, 3, 16, Cores::few, 8 * K, "one_shot"},
+    {all_reduce, 3, 16, Cores::few, any_size, "rabenseifner"},
     {all_reduce, 3, 16, Cores::any, 16 * K, "one_shot"},
     {all_reduce, 17, 256, Cores::any, 1 * K, "one_shot"},
     {all_reduce, 3, 256, Cores::any, any_size, "two_shot"},
