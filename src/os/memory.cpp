@@ -111,6 +111,16 @@ Mapping::~Mapping() {
     if (valid()) munmap(memory_.data(), memory_.size());
 }
 
+void bring_in(std::span<std::byte> memory) {
+#ifdef MADV_POPULATE_WRITE
+    const auto start = reinterpret_cast<std::uintptr_t>(memory.data());
+    const std::uintptr_t first = start - start % page_bytes();
+    static_cast<void>(madvise(reinterpret_cast<void*>(first), start + memory.size() - first, MADV_POPULATE_WRITE));
+#else
+    static_cast<void>(memory);
+#endif
+}
+
 std::size_t page_bytes() { return static_cast<std::size_t>(sysconf(_SC_PAGESIZE)); }
 
 Result<ByteCount> available_memory() {

@@ -42,6 +42,9 @@ private:
     std::span<std::byte> memory_;
 };
 
+// Maps the pages that hold these bytes now, without touching what is in them. Where the system cannot, they come when used.
+void bring_in(std::span<std::byte> memory);
+
 std::size_t page_bytes();
 // What could be allocated now without pushing others out: the system's estimate, capped by this container's limit.
 Result<ByteCount> available_memory();

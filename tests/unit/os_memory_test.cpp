@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <limits>
@@ -88,6 +89,21 @@ TEST(SharedLibraryTest, FindsSymbolsAndNamesWhatIsMissing) {
     const auto absent = SharedLibrary::open("/nowhere/libabsent.so");
     ASSERT_FALSE(absent);
     EXPECT_NE(absent.error().message.find("/nowhere/libabsent.so"), std::string::npos);
+}
+
+TEST(Mapping, IsBroughtInWithoutChangingWhatIsInIt) {
+    const std::size_t page = page_bytes();
+    auto memory = Mapping::anonymous({8 * page});
+    ASSERT_TRUE(memory);
+    memory->data()[3 * page] = std::byte{7};
+    bring_in({memory->data() + page + 1, 4 * page});
+    unsigned char resident[8] = {};
+    ASSERT_EQ(mincore(memory->data(), 8 * page, resident), 0);
+    EXPECT_EQ(resident[7] & 1, 0) << "beyond what was asked for";
+    if ((resident[1] & 1) == 0) GTEST_SKIP() << "this system brings no pages in";
+    for (const std::size_t i : {1U, 2U, 3U, 4U, 5U}) EXPECT_EQ(resident[i] & 1, 1) << "page " << i;
+    EXPECT_EQ(memory->data()[3 * page], std::byte{7});
+    EXPECT_EQ(memory->data()[2 * page], std::byte{0});
 }
 
 }  // namespace

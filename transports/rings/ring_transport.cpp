@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/assert.hpp"
+#include "os/memory.hpp"
 
 namespace tenon {
 namespace {
@@ -11,10 +12,8 @@ namespace {
 // many, most of the memory is never touched.
 constexpr Rank most_ranks_brought_in = 8;
 
-void bring_in(const std::byte* ring, std::uint64_t bytes, Rank rank_count) {
-    if (rank_count > most_ranks_brought_in) return;
-    constexpr std::uint64_t page_bytes = 4096;
-    for (std::uint64_t at = 0; at < bytes; at += page_bytes) static_cast<void>(*const_cast<const volatile std::byte*>(ring + at));
+void bring_in(std::byte* ring, std::uint64_t bytes, Rank rank_count) {
+    if (rank_count <= most_ranks_brought_in) os::bring_in({ring, bytes});
 }
 
 }  // namespace
