@@ -9,18 +9,9 @@
 namespace tenon::c_api {
 namespace {
 
-// Marks that a thread is inside, for tenonCommAbort, which waits for it: see fence_all_threads.
-class Inside {
-public:
-    explicit Inside(tenonComm& comm) : comm_(comm) { comm.in_call.store(true, std::memory_order_relaxed); }
-    ~Inside() { comm_.in_call.store(false, std::memory_order_release); }
-
-private:
-    tenonComm& comm_;
-};
-
-tenonResult_t run_now(tenonComm* comm, const Call& call) {
+tenonResult_t run_now(tenonComm* comm, const Call& call, const char* function) {
     const Inside inside(*comm);
+    if (!is_alive(comm)) [[unlikely]] return refuse_handle(comm, function);
     const Result<void> result = comm->communicator->run(call);
     if (result) [[likely]] return tenonSuccess;
     return report(result.error(), comm);
@@ -67,10 +58,11 @@ tenonResult_t refused(tenonResult_t why) {
 
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
 inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream, tenonResult_t& result) {
+    if (comm == nullptr) return false;
+    const Inside inside(*comm);
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
         !comm->communicator->repeats(words, call.send, call.receive) || comm->finalized)
         return false;
-    const Inside inside(*comm);
     if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]
         result = report(ran.error(), comm);
     else
@@ -107,7 +99,7 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
     if (stream == nullptr && !in_group() && call.collective != Collective::send && call.collective != Collective::receive &&
         !comm->finalized) [[likely]] {
         try {
-            return run_now(comm, call);
+            return run_now(comm, call, function);
         } catch (const std::exception& e) {
             return report(Status::internal_error, std::string("a defect of Tenon: ") + e.what(), comm);
         }

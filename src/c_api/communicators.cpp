@@ -98,6 +98,8 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
         return report(Status::invalid_argument, fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm);
     if (in_group() || comm->finalized) return report(Status::invalid_usage, "tenonCommSplit inside a group or on a finalized communicator", comm);
     return guarded(comm, [&]() -> tenonResult_t {
+        const Inside inside(*comm);
+        if (!is_alive(comm)) return refuse_handle(comm, "tenonCommSplit");
         auto settings = config != nullptr ? configuration(config) : Result<Config>(comm->communicator->config());
         if (!settings) return report(settings.error(), comm);
         auto made = comm->communicator->split(color, key, *settings);
@@ -110,6 +112,8 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
 tenonResult_t tenonCommFinalize(tenonComm_t comm) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     return guarded(comm, [&]() -> tenonResult_t {
+        const Inside inside(*comm);
+        if (!is_alive(comm)) return refuse_handle(comm, "tenonCommFinalize");
         comm->communicator->wait_until_idle();
         comm->finalized = true;
         if (auto error = comm->communicator->failure()) return report(*error, comm);

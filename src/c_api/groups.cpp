@@ -1,6 +1,7 @@
 // Groups: what a thread calls between tenonGroupStart and tenonGroupEnd becomes one batch per stream.
 #include <fmt/format.h>
 
+#include <deque>
 #include <map>
 
 #include "c_api/handles.hpp"
@@ -15,22 +16,21 @@ struct Group {
 };
 thread_local Group group;
 
-// Marks every communicator of a batch as being used, for tenonCommAbort.
-class Inside {
+// Marks a thread as inside all communicators of a batch.
+class InsideAll {
 public:
-    explicit Inside(std::vector<tenonComm*> comms) : comms_(std::move(comms)) {
-        for (tenonComm* c : comms_) c->in_call.store(true, std::memory_order_relaxed);
-    }
-    ~Inside() {
-        for (tenonComm* c : comms_) c->in_call.store(false, std::memory_order_release);
+    explicit InsideAll(const std::vector<tenonComm*>& comms) {
+        for (tenonComm* c : comms) marks_.emplace_back(*c);
     }
 
 private:
-    std::vector<tenonComm*> comms_;
+    std::deque<Inside> marks_;  // which do not move
 };
 
 tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
-    const Inside inside(comms);
+    const InsideAll inside(comms);
+    for (const tenonComm* c : comms)
+        if (!is_alive(c)) return refuse_handle(c, "tenonGroupEnd");
     const Result<void> result = batch.run();
     if (result) return tenonSuccess;
     for (tenonComm* c : comms)
@@ -86,7 +86,7 @@ tenonResult_t tenonGroupEnd(void) {
         for (auto& [stream, batch] : batches) {
             if (stream == nullptr) continue;
             stream->stream.put([shared = std::make_shared<Batch>(std::move(batch)), members]() -> Result<void> {
-                const Inside inside(members);
+                const InsideAll inside(members);
                 return shared->run();
             });
         }

@@ -1,7 +1,8 @@
 // What the C API's handles are, and how errors of the inside become results at its border.
 //
 // A communicator's handle is never freed: after destruction it stays as a small tombstone, so that a call on it is
-// refused and does not touch freed memory. Streams and events are checked the same way.
+// refused and does not touch freed memory. Streams and events, of which a program may make one per call, are freed: they
+// may not be used after their destroy call.
 #pragma once
 
 #include <atomic>
@@ -61,6 +62,22 @@ inline bool is_alive(const tenonComm* comm) {
     return comm != nullptr && comm->state.load(std::memory_order_relaxed) == alive;
 }
 tenonResult_t refuse_handle(const tenonComm* comm, const char* function);
+
+// Marks that a thread is inside, for tenonCommAbort on another thread, which ends the handle, then waits for the mark to go
+// (fence_all_threads is the other half of the order). Mark first, then look whether the handle is alive.
+class Inside {
+public:
+    explicit Inside(tenonComm& comm) : comm_(comm) {
+        comm.in_call.store(true, std::memory_order_relaxed);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+    }
+    ~Inside() { comm_.in_call.store(false, std::memory_order_release); }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+private:
+    tenonComm& comm_;
+};
 
 // Takes ownership; the handle lives for ever.
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator);

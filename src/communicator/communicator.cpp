@@ -30,7 +30,8 @@ Result<void> check_size(Rank rank_count) {
 
 }  // namespace
 
-Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config) {
+Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config,
+                                                         const std::atomic<bool>* aborted) {
     if (auto ok = check_size(rank_count); !ok) return std::unexpected(ok.error());
     if (rank < 0 || rank >= rank_count)
         return fail(Status::invalid_argument, fmt::format("rank {} is not in [0, {})", rank, rank_count));
@@ -42,8 +43,9 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
                               .build = TENON_BUILD_ID,
                               .configuration = agreed_settings(config)};
     auto arena = os::SharedArena::of_this_process();
-    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr,
-                        os::Deadline::after_ms(config.init_timeout_ms));
+    os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
+    if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
+    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline);
     if (!meeting) return std::unexpected(meeting.error());
     auto segment = os::Mapping::shared((*meeting)->segment, agreement.segment);
     if (!segment) return std::unexpected(segment.error());
@@ -194,7 +196,7 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
         return fail(Status::system_error, fmt::format("rank {} could not serve the split communicator's meeting{}{}", members.front(),
                                                       not_made.message.empty() ? "" : ": ", not_made.message));
     const auto position = std::find(members.begin(), members.end(), rank_) - members.begin();
-    auto made = join(id, static_cast<Rank>(position), static_cast<Rank>(members.size()), config);
+    auto made = join(id, static_cast<Rank>(position), static_cast<Rank>(members.size()), config, &aborted_);
     if (!made) return made;
     const std::scoped_lock lock(children_mutex_);
     (*made)->parent_ = this;

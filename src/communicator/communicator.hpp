@@ -38,7 +38,9 @@ struct Job {
 
 class Communicator final : private Watch {
 public:
-    static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config);
+    // Setting `aborted` ends the wait for the other ranks; null where nothing can.
+    static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config,
+                                                      const std::atomic<bool>* aborted = nullptr);
     // All ranks of a job within this process.
     static Result<std::vector<std::unique_ptr<Communicator>>> make_local(Rank rank_count, const Config& config);
     ~Communicator() override;

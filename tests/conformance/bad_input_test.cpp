@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <functional>
 #include <thread>
 
 #include "tests/conformance/c_job.hpp"
@@ -211,18 +212,17 @@ TEST(BadCommunicators, SettingsMustMeanSomething) {
     EXPECT_EQ(init(tenonConfig_t{}), tenonInvalidArgument);
 }
 
-// Aborts rank 0 while ranks 0 and 1 are in a call that rank 2 never makes. False if the abort came before rank 0 was inside,
+// Aborts rank 0 while ranks 0 and 1 are in a call, or a split, that rank 2 never makes. False if the abort came before rank 0 was inside,
 // which nobody can see from outside: then its call was refused as one on an aborted communicator.
-bool abort_ends_a_waiting_call(std::size_t count) {
+bool abort_ends(const std::function<tenonResult_t(tenonComm_t)>& waiting_call) {
     const CJob job(3);
     std::atomic<int> calling = 0;
     std::array<tenonResult_t, 2> results{};
     std::vector<std::jthread> ranks;
     for (int r = 0; r < 2; r++)
         ranks.emplace_back([&, r] {
-            std::vector<float> n(count);
             calling++;
-            results.at(r) = tenonAllReduce(n.data(), n.data(), count, tenonFloat, tenonSum, job.comm(r), nullptr);
+            results.at(r) = waiting_call(job.comm(r));
         });
     while (calling != 2) std::this_thread::yield();
     const auto start = std::chrono::steady_clock::now();
@@ -242,9 +242,21 @@ bool abort_ends_a_waiting_call(std::size_t count) {
 }
 
 TEST(Abort, EndsAWaitingCallFromAnotherThreadAndTellsTheOthers) {
-    for (const std::size_t count : {1U, 500'000U}) {
+    const auto all_reduce = [](std::size_t count) {
+        return [count](tenonComm_t comm) {
+            std::vector<float> n(count);
+            return tenonAllReduce(n.data(), n.data(), count, tenonFloat, tenonSum, comm, nullptr);
+        };
+    };
+    const auto split = [](tenonComm_t comm) {
+        tenonComm_t part = nullptr;
+        const tenonResult_t result = tenonCommSplit(comm, 0, 0, &part, nullptr);
+        EXPECT_EQ(part, nullptr);
+        return result;
+    };
+    for (const std::function<tenonResult_t(tenonComm_t)>& call : {std::function<tenonResult_t(tenonComm_t)>(all_reduce(1)), {all_reduce(500'000)}, {split}}) {
         int attempts = 1;
-        while (!abort_ends_a_waiting_call(count) && !testing::Test::HasFailure()) ASSERT_LT(++attempts, 100);
+        while (!abort_ends(call) && !testing::Test::HasFailure()) ASSERT_LT(++attempts, 100);
     }
 }
 
