@@ -228,6 +228,20 @@ Result<Attendance::Frame> Attendance::receive_frame(os::LocalSocket& socket) {
     return frame;
 }
 
+namespace {
+
+// Mapped once: ranks of one process see the same bytes at the same addresses.
+Result<Meeting> with_memory(Meeting meeting) {
+    const auto size = os::shared_memory_bytes(meeting.segment);
+    if (!size) return std::unexpected(size.error());
+    auto memory = os::Mapping::shared(meeting.segment, *size);
+    if (!memory) return std::unexpected(memory.error());
+    meeting.memory = std::move(*memory);
+    return meeting;
+}
+
+}  // namespace
+
 Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
     Meeting meeting;
     std::size_t arena_count = 0;
@@ -254,7 +268,7 @@ Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
             case FrameKind::go:
                 if (meeting.ranks.empty() || !meeting.segment.valid() || meeting.arenas.size() != arena_count)
                     return fail(Status::internal_error, "the rendezvous sent an incomplete meeting");
-                return meeting;
+                return with_memory(std::move(meeting));
         }
     }
 }

@@ -11,11 +11,9 @@ namespace {
 
 // Reading memory that a file does not back would kill the process.
 Result<void> check_segment(const Meeting& meeting, ByteCount wanted) {
-    const auto size = os::shared_memory_bytes(meeting.segment);
-    if (!size) return std::unexpected(size.error());
-    if (*size >= wanted) return {};
-    return fail(Status::internal_error,
-                fmt::format("the rendezvous sent a segment of {} bytes instead of {}", size->value, wanted.value));
+    if (meeting.memory.size() >= wanted.value) return {};
+    return fail(Status::internal_error, fmt::format("the rendezvous sent a segment of {} bytes instead of {}",
+                                                    meeting.memory.size(), wanted.value));
 }
 
 }  // namespace

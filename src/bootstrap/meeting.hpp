@@ -16,6 +16,7 @@
 #include "bootstrap/unique_id.hpp"
 #include "os/clock.hpp"
 #include "os/file_descriptor.hpp"
+#include "os/memory.hpp"
 #include "os/process.hpp"
 
 namespace tenon {
@@ -41,6 +42,7 @@ struct Introduction {
 struct Meeting {
     std::vector<Introduction> ranks;  // by rank
     os::FileDescriptor segment;       // zero at first, Agreement::segment bytes; never shrinks
+    os::Mapping memory;               // the segment, for all ranks of this process
     std::vector<os::FileDescriptor> arenas;
 };
 

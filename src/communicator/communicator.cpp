@@ -47,10 +47,7 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
     auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline);
     if (!meeting) return std::unexpected(meeting.error());
-    auto segment = os::Mapping::shared((*meeting)->segment, agreement.segment);
-    if (!segment) return std::unexpected(segment.error());
-
-    Job job{.meeting = *meeting, .segment = std::make_shared<os::Mapping>(std::move(*segment)), .one_process = true};
+    Job job{.meeting = *meeting, .segment = std::shared_ptr<const os::Mapping>(*meeting, &(*meeting)->memory), .one_process = true};
     for (const Introduction& i : (*meeting)->ranks) {
         job.cores.push_back(i.cores);
         job.processes.push_back(i.process);

@@ -30,7 +30,7 @@ namespace tenon {
 // What the ranks share: the segment (which a meeting's file or anonymous memory backs) and what they said of themselves.
 struct Job {
     std::shared_ptr<const Meeting> meeting{};  // null for ranks made together in one process
-    std::shared_ptr<os::Mapping> segment{};
+    std::shared_ptr<const os::Mapping> segment{};
     std::vector<os::CoreSet> cores{};        // by rank
     std::vector<pid_t> processes{};          // by rank
     bool one_process = false;
