@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "base/assert.hpp"
 #include "os/memory.hpp"
 
@@ -25,30 +27,20 @@ public:
 
     Result<SendEnd*> send_end(std::uint16_t channel) override {
         if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
-        auto& end = out_[channel];
-        if (end == nullptr) {
-            std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(transport_.rank_, peer_, channel);
-            const RingShape& shape = transport_.layout_.pair_shape(channel);
-            bring_in(ring, shape.bytes(), transport_.rank_count_);
-            end = std::make_unique<SendEnd>(ring, shape,
-                                            std::span(reinterpret_cast<const Taken*>(ring + shape.taken_offset()), 1));
-            if (in_[channel] != nullptr) end->pair_with(*in_[channel]);
-        }
-        return end.get();
+        Ends& ends = ends_of(channel);
+        if (!std::exchange(ends.sends, true)) bring_in(ring(transport_.rank_, peer_, channel), shape(channel).bytes(), transport_.rank_count_);
+        return &ends.out;
     }
 
     Result<ReceiveEnd*> receive_end(std::uint16_t channel) override {
         if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
-        auto& end = in_[channel];
-        if (end == nullptr) {
-            const RingShape& shape = transport_.layout_.pair_shape(channel);
-            if (auto ok = transport_.account(shape); !ok) return std::unexpected(ok.error());
-            std::byte* ring = transport_.segment_ + transport_.layout_.pair_offset(peer_, transport_.rank_, channel);
-            bring_in(ring, shape.bytes(), transport_.rank_count_);
-            end = std::make_unique<ReceiveEnd>(ring, shape, reinterpret_cast<Taken*>(ring + shape.taken_offset()));
-            if (out_[channel] != nullptr) out_[channel]->pair_with(*end);
+        Ends& ends = ends_of(channel);
+        if (!ends.receives) {
+            if (auto ok = transport_.account(shape(channel)); !ok) return std::unexpected(ok.error());
+            ends.receives = true;
+            bring_in(ring(peer_, transport_.rank_, channel), shape(channel).bytes(), transport_.rank_count_);
         }
-        return end.get();
+        return &ends.in;
     }
 
     std::optional<Exposure> expose(const void* bytes, std::size_t length) const override {
@@ -65,6 +57,30 @@ public:
     std::string_view name() const override { return reach_->name(); }
 
 private:
+    // Both ends of a channel, made together: also who only sends finds its credits in what the peer sends back.
+    struct Ends {
+        SendEnd out;
+        ReceiveEnd in;
+        bool sends = false, receives = false;
+    };
+
+    const RingShape& shape(Channel channel) const { return transport_.layout_.pair_shape(channel); }
+    std::byte* ring(Rank from, Rank to, Channel channel) const {
+        return transport_.segment_ + transport_.layout_.pair_offset(from, to, channel);
+    }
+    Ends& ends_of(Channel channel) {
+        auto& made = ends_[channel];
+        if (made == nullptr) {
+            const std::uint64_t taken = shape(channel).taken_offset();
+            std::byte* outgoing = ring(transport_.rank_, peer_, channel);
+            std::byte* incoming = ring(peer_, transport_.rank_, channel);
+            made = std::make_unique<Ends>();
+            made->out = SendEnd(outgoing, shape(channel), {reinterpret_cast<const Taken*>(outgoing + taken), 1});
+            made->in = ReceiveEnd(incoming, shape(channel), reinterpret_cast<Taken*>(incoming + taken));
+            made->out.pair_with(made->in);
+        }
+        return *made;
+    }
     Result<void> check(std::uint16_t channel) const {
         if (channel < transport_.layout_.channels()) return {};
         return fail(Status::invalid_usage,
@@ -75,8 +91,7 @@ private:
     RingTransport& transport_;
     Rank peer_;
     std::unique_ptr<Reach> reach_;
-    std::array<std::unique_ptr<SendEnd>, max_channels> out_;
-    std::array<std::unique_ptr<ReceiveEnd>, max_channels> in_;
+    std::array<std::unique_ptr<Ends>, max_channels> ends_;
 };
 
 RingTransport::RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
