@@ -18,7 +18,7 @@ public:
     Result<void> run() {
         if (is_rooted(call_.collective) && !is_rank(call_.root)) return wrong(fmt::format("root {} is not in [0, {})", call_.root, ranks_));
         if (is_point_to_point() && !is_rank(call_.root)) return wrong(fmt::format("peer {} is not in [0, {})", call_.root, ranks_));
-        if (call_.send_counts != nullptr || call_.receive_counts != nullptr || is_v()) return check_v();
+        if (call_.send_counts != nullptr || call_.receive_counts != nullptr || is_v(call_.collective)) return check_v();
         const std::uint64_t blocks = input_is_large() || output_is_large() ? ranks_ : 1;
         if (call_.count > most_bytes / bytes_ / blocks)
             return wrong(fmt::format("count {} of {} overflows a size", call_.count, name_of(call_.type)));
@@ -31,10 +31,6 @@ public:
 private:
     bool is_rank(Rank r) const { return r >= 0 && static_cast<std::uint64_t>(r) < ranks_; }
     bool is_point_to_point() const { return call_.collective == Collective::send || call_.collective == Collective::receive; }
-    bool is_v() const {
-        return call_.collective == Collective::all_to_all_v || call_.collective == Collective::all_gather_v ||
-               call_.collective == Collective::reduce_scatter_v;
-    }
     bool input_is_large() const {
         const auto c = call_.collective;
         return c == Collective::reduce_scatter || c == Collective::all_to_all || c == Collective::scatter;
@@ -120,9 +116,5 @@ Call StoredCall::call() const {
 }
 
 Result<void> check(const Call& call, Rank rank, Rank rank_count) { return Checker(call, rank, rank_count).run(); }
-
-CallRecord record_of(const Call& call) {
-    return {.count = call.count, .collective = call.collective, .type = call.type, .op = call.op, .root = call.root};
-}
 
 }  // namespace tenon

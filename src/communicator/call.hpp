@@ -9,6 +9,11 @@
 
 namespace tenon {
 
+// Do ranks give counts of their own, which others need not know?
+constexpr bool is_v(Collective c) {
+    return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
+}
+
 struct Call {
     Collective collective = Collective::barrier;
     DataType type = DataType::int8;
@@ -38,8 +43,5 @@ private:
 
 // What is wrong with a call by itself, before anything is sent; success if nothing.
 Result<void> check(const Call& call, Rank rank, Rank rank_count);
-
-// For messages: the call in words.
-CallRecord record_of(const Call& call);
 
 }  // namespace tenon

@@ -56,7 +56,7 @@ public:
         return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_);
     }
     Result<void> repeat(const void* send, void* receive) { return run_small(send, receive, *running_small_); }
-    // After run(call): from now on, `words` mean this call, if it is a small one that needs both buffers.
+    // After run(call): from now on, `words` mean this call, if it is a small one.
     void remember(const CallWords& words);
 
     // The same in pieces, for a thread that runs several at once: start, then poll until done.
@@ -105,7 +105,7 @@ private:
         return send != receive || !prepared.copies_input_in_place;
     }
     bool serves(const PreparedCall& prepared, const Call& call) const;
-    void prepare_path(PreparedCall& prepared) const;
+    void prepare_path(PreparedCall& prepared, std::uint64_t bytes) const;
     AccessPolicy access_of(const PreparedCall& prepared) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);

@@ -19,7 +19,8 @@ struct CallKey {
     friend bool operator==(const CallKey&, const CallKey&) = default;
 
     static CallKey of(const Call& call) {
-        return {call.count,
+        // The counts of v-calls differ between ranks, whose caches must stay alike; a v-call's arrays are compared apart.
+        return {is_v(call.collective) ? 0 : call.count,
                 static_cast<std::uint32_t>(call.collective) << 16 | static_cast<std::uint32_t>(call.type) << 8 |
                     static_cast<std::uint32_t>(call.op),
                 call.root};
@@ -40,7 +41,8 @@ struct PreparedCall {
     bool copies_input_in_place = false;  // the algorithm does not run in place: the input is copied first
     bool needs_send = true, needs_receive = true;
     std::uint64_t input_bytes = 0, output_bytes = 0;
-    std::vector<std::size_t> arrays;     // of a v-call: what the program was made for
+    std::uint64_t count = 0;             // of a v-call: what the program was made for, and
+    std::vector<std::size_t> arrays;
     AccessPolicy access;
     PathTrial path;
 };

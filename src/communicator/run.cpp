@@ -17,16 +17,15 @@ std::uint32_t numbered(std::uint32_t signature, std::uint64_t call) {
     return signature ^ static_cast<std::uint32_t>(call * 0x9e3779b97f4a7c15u >> 32);
 }
 
-bool is_v(Collective c) {
-    return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
-}
-
 std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     std::vector<std::size_t> all;
     for (const std::size_t* a : {call.send_counts, call.send_offsets, call.receive_counts, call.receive_offsets})
         if (a != nullptr) all.insert(all.end(), a, a + rank_count);
     return all;
 }
+
+// What a v-call is taken for when ways are chosen to be tried: only this rank knows how much it moves here.
+constexpr std::uint64_t v_call_bytes = 1 << 20;
 
 bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank rank_count) {
     const std::size_t* at = known.data();
@@ -95,7 +94,7 @@ inline void Communicator::note(const Program& program) {
 
 // Beside its key, a v-call has arrays.
 inline bool Communicator::serves(const PreparedCall& prepared, const Call& call) const {
-    return !is_v(call.collective) || same_arrays(prepared.arrays, call, rank_count_);
+    return !is_v(call.collective) || (prepared.count == call.count && same_arrays(prepared.arrays, call, rank_count_));
 }
 
 inline Result<void> Communicator::start(const Call& call, PreparedCall* prepared) {
@@ -201,12 +200,13 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
                                          call.send_offsets, call.receive_counts, call.receive_offsets}, *transport_);
         if (!program) return std::unexpected(over(program.error()));
         prepared->program = std::move(*program);
+        prepared->count = call.count;
         prepared->arrays = arrays_of(call, rank_count_);
         prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
         if (call.collective == Collective::reduce_scatter_v)
             for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
         scratch(prepared->program.scratch_bytes);
-        prepare_path(*prepared);
+        prepare_path(*prepared, v_call_bytes);
         return prepared_.put(std::move(prepared));
     }
     auto chosen = selection_.choose(request, topology_);
@@ -223,13 +223,13 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     prepared->needs_send = prepared->input_bytes != 0;
     prepared->needs_receive = prepared->output_bytes != 0;
     scratch(prepared->program.scratch_bytes);
-    prepare_path(*prepared);
+    prepare_path(*prepared, large_buffer_bytes(request).value);
     return prepared_.put(std::move(prepared));
 }
 
-// Decides how the call's bytes travel, or what to try for it first: the longer a call, the fewer tries tell.
-void Communicator::prepare_path(PreparedCall& prepared) const {
-    const std::uint64_t bytes = prepared.program.moved_bytes;
+// Decides how the call's bytes travel, or what to try for it first: the longer a call, the fewer tries tell. `bytes` are
+// the same on every rank, so that all try the same way at the same time.
+void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) const {
     if (bytes >= kernel_copy_bytes)
         prepared.path = {decisions_.try_streaming_stores && bytes > small_bytes, decisions_.try_kernel_copies,
                          2 * transport_->ring_bytes() / bytes,

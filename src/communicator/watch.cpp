@@ -16,10 +16,6 @@ constexpr std::uint64_t stall_ns = 1'000'000'000;
 constexpr std::uint64_t record_comes_within_ms = 1000;
 constexpr std::uint64_t others_stand_back_within_ms = 100;
 
-bool depends_on_counts(Collective c) {
-    return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
-}
-
 }  // namespace
 
 Result<void> Communicator::refuse_if_over() {
@@ -94,7 +90,7 @@ std::optional<Error> Communicator::disagreement_about(std::uint64_t number) cons
 std::optional<Error> Communicator::disagreement(const Execution& execution) const {
     if (record_.number != 0) {
         if (auto error = disagreement_about(record_.number)) return error;
-        if (!depends_on_counts(record_.collective)) return std::nullopt;
+        if (!is_v(record_.collective)) return std::nullopt;
     }
     if (const Operation* o = execution.contradicted())
         return Error{Status::mismatch,

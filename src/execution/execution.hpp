@@ -90,6 +90,10 @@ private:
     bool try_expose(const Operation& operation, const std::byte* bytes, std::size_t length);
     void post_first_offers(const Operation& operation);
     void post_offer(const Operation& operation, std::uint64_t tile, std::uint64_t number);
+    // Only addresses of the peer's process mean something to the kernel.
+    bool copies_into(const Exposure& place, std::size_t length) const {
+        return place.form == MessageForm::process && length >= policy_.copy_min_bytes;
+    }
     bool may_send(const Operation& operation, std::size_t length) const;
     void copy(std::byte* to, const std::byte* from, std::size_t length) const;
     Outcome disagree(const Operation& operation);

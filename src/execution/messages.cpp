@@ -46,7 +46,7 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
 Result<bool> Execution::put(const Operation& o, const Exposure& place, const std::byte* bytes, std::size_t length) {
     if (std::byte* to = o.out_connection->address_of(place, length)) {
         copy(to, bytes, length);
-    } else if (length < policy_.copy_min_bytes) {
+    } else if (!copies_into(place, length)) {
         return false;
     } else if (auto written = o.out_connection->write(place, bytes, length); !written) {
         return std::unexpected(written.error());
@@ -57,7 +57,7 @@ Result<bool> Execution::put(const Operation& o, const Exposure& place, const std
 
 // Where the peer may read the bytes itself, if it can, and well.
 std::optional<Exposure> Execution::exposure_of(const Operation& o, const std::byte* bytes, std::size_t length) const {
-    if (length < policy_.direct_min_bytes) return std::nullopt;
+    if (length < policy_.direct_min_bytes || o.out_connection == nullptr) return std::nullopt;
     const std::optional<Exposure> exposure = o.out_connection->expose(bytes, length);
     if (exposure && (length >= policy_.copy_min_bytes || o.out_connection->peer_addresses(*exposure))) return exposure;
     return std::nullopt;
@@ -204,9 +204,9 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
     if (there == nullptr && a.destination != nullptr) {
         // What the kernel copies from here, or the peer reads here, need not be stored twice.
         const auto* result = static_cast<const std::byte*>(a.destination);
-        if (offer != nullptr && tile.length >= policy_.copy_min_bytes) {
+        if (offer != nullptr && copies_into({offer->form, offer->address}, tile.length)) {
             program_->kernel(a);
-            auto put = this->put(o, {offer->form, offer->address}, result, tile.length);
+            const auto put = this->put(o, {offer->form, offer->address}, result, tile.length);
             return put ? Outcome::done : failed(put.error());
         }
         if (o.source_stable && exposure_of(o, result, tile.length)) {

@@ -99,8 +99,7 @@ private:
                                       : transport_.connection(step.send_to).send_end(step.send_channel);
             if (!end) return std::unexpected(end.error());
             o.out = *end;
-            const Rank any_peer = plan_.rank == 0 ? 1 : 0;
-            o.out_connection = &transport_.connection(o.sends_to_all ? any_peer : step.send_to);
+            o.out_connection = o.sends_to_all ? to_everyone() : &transport_.connection(step.send_to);
         }
         if (receives(step.kind)) {
             auto end = step.receive_channel == board_channel
@@ -111,6 +110,18 @@ private:
             o.in_connection = &transport_.connection(step.receive_from);
         }
         return o;
+    }
+
+    // Any connection will do to say where bytes lie, if they reach all peers in one way; otherwise there is none.
+    Connection* to_everyone() {
+        Connection* any = nullptr;
+        for (Rank peer = 0; peer < plan_.rank_count; peer++) {
+            if (peer == plan_.rank) continue;
+            Connection& other = transport_.connection(peer);
+            if (any != nullptr && any->name() != other.name()) return nullptr;
+            any = &other;
+        }
+        return any;
     }
 
     const Plan& plan_;

@@ -31,7 +31,7 @@ struct Operation {
     std::uint32_t salt = 0;         // of the signature: what only this pair must agree on (exchanges)
     SendEnd* out = nullptr;
     ReceiveEnd* in = nullptr;
-    Connection* out_connection = nullptr;
+    Connection* out_connection = nullptr;  // null also for messages to everyone that cannot be exposed to all alike
     Connection* in_connection = nullptr;
     std::uint64_t bytes = 0;
     Place source{};

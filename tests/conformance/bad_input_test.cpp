@@ -260,6 +260,19 @@ TEST(Abort, EndsAWaitingCallFromAnotherThreadAndTellsTheOthers) {
     }
 }
 
+TEST(VariableCounts, AreCheckedAgainWhenTheCallIsKnownAlready) {
+    const CJob job(2);
+    job.run([](tenonComm_t comm, int r) {
+        const std::size_t counts[2] = {2, 3}, offsets[2] = {0, 2};
+        const auto own = counts[static_cast<std::size_t>(r)];
+        float in[3] = {1, 2, 3}, out[5] = {};
+        for (int i = 0; i < 2; i++)
+            EXPECT_EQ(did(tenonAllGatherv(in, own, out, counts, offsets, tenonFloat, comm, nullptr)), "success");
+        EXPECT_EQ(tenonAllGatherv(in, own - 1, out, counts, offsets, tenonFloat, comm, nullptr), tenonInvalidArgument);
+        EXPECT_EQ(did(tenonAllGatherv(in, own, out, counts, offsets, tenonFloat, comm, nullptr)), "success");
+    });
+}
+
 TEST(Memory, OfTenonIsZeroedAlignedAndNothingForNothing) {
     void* memory = &memory;
     EXPECT_EQ(did(tenonMemAlloc(&memory, 0)), "success");

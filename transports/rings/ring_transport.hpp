@@ -5,6 +5,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <functional>
 #include <vector>
 
@@ -37,7 +38,7 @@ public:
     Result<ReceiveEnd*> board_receive_end(Rank writer) override;
     std::uint64_t ring_bytes() const override { return layout_.pair_shape(0).area_bytes; }
     std::uint64_t slot_bytes() const override { return layout_.pair_shape(0).slot_bytes; }
-    ByteCount slot_memory() const override { return {slot_memory_}; }
+    ByteCount slot_memory() const override { return {slot_memory_.load(std::memory_order_relaxed)}; }
     Result<void> progress() override { return {}; }
 
 private:
@@ -47,7 +48,8 @@ private:
     std::byte* segment_;
     SegmentLayout layout_;
     Rank rank_, rank_count_;
-    std::uint64_t slot_memory_ = 0, slot_memory_cap_;
+    std::atomic<std::uint64_t> slot_memory_ = 0;  // any thread may ask
+    std::uint64_t slot_memory_cap_;
     std::function<std::unique_ptr<Reach>(Rank)> reach_of_;
     std::vector<std::unique_ptr<PairConnection>> connections_;
     std::unique_ptr<SendEnd> board_out_;

@@ -323,7 +323,7 @@ private:
             for (std::uint64_t i = 0; i < r.slots; i++) {
                 const Header& h = r.headers[i];
                 const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(load_acquire(h.word) >> 32) - static_cast<std::uint32_t>(number_));
-                if (ahead > 0) use(h);
+                if (ahead > 0 && static_cast<std::uint64_t>(ahead) <= packed_slots + rows_[0].slots + rows_[1].slots) use(h);
             }
     }
     struct SlotRow {
