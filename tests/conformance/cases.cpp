@@ -17,7 +17,7 @@ using support::Memory;
 using support::unset;
 using support::Values;
 
-enum Dimension { algorithm_, type_, op_, count_, ranks_, root_, in_place_, memory_, access_, streaming_, slots_, values_, dimension_count };
+enum Dimension { algorithm_, transport_, type_, op_, count_, ranks_, root_, in_place_, memory_, access_, streaming_, slots_, values_, dimension_count };
 
 // Of one rank in a covering row: blocks are made smaller instead.
 constexpr std::size_t most_covering_bytes = 16 << 20;
@@ -62,9 +62,10 @@ bool is_allowed(const CoveringRow& row) {
 }
 
 Case case_of(const CoveringRow& row) {
-    static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped};
+    static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped, DirectAccess::all};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row),
+            .transport = row[transport_] == 1 ? TransportChoice::shm : TransportChoice::inproc,
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -81,10 +82,12 @@ std::string name_of(const Case& c) {
     if (reduces(s.collective)) name += fmt::format("_{}_{}", name_of(s.op), c.values == Values::exact ? "exact" : c.values == Values::ordinary ? "ordinary" : "special");
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
+    if (c.transport == TransportChoice::shm) name += "_shm";
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
     if (c.direct_access == DirectAccess::mapped) name += "_mapped";
+    if (c.direct_access == DirectAccess::all) name += "_all_direct";
     if (c.streaming_stores == StreamingStores::on) name += "_streaming";
     if (c.few_slots) name += "_few_slots";
     return name;
@@ -101,6 +104,7 @@ bool serves(const Algorithm& algorithm, const support::Shape& shape) {
 Config config_of(const Case& c) {
     Config config;
     config.timeout_ms = 100'000;
+    config.transport = c.transport;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
     if (c.few_slots) config.slot_memory = {static_cast<std::uint64_t>(c.shape.rank_count) * least_slot_memory_of_a_peer};
@@ -117,7 +121,7 @@ std::vector<Case> covering_cases() {
     sizes[count_] = std::size(element_counts);
     sizes[ranks_] = std::size(rank_counts);
     sizes[root_] = 3;
-    sizes[access_] = 3;
+    sizes[access_] = 4;
     std::vector<Case> cases;
     for (const CoveringRow& row : support::cover_pairs(sizes, is_allowed)) cases.push_back(case_of(row));
     return cases;

@@ -15,6 +15,7 @@ namespace tenon::conformance {
 struct Case {
     const Algorithm* algorithm = nullptr;
     support::Shape shape{};
+    TransportChoice transport = TransportChoice::automatic;  // between threads: inproc, or shm as between processes
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;

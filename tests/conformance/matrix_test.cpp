@@ -68,9 +68,17 @@ TEST_P(ExhaustiveMatrix, EqualsTheReference) {
     const auto& [algorithm, rank_count, type] = GetParam();
     const std::set<Rank> roots = is_rooted(algorithm->collective) ? std::set<Rank>{0, rank_count / 2, rank_count - 1} : std::set<Rank>{0};
     const std::size_t ops = reduces(algorithm->collective) ? reduce_op_count : 1;
-    for (const DirectAccess access : {DirectAccess::off, DirectAccess::automatic}) {
-        const Memory memory = access == DirectAccess::off ? Memory::ordinary : Memory::tenon;
-        LocalJob job(rank_count, config_of({.algorithm = algorithm, .direct_access = access}));
+    struct Way {
+        TransportChoice transport;
+        DirectAccess access;
+        Memory memory;
+    };
+    constexpr Way ways[] = {{TransportChoice::inproc, DirectAccess::off, Memory::ordinary},
+                            {TransportChoice::inproc, DirectAccess::automatic, Memory::ordinary},
+                            {TransportChoice::shm, DirectAccess::automatic, Memory::tenon},
+                            {TransportChoice::shm, DirectAccess::all, Memory::ordinary}};
+    for (const auto& [transport, access, memory] : ways) {
+        LocalJob job(rank_count, config_of({.algorithm = algorithm, .transport = transport, .direct_access = access}));
         for (const std::size_t count : element_counts) {
             if (!serves(*algorithm, {.type = type, .count = count})) continue;
             for (std::size_t op = 0; op < ops; op++)
