@@ -88,7 +88,6 @@ public:
     // Turns of calls that run in different threads (streams): each takes a ticket when it is issued, and runs when all
     // earlier ones are done.
     std::uint64_t take_ticket() { return tickets_++; }
-    bool is_turn(std::uint64_t ticket) const { return turn_.load(std::memory_order_acquire) == ticket; }
     void end_turn() { turn_.fetch_add(1, std::memory_order_release); turn_.notify_all(); }
     void wait_for_turn(std::uint64_t ticket) const;
     bool busy() const { return turn_.load(std::memory_order_acquire) != tickets_; }

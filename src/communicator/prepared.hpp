@@ -59,9 +59,6 @@ public:
         entry = std::move(call);
         return entry.get();
     }
-    void clear() {
-        for (auto& e : entries_) e.reset();
-    }
 
 private:
     static constexpr std::size_t slots = 256;

@@ -158,7 +158,7 @@ std::vector<VariableRow> make_rows() {
             "whether large results are written past the caches"),
         {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
-             "names the job where the launcher does not"),
+             "names the job, rather than what the launcher set"),
     };
 }
 

@@ -1,7 +1,7 @@
 // Execution: one run of a Program over the caller's buffers, as a resumable state machine.
 //
 // advance() does all that can be done now and says whether the run is done, waits for a peer, or failed; it never
-// waits itself. How to wait, for how long, and what else to look at meanwhile is the Waiter's.
+// waits itself. How to wait, for how long, and what else to look at meanwhile is the Backoff's and the Watch's (waiter.hpp).
 //
 // An Execution is reused from call to call (begin() starts a new run) and belongs to one thread at a time. Between
 // begin() and `done` the program, the buffers and the transport must stay. After `done` no peer touches the buffers.

@@ -1,5 +1,5 @@
 // How a thread waits for executions: spins briefly, gives up its core, then sleeps, and looks meanwhile at what may end
-// the wait early. One Waiter per communicator and thread of work.
+// the wait early. One Backoff for each thread of work.
 #pragma once
 
 #include <cstdint>
