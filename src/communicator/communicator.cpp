@@ -92,6 +92,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
     HostShare share{.segment = job_.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
                     .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value};
     peers_alive_.resize(static_cast<std::size_t>(rank_count));
+    died_before_.resize(static_cast<std::size_t>(rank_count));
     for (Rank r = 0; r < rank_count; r++) {
         const auto at = static_cast<std::size_t>(r);
         PeerFacts facts{.process = job_.processes[at], .same_process = true};
@@ -107,8 +108,12 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
                 if (auto arena = (*own)->file().duplicate()) facts.arena = std::move(*arena);
         }
         facts.kernel_copies = !facts.same_process && os::peer_memory_is_readable();
-        if (facts.process != os::process_id())
-            if (auto alive = os::watch_process(facts.process)) peers_alive_[at] = std::move(*alive);
+        if (facts.process != os::process_id()) {
+            auto alive = os::watch_process(facts.process);
+            if (alive) peers_alive_[at] = std::move(*alive);
+            // It met the others, and may have died since.
+            else if (alive.error().status == Status::remote_error) died_before_[at] = true;
+        }
         share.peers.push_back(std::move(facts));
     }
     transport_ = make_transport(std::move(share));

@@ -130,6 +130,8 @@ private:
     bool is_behind(Rank rank) const;
     Rank awaited_but_gone(Rank peer) const;
     std::optional<Error> death();
+    std::optional<Error> dead_peer() const;
+    Error explain(const Error& error);
     std::string current_call() const;
     std::byte* scratch(std::uint64_t bytes);
     const std::byte* staged_input(const Call& call, std::uint64_t bytes);
@@ -163,6 +165,7 @@ private:
     std::mutex over_mutex_;
     Error over_error_;
     std::vector<os::FileDescriptor> peers_alive_;  // by rank; not valid in the same process
+    std::vector<bool> died_before_;                // by rank: before this rank could watch its process
     std::atomic<std::uint64_t> last_death_look_ns_ = 0;
 
     std::uint64_t tickets_ = 0;

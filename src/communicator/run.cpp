@@ -151,7 +151,7 @@ Progress Communicator::poll(Backoff& backoff) {
             note_elapsed();
             return progress;
         case Progress::failed:
-            execution_error_ = over(execution_.error().status == Status::mismatch ? explain_mismatch() : execution_.error());
+            execution_error_ = over(explain(execution_.error()));
             wait_until_others_stand_back();
             return progress;
         case Progress::blocked:

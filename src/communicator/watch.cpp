@@ -37,8 +37,8 @@ void Communicator::wait_until_others_stand_back() {
 }
 
 bool Communicator::has_died(Rank rank) const {
-    const os::FileDescriptor& process = peers_alive_[static_cast<std::size_t>(rank)];
-    return process.valid() && os::has_ended(process);
+    const auto at = static_cast<std::size_t>(rank);
+    return died_before_[at] || (peers_alive_[at].valid() && os::has_ended(peers_alive_[at]));
 }
 
 // The job's first error is everyone's; this rank's own may be another's consequence.
@@ -118,11 +118,26 @@ Error Communicator::explain_mismatch() {
     return control_.failed() ? control_.failure() : execution_.error();
 }
 
+// The same for whatever made the run fail: a peer whose memory is gone is dying, and may not have ended yet.
+Error Communicator::explain(const Error& error) {
+    if (error.status == Status::mismatch) return explain_mismatch();
+    const os::Deadline deadline = os::Deadline::after_ms(record_comes_within_ms);
+    while (error.status == Status::remote_error && !deadline.passed() && !control_.failed() && !aborted()) {
+        if (auto dead = dead_peer()) return *dead;
+        control_.sleep(100);
+    }
+    return control_.failed() ? control_.failure() : error;
+}
+
 // Looks at every peer's process, at most every 10 ms.
 std::optional<Error> Communicator::death() {
     const std::uint64_t now = os::now_ns();
     if (now - last_death_look_ns_.load(std::memory_order_relaxed) < death_look_every_ns) return std::nullopt;
     last_death_look_ns_.store(now, std::memory_order_relaxed);
+    return dead_peer();
+}
+
+std::optional<Error> Communicator::dead_peer() const {
     for (Rank r = 0; r < rank_count_; r++) {
         if (!has_died(r)) continue;
         if (control_.has_left(r)) continue;  // it said goodbye before it ended
