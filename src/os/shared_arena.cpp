@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <sys/stat.h>
 
 #include <atomic>
 
@@ -24,6 +25,23 @@ void forget_in_children() {
 }
 
 }  // namespace
+
+Result<std::shared_ptr<const Mapping>> SharedArena::of_peer(const FileDescriptor& file) {
+    static std::mutex mapping_one;
+    // On the heap and never freed: threads may still ask while the process ends.
+    static auto* const mapped = new std::map<std::pair<dev_t, ino_t>, std::weak_ptr<const Mapping>>;
+    struct stat status {};
+    if (fstat(file.number(), &status) != 0) return system_error("cannot look at a peer's shared memory");
+    const std::scoped_lock lock(mapping_one);
+    std::erase_if(*mapped, [](const auto& entry) { return entry.second.expired(); });
+    auto& known = (*mapped)[{status.st_dev, status.st_ino}];
+    if (auto alive = known.lock()) return alive;
+    auto mapping = Mapping::shared(file, size());
+    if (!mapping) return std::unexpected(mapping.error());
+    auto shared = std::make_shared<const Mapping>(std::move(*mapping));
+    known = shared;
+    return shared;
+}
 
 ByteCount SharedArena::size() { return {arena_bytes}; }
 

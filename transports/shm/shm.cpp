@@ -23,8 +23,8 @@ public:
 
     std::byte* address_of(const Exposure& exposure, std::size_t length) override {
         if (exposure.form != MessageForm::arena || !map_arena()) return nullptr;
-        if (exposure.address > arena_.size() || length > arena_.size() - exposure.address) return nullptr;
-        return arena_.data() + exposure.address;
+        if (exposure.address > arena_->size() || length > arena_->size() - exposure.address) return nullptr;
+        return arena_->data() + exposure.address;
     }
 
     Result<void> read(void* to, const Exposure& from, std::size_t length) override {
@@ -41,16 +41,16 @@ public:
 
 private:
     bool map_arena() {
-        if (arena_.valid()) return true;
+        if (arena_ != nullptr) return true;
         if (!peer_.arena.valid()) return false;
-        auto mapped = os::Mapping::shared(peer_.arena, os::SharedArena::size());
+        auto mapped = os::SharedArena::of_peer(peer_.arena);
         if (!mapped) return false;
         arena_ = std::move(*mapped);
         return true;
     }
 
     ShmPeer peer_;
-    os::Mapping arena_;
+    std::shared_ptr<const os::Mapping> arena_;
 };
 
 }  // namespace
