@@ -47,14 +47,15 @@ Decision decide_kernel_copies(const Config& config, const Topology& topology, De
 }
 
 Decision decide_streaming(const Config& config, Decisions& all) {
-    const std::string what = "non-temporal stores to the output";
+    const std::string what = "non-temporal stores";
     if (config.streaming_stores == StreamingStores::off) return {what, "never", "TENON_STREAMING_STORES"};
     const std::uint64_t cache = os::cache_sizes().level2.value;
     all.streaming_min_bytes = std::max<std::uint64_t>(2 * cache, 1 << 20);
     all.always_streams = config.streaming_stores == StreamingStores::on;
     all.try_streaming_stores = !all.always_streams;
     if (!all.always_streams)
-        return {what, fmt::format("tried for calls that move over {} bytes", small_bytes),
+        return {what, fmt::format("tried for calls that move {} bytes or more: to slots, and over {} bytes to the output",
+                                  streaming_slot_bytes, small_bytes),
                 "whether they are quicker is tried on the calls themselves, for each shape of call"};
     return {what, fmt::format("for calls that move {} bytes or more", all.streaming_min_bytes),
             fmt::format("TENON_STREAMING_STORES; twice the second-level cache of {} bytes", cache)};

@@ -14,6 +14,8 @@ namespace tenon {
 
 // Of a message: less is not worth a system call.
 inline constexpr std::uint64_t kernel_copy_bytes = 8 << 10;
+// Of a call: less is one line or a few, which a fence would cost more than.
+inline constexpr std::uint64_t streaming_slot_bytes = 1 << 10;
 
 struct Decision {
     std::string what, value, why;

@@ -230,9 +230,11 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
 // Decides how the call's bytes travel, or what to try for it first: the longer a call, the fewer tries tell. `bytes` are
 // the same on every rank, so that all try the same way at the same time.
 void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) const {
-    if (bytes >= kernel_copy_bytes)
-        prepared.path = {decisions_.try_streaming_stores && bytes > small_bytes, decisions_.try_kernel_copies,
-                         2 * transport_->ring_bytes() / bytes,
+    const Path ways = {.streaming_stores = decisions_.try_streaming_stores && bytes > small_bytes,
+                       .streaming_slots = decisions_.try_streaming_stores && bytes >= streaming_slot_bytes,
+                       .kernel_copies = decisions_.try_kernel_copies && bytes >= kernel_copy_bytes};
+    if (bytes != 0)
+        prepared.path = {ways, 2 * transport_->ring_bytes() / bytes,
                          bytes < 4 << 20 ? PathTrial::most_rounds : bytes < 16 << 20 ? 6 : 3};
     prepared.access = access_of(prepared);
 }
@@ -241,6 +243,7 @@ void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) con
 AccessPolicy Communicator::access_of(const PreparedCall& prepared) const {
     const Path path = prepared.path.path();
     AccessPolicy access = decisions_.access;
+    access.streaming_slots = path.streaming_slots || decisions_.always_streams;
     access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
     if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
     return access;

@@ -144,6 +144,14 @@ void Execution::copy(std::byte* to, const std::byte* from, std::size_t length) c
     }
 }
 
+void Execution::stage(std::byte* slot, const std::byte* from, std::size_t length) const {
+    if (policy_.streaming_slots) {
+        copy_streaming(slot, from, length);
+    } else {
+        std::memcpy(slot, from, length);
+    }
+}
+
 Execution::Outcome Execution::failed(Error error) {
     error_ = std::move(error);
     return Outcome::failed;

@@ -18,7 +18,8 @@ namespace tenon {
 struct AccessPolicy {
     std::uint64_t direct_min_bytes = UINT64_MAX;  // messages from here on are exposed or put where memory can be addressed
     std::uint64_t copy_min_bytes = UINT64_MAX;    // the same where only the kernel can copy (process_vm_readv)
-    bool streaming_stores = false;                // to the output
+    bool streaming_stores = false;                // to the output, past the caches
+    bool streaming_slots = false;                 // to the slots that a peer reads
 };
 
 enum class Progress { blocked, done, failed };
@@ -96,6 +97,7 @@ private:
     }
     bool may_send(const Operation& operation, std::size_t length) const;
     void copy(std::byte* to, const std::byte* from, std::size_t length) const;
+    void stage(std::byte* slot, const std::byte* from, std::size_t length) const;
     Outcome disagree(const Operation& operation);
     Outcome failed(Error error);
 

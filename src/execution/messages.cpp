@@ -37,7 +37,7 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
         }
     }
     if (stable && program_->only_sends && try_expose(o, bytes, length)) return Outcome::done;
-    std::memcpy(o.out->payload(o.out->row_of(length), length), bytes, length);
+    stage(o.out->payload(o.out->row_of(length), length), bytes, length);
     o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
     return Outcome::done;
 }
@@ -214,15 +214,16 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
             return send_bytes(o, result, tile.length, true);
         }
     }
-    a.stream_second = a.stream_destination && there != nullptr;  // a slot is read next, out of the cache
+    a.stream_second = there != nullptr ? policy_.streaming_stores : policy_.streaming_slots;
     a.second_destination = there ? there : o.out->payload(o.out->row_of(tile.length), tile.length);
     if (a.destination == nullptr) {
         a.destination = std::exchange(a.second_destination, nullptr);
+        a.stream_destination = a.stream_second;
         program_->kernel(a);
     } else if (there == nullptr && tile.length < fused_min_bytes) {
         std::byte* slot = static_cast<std::byte*>(std::exchange(a.second_destination, nullptr));
         program_->kernel(a);
-        std::memcpy(slot, a.destination, tile.length);
+        stage(slot, static_cast<const std::byte*>(a.destination), tile.length);
     } else {
         program_->kernel(a);
     }

@@ -1,20 +1,23 @@
-// Learns, for one class of calls, which way of moving bytes is quickest on this machine: non-temporal stores to the
-// output won by 2x on one machine and lost by 2x on another, and copies by the kernel win where cores share no cache. So
-// each way is tried on a few calls in a row, so that the caches are as that way leaves them, and the quickest stays.
+// Learns, for one class of calls, which way of moving bytes is quickest on this machine. Non-temporal stores to the output
+// won by 2x on one machine and lost by 2x on another; to a slot that a core behind another cache reads they won by 5x, and
+// lost by 2x where the cores share one; copies by the kernel win there too. So each way is tried on a few calls in a row, so
+// that the caches are as that way leaves them, and the quickest stays.
 //
-// It changes no bit of any result. Ranks count the same calls, so they try the same way at the same time; what each then
-// keeps is its own. Not thread-safe.
+// It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes reach
+// the peer, then with what each found best for that, how they reach the output. Not thread-safe.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 namespace tenon {
 
 struct Path {
     bool streaming_stores = false;  // to the output
+    bool streaming_slots = false;   // to the slots that the peer reads
     bool kernel_copies = false;     // of memory that cannot be mapped
 };
 
@@ -23,16 +26,17 @@ public:
     static constexpr std::size_t most_rounds = 12;
 
     PathTrial() = default;
+    // `ways`: what may be tried.
     // `warm_up`: how many calls go before, the first way: slots that nobody has used are quicker than later, in no cache.
     // `rounds`: how many calls each way is tried on; few for calls so long that each is a sound measurement.
-    PathTrial(bool try_streaming, bool try_kernel_copies, std::size_t warm_up, std::size_t rounds)
-        : warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)) {
-        if (try_streaming) paths_[count_++] = {.streaming_stores = true};
-        if (try_kernel_copies) paths_[count_++] = {.kernel_copies = true};
-        if (try_streaming && try_kernel_copies) paths_[count_++] = {.streaming_stores = true, .kernel_copies = true};
+    PathTrial(Path ways, std::size_t warm_up, std::size_t rounds)
+        : warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)), streaming_is_next_(ways.streaming_stores) {
+        if (ways.streaming_slots) paths_[count_++] = {.streaming_slots = true};
+        if (ways.kernel_copies) paths_[count_++] = {.kernel_copies = true};
+        if (count_ == 1 && !streaming_is_next_) rounds_ = 0;
     }
 
-    bool decided() const { return calls_ >= rounds_ * count_ || count_ == 1; }
+    bool decided() const { return calls_ == rounds_ * count_ && !streaming_is_next_; }
     // For the next call.
     Path path() const { return paths_[decided() ? best_ : calls_ / rounds_]; }
     void took(std::uint64_t elapsed_ns) {
@@ -42,7 +46,11 @@ public:
         }
         elapsed_ns_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns;
         calls_++;
-        if (decided()) decide();
+        if (calls_ != rounds_ * count_) return;
+        decide();
+        if (!std::exchange(streaming_is_next_, false)) return;
+        paths_[count_] = paths_[best_];
+        paths_[count_++].streaming_stores = true;
     }
 
 private:
@@ -61,7 +69,8 @@ private:
     }
 
     Path paths_[4];
-    std::size_t warm_up_ = 0, rounds_ = 1, count_ = 1, calls_ = 0, best_ = 0;
+    std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0, best_ = 0;
+    bool streaming_is_next_ = false;
     std::array<std::uint64_t, most_rounds> elapsed_ns_[4] = {};
 };
 

@@ -13,7 +13,7 @@ void reduce_and_divide(ReduceKernel kernel, const ReduceArguments& arguments) {
     ReduceArguments undivided = arguments;
     undivided.second_destination = nullptr;
     undivided.divisor = 1;
-    undivided.stream_destination = false;
+    undivided.stream_destination = undivided.stream_second = false;
     kernel(undivided);
 
     // 64 bits, because the divisor may be larger than any T.

@@ -11,6 +11,7 @@
 #endif
 
 #include <algorithm>
+#include <utility>
 
 #include "base/assert.hpp"
 #include "hwy/cache_control.h"
@@ -205,12 +206,16 @@ HWY_NOINLINE void stream_all(D d, const Values values, const Output<Number> outp
 }
 
 template <class Values, class Number>
-HWY_INLINE void write_all(const Values& values, const Output<Number>& output, std::uint64_t elements,
+HWY_INLINE void write_all(const Values& values, Output<Number> output, std::uint64_t elements,
                           [[maybe_unused]] bool stream, [[maybe_unused]] bool stream_second) {
     using Stored = typename Number::Stored;
     const hn::ScalableTag<typename Number::Computed> d;
     // Highway streams no less than 16 bytes, and a destination between elements is never aligned.
     if constexpr (hn::MaxLanes(d) * sizeof(Stored) >= 16) {
+        if (!stream && stream_second && output.second != nullptr) {
+            std::swap(output.destination, output.second);
+            std::swap(stream, stream_second);
+        }
         if (stream && elements * sizeof(Stored) >= 4 * line_bytes &&
             reinterpret_cast<std::uintptr_t>(output.destination) % sizeof(Stored) == 0) {
             if (stream_second && output.second != nullptr && in_its_line(output.second) == in_its_line(output.destination))

@@ -15,29 +15,36 @@ std::size_t run(PathTrial& trial, const std::function<std::uint64_t(const Path&,
     return calls;
 }
 
-TEST(PathTrial, KeepsTheQuickestOfFourWays) {
+constexpr Path everything{.streaming_stores = true, .streaming_slots = true, .kernel_copies = true};
+
+TEST(PathTrial, KeepsTheQuickestWay) {
     for (const bool streaming : {false, true})
-        for (const bool kernel : {false, true}) {
-            PathTrial trial(true, true, 0, 4);
-            run(trial, [&](const Path& p, std::size_t) { return p.streaming_stores == streaming && p.kernel_copies == kernel ? 500 : 1000; });
+        for (const int way : {0, 1, 2}) {
+            PathTrial trial(everything, 0, 4);
+            run(trial, [&](const Path& p, std::size_t) {
+                return ((p.streaming_slots ? 1 : p.kernel_copies ? 2 : 0) == way ? 500U : 1000U) + (p.streaming_stores == streaming ? 0U : 100U);
+            });
             EXPECT_EQ(trial.path().streaming_stores, streaming);
-            EXPECT_EQ(trial.path().kernel_copies, kernel);
+            EXPECT_EQ(trial.path().streaming_slots, way == 1);
+            EXPECT_EQ(trial.path().kernel_copies, way == 2);
         }
 }
 
 TEST(PathTrial, TakesTheSameNumberOfCallsWhateverTheyCost) {
     for (const std::uint64_t cost : {1u, 100u, 1'000'000u}) {
-        PathTrial trial(true, true, 7, 3);
+        PathTrial trial(everything, 7, 3);
         EXPECT_EQ(run(trial, [&](const Path&, std::size_t call) { return cost + call * 13 % 5; }), 7U + 3 * 4);
     }
-    PathTrial two_ways(false, true, 0, 100);
+    PathTrial two_ways({.kernel_copies = true}, 0, 100);
     EXPECT_EQ(run(two_ways, [](const Path&, std::size_t) { return 1u; }), 2 * PathTrial::most_rounds);
+    PathTrial output_only({.streaming_stores = true}, 0, 5);
+    EXPECT_EQ(run(output_only, [](const Path&, std::size_t) { return 1u; }), 2U * 5);
     EXPECT_TRUE(PathTrial().decided());
-    EXPECT_TRUE(PathTrial(false, false, 0, 4).decided()) << "nothing to choose from";
+    EXPECT_TRUE(PathTrial({}, 3, 4).decided()) << "nothing to choose from";
 }
 
 TEST(PathTrial, WhatComesBeforeAWayIsSettledDoesNotCount) {
-    PathTrial trial(true, false, 5, 4);
+    PathTrial trial({.streaming_stores = true}, 5, 4);
     std::size_t streamed = 0;
     run(trial, [&](const Path& p, std::size_t call) -> std::uint64_t {
         if (call < 5) return 1;  // memory that nobody has used
@@ -48,9 +55,9 @@ TEST(PathTrial, WhatComesBeforeAWayIsSettledDoesNotCount) {
 }
 
 TEST(PathTrial, NoiseChangesNothing) {
-    PathTrial trial(true, true, 0, 4);
-    run(trial, [](const Path& p, std::size_t) { return p.streaming_stores || p.kernel_copies ? 990u : 1000u; });
-    EXPECT_FALSE(trial.path().streaming_stores || trial.path().kernel_copies) << "a gain of 1 % is none";
+    PathTrial trial(everything, 0, 4);
+    run(trial, [](const Path& p, std::size_t) { return p.streaming_stores || p.streaming_slots || p.kernel_copies ? 990u : 1000u; });
+    EXPECT_FALSE(trial.path().streaming_stores || trial.path().streaming_slots || trial.path().kernel_copies) << "a gain of 1 % is none";
 }
 
 }  // namespace
