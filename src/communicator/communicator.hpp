@@ -8,9 +8,11 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bootstrap/meeting.hpp"
@@ -104,8 +106,8 @@ private:
         return send != receive || !prepared.copies_input_in_place;
     }
     bool serves(const PreparedCall& prepared, const Call& call) const;
-    void prepare_path(PreparedCall& prepared, std::uint64_t bytes) const;
-    AccessPolicy access_of(const PreparedCall& prepared) const;
+    void prepare_path(PreparedCall& prepared, std::uint64_t bytes);
+    void settle(PreparedCall& prepared);
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
     void note(const Program& program);
@@ -147,6 +149,9 @@ private:
 
     PlanCache plans_;
     PreparedCalls prepared_;
+    // What calls of a kind and size have found, for those of other counts too: by collective, type, operation, root and the
+    // power of two below the bytes.
+    std::map<std::tuple<std::uint32_t, Rank, std::uint64_t>, PathTrial> trials_;
     Execution execution_;
     PreparedCall* running_ = nullptr;
     CallWords repeated_;

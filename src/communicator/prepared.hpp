@@ -44,7 +44,9 @@ struct PreparedCall {
     std::uint64_t count = 0;             // of a v-call: what the program was made for, and
     std::vector<std::size_t> arrays;
     AccessPolicy access;
-    PathTrial path;
+    PathTrial* path = nullptr;           // of its kind and size; null: there is nothing to try
+    std::uint64_t path_bytes = 0;
+    bool settled = true;                 // `access` stays as it is
 };
 
 class PreparedCalls {

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <numeric>
 
 #include "base/assert.hpp"
 #include "communicator/communicator.hpp"
@@ -24,8 +26,13 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     return all;
 }
 
-// What a v-call is taken for when ways are chosen to be tried: only this rank knows how much it moves here.
-constexpr std::uint64_t v_call_bytes = 1 << 20;
+// What a v-call moves here, the larger way; only all_to_all_v's ranks may differ in it.
+std::uint64_t v_call_bytes(const Call& call, Rank rank_count) {
+    std::uint64_t most = 0;
+    for (const std::size_t* counts : {call.send_counts, call.receive_counts})
+        if (counts != nullptr) most = std::max<std::uint64_t>(most, std::accumulate(counts, counts + rank_count, std::uint64_t{0}));
+    return most * element_bytes(call.type);
+}
 
 bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank rank_count) {
     const std::size_t* at = known.data();
@@ -44,7 +51,7 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 Result<void> Communicator::run(const Call& call) {
     if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared != nullptr && prepared->program.small && prepared->path.decided() && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
+    if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
         nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
@@ -62,8 +69,7 @@ Result<void> Communicator::run(const Call& call) {
 // Every call counts, however soon it is done: ranks try the same way at the same time.
 inline void Communicator::note_elapsed() {
     if (call_started_ns_ == 0) return;
-    running_->path.took(os::now_ns() - call_started_ns_);
-    running_->access = access_of(*running_);
+    running_->path->took(os::now_ns() - call_started_ns_, running_->path_bytes);
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
@@ -83,7 +89,7 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
 }
 
 void Communicator::remember(const CallWords& words) {
-    if (running_ == nullptr || !running_->program.small || !running_->path.decided()) return;
+    if (running_ == nullptr || !running_->program.small || !running_->settled) return;
     repeated_ = words;
     running_small_ = running_;
 }
@@ -123,7 +129,8 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     const Program& program = prepared.program;
     if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
         input = staged_input(call, prepared.input_bytes);
-    call_started_ns_ = prepared.path.decided() ? 0 : os::now_ns();
+    if (!prepared.settled) settle(prepared);
+    call_started_ns_ = prepared.settled ? 0 : os::now_ns();
     running_ = &prepared;
     ++call_number_;
     note(program);
@@ -206,7 +213,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         if (call.collective == Collective::reduce_scatter_v)
             for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
         scratch(prepared->program.scratch_bytes);
-        prepare_path(*prepared, v_call_bytes);
+        prepare_path(*prepared, v_call_bytes(call, rank_count_));
         return prepared_.put(std::move(prepared));
     }
     auto chosen = selection_.choose(request, topology_);
@@ -227,26 +234,32 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     return prepared_.put(std::move(prepared));
 }
 
-// Decides how the call's bytes travel, or what to try for it first: the longer a call, the fewer tries tell. `bytes` are
-// the same on every rank, so that all try the same way at the same time.
-void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) const {
-    const Path ways = {.streaming_stores = decisions_.try_streaming_stores && bytes > small_bytes,
-                       .streaming_slots = decisions_.try_streaming_stores && bytes >= streaming_slot_bytes,
-                       .kernel_copies = decisions_.try_kernel_copies && bytes >= kernel_copy_bytes};
-    if (bytes != 0)
-        prepared.path = {ways, 2 * transport_->ring_bytes() / bytes,
-                         bytes < 4 << 20 ? PathTrial::most_rounds : bytes < 16 << 20 ? 6 : 3};
-    prepared.access = access_of(prepared);
+// Decides how the call's bytes travel, or what to try for it first. `bytes` are the same on every rank (but for
+// all_to_all_v, where trials of ranks that differ much may disturb each other), so that all try the same way at the same time.
+void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
+    const std::uint64_t size = std::bit_floor(bytes);
+    const Path ways = {.streaming_stores = decisions_.try_streaming_stores && size >= small_bytes,
+                       .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
+                       .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
+    if (ways != Path{}) {
+        // The longer a call, the fewer tries tell.
+        const std::size_t rounds = size < 4 << 20 ? PathTrial::most_rounds : size < 16 << 20 ? 6 : size < 64 << 20 ? 2 : 1;
+        const std::uint64_t warm_up = std::max<std::uint64_t>(1, 2 * transport_->ring_bytes() / size);
+        prepared.path = &trials_.try_emplace({prepared.key.what, prepared.key.root, size}, ways, warm_up, rounds).first->second;
+        prepared.path_bytes = bytes;
+    }
+    settle(prepared);
 }
 
 // What the trial has found, or tries next.
-AccessPolicy Communicator::access_of(const PreparedCall& prepared) const {
-    const Path path = prepared.path.path();
+void Communicator::settle(PreparedCall& prepared) {
+    const Path path = prepared.path != nullptr ? prepared.path->path() : Path{};
     AccessPolicy access = decisions_.access;
     access.streaming_slots = path.streaming_slots || decisions_.always_streams;
     access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
     if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
-    return access;
+    prepared.access = access;
+    prepared.settled = prepared.path == nullptr || prepared.path->decided();
 }
 
 // Memory for the largest program so far; grown when a program is prepared, so that running never allocates.

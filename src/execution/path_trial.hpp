@@ -1,4 +1,4 @@
-// Learns, for one class of calls, which way of moving bytes is quickest on this machine. Non-temporal stores to the output
+// Learns, for calls of one kind and about one size, which way of moving bytes is quickest on this machine. Non-temporal stores to the output
 // won by 2x on one machine and lost by 2x on another; to a slot that a core behind another cache reads they won by 5x, and
 // lost by 2x where the cores share one; copies by the kernel win there too. So each way is tried on a few calls in a row, so
 // that the caches are as that way leaves them, and the quickest stays.
@@ -19,6 +19,7 @@ struct Path {
     bool streaming_stores = false;  // to the output
     bool streaming_slots = false;   // to the slots that the peer reads
     bool kernel_copies = false;     // of memory that cannot be mapped
+    friend bool operator==(const Path&, const Path&) = default;
 };
 
 class PathTrial {
@@ -39,12 +40,13 @@ public:
     bool decided() const { return calls_ == rounds_ * count_ && !streaming_is_next_; }
     // For the next call.
     Path path() const { return paths_[decided() ? best_ : calls_ / rounds_]; }
-    void took(std::uint64_t elapsed_ns) {
+    // The call just run, which was of `bytes`.
+    void took(std::uint64_t elapsed_ns, std::uint64_t bytes) {
         if (warm_up_ != 0) {
             warm_up_--;
             return;
         }
-        elapsed_ns_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns;
+        cost_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns * cost_bytes / bytes;
         calls_++;
         if (calls_ != rounds_ * count_) return;
         decide();
@@ -58,20 +60,21 @@ private:
     // A way is taken over an earlier one only if it gains more than one part in so many: less is noise.
     static constexpr std::uint64_t worth_changing = 32;
     void decide() {
-        std::uint64_t least_ns = UINT64_MAX;
+        std::uint64_t least = UINT64_MAX;
         for (std::size_t i = 0; i < count_; i++) {
-            const auto first = elapsed_ns_[i].begin() + static_cast<std::ptrdiff_t>(rounds_ / 2);
-            const auto last = elapsed_ns_[i].begin() + static_cast<std::ptrdiff_t>(rounds_);
+            const auto first = cost_[i].begin() + static_cast<std::ptrdiff_t>(rounds_ / 2);
+            const auto last = cost_[i].begin() + static_cast<std::ptrdiff_t>(rounds_);
             const auto middle = first + (last - first - 1) / 2;
             std::nth_element(first, middle, last);
-            if (*middle < least_ns - least_ns / worth_changing) least_ns = *middle, best_ = i;
+            if (*middle < least - least / worth_changing) least = *middle, best_ = i;
         }
     }
 
     Path paths_[4];
     std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0, best_ = 0;
     bool streaming_is_next_ = false;
-    std::array<std::uint64_t, most_rounds> elapsed_ns_[4] = {};
+    static constexpr std::uint64_t cost_bytes = 1 << 16;
+    std::array<std::uint64_t, most_rounds> cost_[4] = {};  // nanoseconds for so many bytes
 };
 
 }  // namespace tenon

@@ -11,7 +11,7 @@ namespace {
 // Runs the trial with calls that take what `cost_ns` says; how many calls it took.
 std::size_t run(PathTrial& trial, const std::function<std::uint64_t(const Path&, std::size_t call)>& cost_ns) {
     std::size_t calls = 0;
-    for (; !trial.decided(); calls++) trial.took(cost_ns(trial.path(), calls));
+    for (; !trial.decided(); calls++) trial.took(cost_ns(trial.path(), calls), 1 << 16);
     return calls;
 }
 
@@ -52,6 +52,13 @@ TEST(PathTrial, WhatComesBeforeAWayIsSettledDoesNotCount) {
         return streamed++ < 2 ? 5000 : 500;  // the caches are as the other way left them
     });
     EXPECT_TRUE(trial.path().streaming_stores);
+}
+
+TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
+    PathTrial trial({.kernel_copies = true}, 0, 4);
+    for (const std::uint64_t bytes : {100'000u, 100'000u, 100'000u, 100'000u, 190'000u, 190'000u, 190'000u, 190'000u})
+        trial.took(bytes / (trial.path().kernel_copies ? 12 : 10), bytes);
+    EXPECT_TRUE(trial.decided() && trial.path().kernel_copies);
 }
 
 TEST(PathTrial, NoiseChangesNothing) {
