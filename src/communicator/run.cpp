@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 #include "communicator/communicator.hpp"
 #include "execution/small_run.hpp"
 #include "os/clock.hpp"
@@ -69,7 +70,11 @@ Result<void> Communicator::run(const Call& call) {
 // Every call counts, however soon it is done: ranks try the same way at the same time.
 inline void Communicator::note_elapsed() {
     if (call_started_ns_ == 0) return;
-    running_->path->took(os::now_ns() - call_started_ns_, running_->path_bytes);
+    PathTrial& trial = *running_->path;
+    trial.took(os::now_ns() - call_started_ns_, running_->path_bytes);
+    if (trial.decided())
+        log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
+            std::bit_floor(running_->path_bytes), trial.explanation());
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
