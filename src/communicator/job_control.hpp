@@ -26,7 +26,7 @@ struct CallRecord {
 
 class JobControl {
 public:
-    static constexpr std::uint64_t records_kept = 8;
+    static constexpr std::uint64_t records_kept = 8, findings_kept = 61;
     static std::uint64_t bytes(Rank rank_count);
     JobControl(std::byte* area, Rank rank, Rank rank_count);
 
@@ -58,6 +58,15 @@ public:
     Error failure() const;
     void raise(const Error& error);  // the first one stays
 
+    // What one rank has found out for all, a number below 8 for a question: `what` is any hash of it. May be forgotten.
+    void tell_finding(std::uint64_t what, unsigned finding) {
+        store_relaxed(shared_->findings[what % findings_kept], (what & ~std::uint64_t{7}) | finding);
+    }
+    std::optional<unsigned> finding(std::uint64_t what) const {
+        const std::uint64_t told = load_relaxed(shared_->findings[what % findings_kept]);
+        return told != 0 && told / 8 == what / 8 ? std::optional(static_cast<unsigned>(told & 7)) : std::nullopt;
+    }
+
     // Sleeping ranks: a bell that whoever moved something rings when somebody sleeps.
     bool somebody_sleeps() const { return shared_->sleepers.load(std::memory_order_relaxed) != 0; }
     void ring();
@@ -76,6 +85,7 @@ private:
         std::uint64_t failure_state;  // 0 none, 1 being written, 2 written
         std::uint64_t failure_status;
         char failure_message[2000];
+        std::uint64_t findings[findings_kept];
         alignas(cache_line_bytes) std::atomic<std::uint32_t> sleepers;
         alignas(cache_line_bytes) std::atomic<std::uint32_t> bell;
     };

@@ -27,6 +27,11 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     return all;
 }
 
+// The calls that share a trial, the same number on every rank.
+std::uint64_t class_of(const PreparedCall& p) {
+    return (p.key.what ^ static_cast<std::uint64_t>(p.key.root) << 32 ^ std::bit_floor(p.path_bytes) << 8) * 0x9e3779b97f4a7c15u;
+}
+
 // What a v-call moves here, the larger way; only all_to_all_v's ranks may differ in it.
 std::uint64_t v_call_bytes(const Call& call, Rank rank_count) {
     std::uint64_t most = 0;
@@ -72,9 +77,10 @@ inline void Communicator::note_elapsed() {
     if (call_started_ns_ == 0) return;
     PathTrial& trial = *running_->path;
     trial.took(os::now_ns() - call_started_ns_, running_->path_bytes);
-    if (trial.decided())
-        log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
-            std::bit_floor(running_->path_bytes), trial.explanation());
+    if (!trial.decided()) return;
+    if (rank_ == 0) control_.tell_finding(class_of(*running_), trial.path().number());
+    log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
+        std::bit_floor(running_->path_bytes), trial.explanation());
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
@@ -135,7 +141,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
         input = staged_input(call, prepared.input_bytes);
     if (!prepared.settled) settle(prepared);
-    call_started_ns_ = prepared.settled ? 0 : os::now_ns();
+    call_started_ns_ = prepared.settled || prepared.path->decided() ? 0 : os::now_ns();
     running_ = &prepared;
     ++call_number_;
     note(program);
@@ -258,13 +264,16 @@ void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
 
 // What the trial has found, or tries next.
 void Communicator::settle(PreparedCall& prepared) {
+    const bool asks = prepared.path != nullptr && rank_ != 0 && prepared.path->may_adopt();
+    const auto found = asks ? control_.finding(class_of(prepared)) : std::nullopt;
+    if (found) prepared.path->adopt(Path::of_number(*found));
     const Path path = prepared.path != nullptr ? prepared.path->path() : Path{};
     AccessPolicy access = decisions_.access;
     access.streaming_slots = path.streaming_slots || decisions_.always_streams;
     access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
     if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
     prepared.access = access;
-    prepared.settled = prepared.path == nullptr || prepared.path->decided();
+    prepared.settled = prepared.path == nullptr || (prepared.path->decided() && (!asks || found));
 }
 
 // Memory for the largest program so far; grown when a program is prepared, so that running never allocates.

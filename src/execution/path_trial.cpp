@@ -13,9 +13,9 @@ std::string words(const Path& path) {
 }  // namespace
 
 std::string PathTrial::explanation() const {
-    std::string all = fmt::format("{} ({:.2f} us per 64 KiB)", words(paths_[best_]), static_cast<double>(median_[best_]) / 1e3);
+    std::string all = words(best_) + " is quickest; us per 64 KiB:";
     for (std::size_t i = 0; i < count_; i++)
-        if (i != best_) all += fmt::format("; {} {:.2f}", words(paths_[i]), static_cast<double>(median_[i]) / 1e3);
+        all += fmt::format("{} {} {:.2f}", i == 0 ? "" : ";", words(paths_[i]), static_cast<double>(median_[i]) / 1e3);
     return all;
 }
 

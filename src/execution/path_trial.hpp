@@ -4,7 +4,8 @@
 // that the caches are as that way leaves them, and the quickest stays.
 //
 // It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes reach
-// the peer, then with what each found best for that, how they reach the output. Not thread-safe.
+// the peer, then with what each found best for that, how they reach the output. Ranks that end up on different ways wait for
+// each other's slower one, so one rank's finding is taken over by the others, at any later call. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -14,6 +15,8 @@
 #include <string>
 #include <utility>
 
+#include "base/assert.hpp"
+
 namespace tenon {
 
 struct Path {
@@ -21,6 +24,9 @@ struct Path {
     bool streaming_slots = false;   // to the slots that the peer reads
     bool kernel_copies = false;     // of memory that cannot be mapped
     friend bool operator==(const Path&, const Path&) = default;
+
+    unsigned number() const { return (streaming_stores ? 1U : 0U) | (streaming_slots ? 2U : 0U) | (kernel_copies ? 4U : 0U); }
+    static Path of_number(unsigned n) { return {(n & 1) != 0, (n & 2) != 0, (n & 4) != 0}; }
 };
 
 class PathTrial {
@@ -40,9 +46,14 @@ public:
 
     bool decided() const { return calls_ == rounds_ * count_ && !streaming_is_next_; }
     // For the next call.
-    Path path() const { return paths_[decided() ? best_ : calls_ / rounds_]; }
+    Path path() const { return decided() ? best_ : paths_[calls_ / rounds_]; }
+    // What another rank found counts, from now on.
+    void adopt(const Path& path) { best_ = path; }
+    // Must the next call still ask for another rank's finding? Not for ever: it may have been lost.
+    bool may_adopt() { return decided() && patience_ != 0 && patience_-- != 0; }
     // The call just run, which was of `bytes`.
     void took(std::uint64_t elapsed_ns, std::uint64_t bytes) {
+        TENON_ASSERT(!decided(), "only calls that try a way are measured");
         if (warm_up_ != 0) {
             warm_up_--;
             return;
@@ -52,11 +63,11 @@ public:
         if (calls_ != rounds_ * count_) return;
         decide();
         if (!std::exchange(streaming_is_next_, false)) return;
-        paths_[count_] = paths_[best_];
+        paths_[count_] = best_;
         paths_[count_++].streaming_stores = true;
     }
 
-    // "staged past the caches: 5.2 us per 64 KiB; staged 12.1, copied by the kernel 8.0", of what is decided.
+    // "staged is quickest; us per 64 KiB: staged 4.20; staged past the caches 10.06", of what is decided.
     std::string explanation() const;
 
 private:
@@ -71,12 +82,13 @@ private:
             const auto middle = first + (last - first - 1) / 2;
             std::nth_element(first, middle, last);
             median_[i] = *middle;
-            if (median_[i] < least - least / worth_changing) least = median_[i], best_ = i;
+            if (median_[i] < least - least / worth_changing) least = median_[i], best_ = paths_[i];
         }
     }
 
-    Path paths_[4];
-    std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0, best_ = 0;
+    Path paths_[4], best_;
+    std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0;
+    unsigned patience_ = 8;
     bool streaming_is_next_ = false;
     static constexpr std::uint64_t cost_bytes = 1 << 16;
     std::array<std::uint64_t, most_rounds> cost_[4] = {};  // nanoseconds for so many bytes

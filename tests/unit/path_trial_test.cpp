@@ -59,7 +59,20 @@ TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
     for (const std::uint64_t bytes : {100'000u, 100'000u, 100'000u, 100'000u, 190'000u, 190'000u, 190'000u, 190'000u})
         trial.took(bytes / (trial.path().kernel_copies ? 12 : 10), bytes);
     EXPECT_TRUE(trial.decided() && trial.path().kernel_copies);
-    EXPECT_EQ(trial.explanation(), "copied by the kernel (5.46 us per 64 KiB); staged 6.55");
+    EXPECT_EQ(trial.explanation(), "copied by the kernel is quickest; us per 64 KiB: staged 6.55; copied by the kernel 5.46");
+}
+
+TEST(PathTrial, TakesOverWhatAnotherRankFound) {
+    PathTrial trial({.streaming_slots = true, .kernel_copies = true}, 0, 2);
+    EXPECT_FALSE(trial.may_adopt()) << "nothing is decided";
+    run(trial, [](const Path& p, std::size_t) { return p.kernel_copies ? 500u : 501u; });
+    for (unsigned n = 0; n < 8; n++) EXPECT_EQ(Path::of_number(n).number(), n);
+    ASSERT_TRUE(trial.may_adopt());
+    trial.adopt({.streaming_slots = true});
+    EXPECT_EQ(trial.path(), (Path{.streaming_slots = true}));
+    int asked = 1;
+    while (trial.may_adopt()) asked++;
+    EXPECT_EQ(asked, 8) << "it asks no longer after a while";
 }
 
 TEST(PathTrial, NoiseChangesNothing) {
