@@ -35,7 +35,7 @@ void exchange_by_hand(benchmark::State& state) {
     }
     run_as_ranks(state, 2, calls, [&](int rank) {
         Rank& r = ranks[static_cast<std::size_t>(rank)];
-        while (!r.out.may_send_packed()) continue;
+        while (!r.out.may_send_packed(sizeof r.value)) continue;
         r.out.send_packed(reinterpret_cast<const std::byte*>(r.value), sizeof r.value, 1);
         while (r.in.packed_arrival(sizeof r.value, 1) != Arrival::here) continue;
         float theirs[2];

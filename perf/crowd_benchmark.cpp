@@ -21,20 +21,23 @@ constexpr int calls = 100;
 
 // Two lines by turns, so that a rank one call ahead does not overwrite what others have yet to read.
 void publish_and_yield(benchmark::State& state) {
+    struct Turn {
+        std::uint64_t data, number;
+    };
     struct alignas(128) Line {
-        PackedUnit turns[2];
+        Turn turns[2];
     };
     const auto ranks = static_cast<int>(state.range(0));
     std::vector<Line> lines(static_cast<std::size_t>(ranks));
     std::vector<std::uint64_t> made(lines.size() * 16);  // each rank's on a line of its own
     run_as_ranks(state, ranks, calls, [&](int rank) {
         const std::uint64_t number = ++made[static_cast<std::size_t>(rank) * 16];
-        PackedUnit& own = lines[static_cast<std::size_t>(rank)].turns[number & 1];
+        Turn& own = lines[static_cast<std::size_t>(rank)].turns[number & 1];
         store_relaxed(own.data, static_cast<std::uint64_t>(rank));
-        store_release(own.word, number);
+        store_release(own.number, number);
         std::uint64_t sum = 0;
         for (Line& line : lines) {
-            while (load_acquire(line.turns[number & 1].word) != number) os::yield_core();
+            while (load_acquire(line.turns[number & 1].number) != number) os::yield_core();
             sum += load_relaxed(line.turns[number & 1].data);
         }
         benchmark::DoNotOptimize(sum);

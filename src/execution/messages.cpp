@@ -8,7 +8,7 @@
 namespace tenon {
 
 bool Execution::may_send(const Operation& o, std::size_t length) const {
-    return length <= packed_bytes ? o.out->may_send_packed() : o.out->may_send_bulk(o.out->row_of(length));
+    return length <= packed_bytes ? o.out->may_send_packed(length) : o.out->may_send_bulk(o.out->row_of(length));
 }
 
 // ---- sending ------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ inline bool Execution::try_small(const Operation& o) {
     if (o.bytes == 0 && !o.token) return true;
     switch (o.kind) {
         case StepKind::send:
-            if (!o.out->may_send_packed()) return false;
+            if (!o.out->may_send_packed(o.bytes)) return false;
             o.out->send_packed(at(o.source, 0), o.bytes, signature_ ^ o.salt);
             return true;
         case StepKind::receive:

@@ -206,9 +206,11 @@ TEST_F(Faults, LeaveNoFileBehind) {
         void* memory = nullptr;
         require(tenonMemAlloc(&memory, 1 << 20));
         require(tenonAllReduce(memory, memory, 1 << 18, tenonFloat, tenonSum, comm, nullptr), comm);
-        raise(SIGKILL);
-        return "";
+        self.tell("done");  // one that dies earlier is an error to those still inside the call
+        return self.hear();
     });
+    for (int r = 0; r < 3; r++) ASSERT_EQ(ranks.hear(r), "done");
+    for (int r = 0; r < 3; r++) ranks.send_signal(r, SIGKILL);
     for (const Ending& ending : ranks.wait_for_all()) EXPECT_EQ(ending.signal, SIGKILL);
     EXPECT_EQ(shared_memory_files(), before);
 }

@@ -48,7 +48,7 @@ struct Sent {
 bool try_send(SendEnd& end, const Sent& message) {
     std::vector<std::byte> bytes(message.length, std::byte{message.value});
     if (message.length <= packed_bytes) {
-        if (!end.may_send_packed()) return false;
+        if (!end.may_send_packed(message.length)) return false;
         end.send_packed(bytes.data(), bytes.size(), signature);
         return true;
     }
@@ -78,9 +78,9 @@ class Slots : public testing::TestWithParam<bool> {};  // do credits travel in h
 
 TEST_P(Slots, EveryMessageArrivesWhole) {
     std::mt19937_64 random = support::random_generator();
-    for (const RingShape& shape : {RingShape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 512},
+    for (const RingShape& shape : {RingShape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024},
                                    RingShape{.slots = 2, .slot_bytes = 1024, .area_bytes = 20'000, .medium_slots = 2, .medium_bytes = 1024},
-                                   RingShape{.slots = 16, .slot_bytes = 2048, .area_bytes = 17 * 2048 + 100, .medium_slots = 8, .medium_bytes = 256}}) {
+                                   RingShape{.slots = 16, .slot_bytes = 2048, .area_bytes = 17 * 2048 + 100, .medium_slots = 8, .medium_bytes = 768}}) {
         Pair pair(shape);
         if (GetParam()) pair.pair_up();
         std::deque<Sent> under_way[2];
@@ -104,7 +104,7 @@ TEST_P(Slots, EveryMessageArrivesWhole) {
 // A plan may count on two messages of each row under way, whatever the other side has sent back and not told.
 TEST_P(Slots, TwoMessagesMayAlwaysBeUnderWay) {
     std::mt19937_64 random = support::random_generator();
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 512};
+    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     if (GetParam()) pair.pair_up();
     for (int turn = 0; turn < 5000; turn++) {
@@ -117,10 +117,10 @@ TEST_P(Slots, TwoMessagesMayAlwaysBeUnderWay) {
 
 // A lane that sends first and receives later finds its credit in a message that it has not taken.
 TEST(SlotsPaired, CreditsAreFoundInMessagesNotYetTaken) {
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 512};
+    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     pair.pair_up();
-    const Sent message{300, 1};
+    const Sent message{900, 1};
     for (int i = 0; i < 4; i++) ASSERT_TRUE(try_send(pair.out[0], message));
     ASSERT_FALSE(try_send(pair.out[0], message)) << "all slots are under way";
     expect_taken(pair.in[1], message);
@@ -130,11 +130,11 @@ TEST(SlotsPaired, CreditsAreFoundInMessagesNotYetTaken) {
 }
 
 TEST(SlotsArrival, AnotherSignatureIsAMismatchAndTheNextNumberIsNot) {
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 512};
+    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     EXPECT_EQ(pair.in[1].bulk_arrival(Row::medium, signature), Arrival::none);
     EXPECT_EQ(pair.in[1].next_signature(), std::nullopt);
-    ASSERT_TRUE(try_send(pair.out[0], {300, 1}));
+    ASSERT_TRUE(try_send(pair.out[0], {900, 1}));
     EXPECT_EQ(pair.in[1].bulk_arrival(Row::medium, signature + 1), Arrival::mismatch);
     EXPECT_EQ(pair.in[1].bulk_arrival(Row::large, signature), Arrival::none);
     EXPECT_EQ(pair.in[1].next_signature(), signature);

@@ -3,8 +3,8 @@
 // whose peers do not share memory fills and empties the same rings from its progress function.
 //
 // A message is one tile (or a whole small chunk). Both sides know its length from their plans. There are two forms:
-//   packed   up to packed_bytes: units of 8 bytes of data and the message's word, so that data and flag arrive together
-//            in one cache line; in slots that never hold anything else, so no user's data can pass for a word;
+//   packed   up to packed_bytes: cache lines of 56 bytes of data and the message's word, so that data and flag arrive
+//            together; in lines that never hold anything else, so no user's data can pass for a word;
 //   bulk     a header line with the word, and either a payload slot (staged) or the place where the sender's bytes lie
 //            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of them:
 //            a few medium slots, used again and again, which stay in the nearest cache; and large messages behind each
@@ -34,17 +34,15 @@
 namespace tenon {
 
 inline constexpr std::size_t cache_line_bytes = 64;
-inline constexpr std::size_t packed_units = 4;
-inline constexpr std::size_t packed_bytes = packed_units * 8;
-inline constexpr std::uint64_t packed_slots = 64;  // a power of two
-
-struct PackedUnit {
-    std::uint64_t data;
+struct alignas(cache_line_bytes) PackedLine {
+    std::byte data[cache_line_bytes - 8];
     std::uint64_t word;
 };
-struct alignas(cache_line_bytes) PackedSlot {
-    PackedUnit units[packed_units];
-};
+inline constexpr std::size_t packed_bytes = 10 * sizeof(PackedLine::data);  // half a KiB; with more, copies to and from lines cost
+inline constexpr std::uint64_t packed_lines = 128;                          // of a ring; a power of two
+constexpr std::uint64_t lines_of(std::size_t length) {
+    return length <= sizeof(PackedLine::data) ? 1 : (length + sizeof(PackedLine::data) - 1) / sizeof(PackedLine::data);
+}
 
 enum class MessageForm : std::uint32_t {
     staged = 1,   // at `address` bytes from the start of the row's payloads
@@ -87,7 +85,7 @@ struct RingShape {
     std::uint64_t area_of(Row row) const { return row == Row::medium ? medium_slots * medium_bytes : area_bytes; }
     std::uint64_t grain_of(Row row) const { return row == Row::medium ? medium_bytes : payload_grain; }
     std::uint64_t headers_offset(Row row) const {
-        return sizeof(PackedSlot) * packed_slots + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
+        return sizeof(PackedLine) * packed_lines + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
     }
     std::uint64_t offers_offset() const { return headers_offset(Row::large) + sizeof(Header) * slots; }
     std::uint64_t taken_offset() const { return offers_offset() + sizeof(Offer) * slots; }
@@ -113,6 +111,12 @@ inline void store_relaxed(std::uint64_t& at, std::uint64_t value) {
 
 constexpr std::uint64_t message_word(std::uint64_t number, std::uint32_t signature) { return number << 32 | signature; }
 
+// At most a line's data; by words, for what is sent most.
+inline void copy_part_of_line(std::byte* to, const std::byte* from, std::size_t length) {
+    for (; length >= 8; length -= 8, to += 8, from += 8) std::memcpy(to, from, 8);
+    if (length != 0) std::memcpy(to, from, length);
+}
+
 class ReceiveEnd;
 
 class SendEnd {
@@ -122,7 +126,7 @@ public:
     // must stay where they are.
     inline void pair_with(ReceiveEnd& reverse);
     SendEnd(std::byte* ring, const RingShape& shape, std::span<const Taken> takers)
-        : packed_(reinterpret_cast<PackedSlot*>(ring)),
+        : packed_(reinterpret_cast<PackedLine*>(ring)),
           offers_(reinterpret_cast<const Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
           medium_bytes_(shape.medium_bytes),
@@ -136,28 +140,22 @@ public:
     std::uint64_t next_number() const { return number_ + 1; }
     Row row_of(std::size_t length) const { return length <= medium_bytes_ ? Row::medium : Row::large; }
 
-    bool may_send_packed() {
-        if (packed_sent_ >= packed_limit_) refresh();
-        return packed_sent_ < packed_limit_;
+    bool may_send_packed(std::size_t length) {
+        const std::uint64_t after = packed_sent_ + lines_of(length);
+        if (after > packed_limit_) refresh();
+        return after <= packed_limit_;
     }
     // `length` bytes, at most packed_bytes, from anywhere.
     void send_packed(const std::byte* data, std::size_t length, std::uint32_t signature) {
-        PackedUnit* unit = packed_[packed_sent_ & (packed_slots - 1)].units;
         const std::uint64_t word = message_word(++number_, signature);
-        std::size_t done = 0;
-        do {
-            std::uint64_t value = 0;
-            if (length - done >= 8) {
-                std::memcpy(&value, data + done, 8);
-            } else if (length != done) {
-                std::memcpy(&value, data + done, length - done);
-            }
-            store_relaxed(unit->data, value);
-            store_release(unit->word, word);
-            unit++;
-            done += 8;
-        } while (done < length);
-        packed_sent_++;
+        for (; length > sizeof(PackedLine::data); data += sizeof(PackedLine::data), length -= sizeof(PackedLine::data)) {
+            PackedLine& line = packed_[packed_sent_++ & (packed_lines - 1)];
+            std::memcpy(line.data, data, sizeof line.data);
+            store_release(line.word, word);
+        }
+        PackedLine& line = packed_[packed_sent_++ & (packed_lines - 1)];
+        copy_part_of_line(line.data, data, length);
+        store_release(line.word, word);
     }
 
     bool may_send_bulk(Row row) {
@@ -221,19 +219,19 @@ private:
             medium = std::min(medium, load_acquire(t.bulk[0]));
             large = std::min(large, load_acquire(t.bulk[1]));
         }
-        packed_limit_ = packed + packed_slots;
+        packed_limit_ = packed + packed_lines;
         learn({medium, large});
         learn_from_arrived();
     }
     inline void tell_taken(Header& header);
     inline void learn_from_arrived();
 
-    PackedSlot* packed_ = nullptr;
+    PackedLine* packed_ = nullptr;
     const Offer* offers_ = nullptr;
     std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
     std::span<const Taken> takers_;
     std::uint64_t number_ = 0;  // of the last message sent
-    std::uint64_t packed_sent_ = 0, packed_limit_ = packed_slots;
+    std::uint64_t packed_sent_ = 0, packed_limit_ = packed_lines;
     SlotRow rows_[2];
     ReceiveEnd* reverse_ = nullptr;
 };
@@ -244,7 +242,7 @@ class ReceiveEnd {
 public:
     ReceiveEnd() = default;
     ReceiveEnd(std::byte* ring, const RingShape& shape, Taken* taken)
-        : packed_(reinterpret_cast<const PackedSlot*>(ring)),
+        : packed_(reinterpret_cast<const PackedLine*>(ring)),
           offers_(reinterpret_cast<Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
           medium_bytes_(shape.medium_bytes),
@@ -260,7 +258,7 @@ public:
     // What the sender signed the next message with, wherever in the ring it lies and however much of it is there; nothing
     // before it comes. Tells those who wait in vain for a message of another form or length.
     std::optional<std::uint32_t> next_signature() const {
-        const std::uint64_t* const words[] = {&packed_[packed_taken_ & (packed_slots - 1)].units[0].word,
+        const std::uint64_t* const words[] = {&packed_[packed_taken_ & (packed_lines - 1)].word,
                                               &header(Row::medium).word, &header(Row::large).word};
         for (const std::uint64_t* at_word : words)
             if (const std::uint64_t word = load_acquire(*at_word); word >> 32 == static_cast<std::uint32_t>(number_ + 1))
@@ -268,24 +266,23 @@ public:
         return std::nullopt;
     }
 
-    // Is the next message here, in the packed form? Looks at its last unit: units arrive in order.
+    // Is the next message here, in the packed form, all its lines?
     Arrival packed_arrival(std::size_t length, std::uint32_t signature) const {
-        const PackedSlot& slot = packed_[packed_taken_ & (packed_slots - 1)];
-        return arrival(slot.units[length == 0 ? 0 : (length - 1) / 8].word, signature);
+        const std::uint64_t end = packed_taken_ + lines_of(length);
+        for (std::uint64_t i = packed_taken_; i != end; i++)
+            if (const Arrival a = arrival(packed_[i & (packed_lines - 1)].word, signature); a != Arrival::here) return a;
+        return Arrival::here;
     }
     // Its bytes, exactly `length`, after packed_arrival said `here`; and done with it.
     void take_packed(std::byte* to, std::size_t length) {
-        const PackedUnit* unit = packed_[packed_taken_ & (packed_slots - 1)].units;
-        for (; length >= 8; length -= 8, to += 8, unit++) {
-            const std::uint64_t value = load_relaxed(unit->data);
-            std::memcpy(to, &value, 8);
-        }
-        if (length != 0) {
-            const std::uint64_t value = load_relaxed(unit->data);
-            std::memcpy(to, &value, length);
-        }
+        std::uint64_t taken = packed_taken_;
+        for (; length > sizeof(PackedLine::data); to += sizeof(PackedLine::data), length -= sizeof(PackedLine::data))
+            std::memcpy(to, packed_[taken++ & (packed_lines - 1)].data, sizeof(PackedLine::data));
+        copy_part_of_line(to, packed_[taken++ & (packed_lines - 1)].data, length);
         number_++;
-        if ((++packed_taken_ & (packed_slots / 4 - 1)) == 0) store_release(taken_line_->packed, packed_taken_);
+        constexpr std::uint64_t untold_lines = packed_lines / 4;
+        if (taken / untold_lines != packed_taken_ / untold_lines) store_release(taken_line_->packed, taken);
+        packed_taken_ = taken;
     }
 
     Arrival bulk_arrival(Row row, std::uint32_t signature) const { return arrival(header(row).word, signature); }
@@ -323,7 +320,7 @@ private:
             for (std::uint64_t i = 0; i < r.slots; i++) {
                 const Header& h = r.headers[i];
                 const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(load_acquire(h.word) >> 32) - static_cast<std::uint32_t>(number_));
-                if (ahead > 0 && static_cast<std::uint64_t>(ahead) <= packed_slots + rows_[0].slots + rows_[1].slots) use(h);
+                if (ahead > 0 && static_cast<std::uint64_t>(ahead) <= packed_lines + rows_[0].slots + rows_[1].slots) use(h);
             }
     }
     struct SlotRow {
@@ -341,7 +338,7 @@ private:
         return word >> 32 == static_cast<std::uint32_t>(number_ + 1) ? Arrival::mismatch : Arrival::none;
     }
 
-    const PackedSlot* packed_ = nullptr;
+    const PackedLine* packed_ = nullptr;
     Offer* offers_ = nullptr;
     std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
     Taken* taken_line_ = nullptr;
