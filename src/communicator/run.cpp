@@ -27,6 +27,20 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     return all;
 }
 
+struct Tries {
+    std::uint64_t warm_up;
+    std::size_t rounds;
+};
+
+// The longer a call, the fewer tries tell.
+Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
+    const std::size_t rounds = bytes < 1 << 20 ? PathTrial::most_rounds : bytes < 4 << 20 ? 6 : bytes < 16 << 20 ? 3 : bytes < 64 << 20 ? 2 : 1;
+    return {std::max<std::uint64_t>(1, 2 * ring_bytes / bytes), rounds};
+}
+
+// Ranks that move more here than others keep in step with them, but for those on either side of one size.
+Tries tries_of_v_calls(std::uint64_t bytes) { return bytes < 1 << 20 ? Tries{32, PathTrial::most_rounds} : Tries{1, 2}; }
+
 // The calls that share a trial, the same number on every rank.
 std::uint64_t class_of(const PreparedCall& p) {
     return (p.key.what ^ static_cast<std::uint64_t>(p.key.root) << 32 ^ std::bit_floor(p.path_bytes) << 8) * 0x9e3779b97f4a7c15u;
@@ -253,9 +267,7 @@ void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
                        .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
                        .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
     if (ways != Path{}) {
-        // The longer a call, the fewer tries tell.
-        const std::size_t rounds = size < 4 << 20 ? PathTrial::most_rounds : size < 16 << 20 ? 6 : size < 64 << 20 ? 2 : 1;
-        const std::uint64_t warm_up = std::max<std::uint64_t>(1, 2 * transport_->ring_bytes() / size);
+        const auto [warm_up, rounds] = is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
         prepared.path = &trials_.try_emplace({prepared.key.what, prepared.key.root, size}, ways, warm_up, rounds).first->second;
         prepared.path_bytes = bytes;
     }
