@@ -169,19 +169,20 @@ TENON_EXPORT const char* tenonGetErrorString(tenonResult_t result);
 
 /* What went wrong last: on this communicator, or for comm == NULL in a call of this thread. One sentence with the rank,
  * the call, what was found and what to do; "" when nothing went wrong. Valid until this thread calls this function
- * again. */
+ * again. Any thread, any time. */
 TENON_EXPORT const char* tenonGetLastError(tenonComm_t comm);
 
 /* -------------------------------------------------------------------------------------------------- Communicators */
 
 /* Makes an id for a new communicator and starts to answer the ranks that will come with it. Called by one process,
  * which gives the id to the other ranks by whatever means it has (a pipe, a file, an MPI broadcast) and must live until
- * all of them have joined. One id makes one communicator. Errors: tenonSystemError when no socket can be had. */
+ * all of them have joined. One id makes one communicator. Errors: tenonSystemError when no socket can be had. Any
+ * thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId);
 
 /* The same without passing bytes around: every rank on a host that calls this with the same job name gets the same id,
  * and rank 0 answers when it joins. `job` is a string of 1 to 64 characters that all ranks know and no other job of
- * this user has now. Ranks of other users are refused. Local, returns at once. */
+ * this user has now. Ranks of other users are refused. Local, returns at once. Any thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId);
 
 /* Joins the communicator that `commId` names, as rank `rank` of `nranks`, and returns when all ranks have joined. One
@@ -190,29 +191,31 @@ TENON_EXPORT tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId
  * [0, nranks), tenonMismatch for a rank given twice or another nranks, tenonTimeout for a rank that does not come. */
 TENON_EXPORT tenonResult_t tenonCommInitRank(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank);
 
-/* The same with settings; config == NULL means none. Settings are read before the call returns. */
+/* The same with settings; config == NULL means none. Settings are read before the call returns. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank,
                                                    tenonConfig_t* config);
 
 /* Makes a communicator of `ndev` ranks within this process, by one thread: comms[i] becomes rank i. Each may then be
  * used by its own thread, or all of them by one thread inside a group or with streams. `devlist` holds ndev device
- * numbers or is NULL; ranks of the host have no device and ignore them. */
+ * numbers or is NULL; ranks of the host have no device and ignore them. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int* devlist);
 
 /* Splits a communicator: all of its ranks call; those with the same color (>= 0) form a new one, ordered by key and,
  * within equal keys, by old rank. A rank with TENON_SPLIT_NOCOLOR joins none and gets *newcomm == NULL. config == NULL
  * inherits the settings of `comm`. The new communicator is independent: each is destroyed by itself, though aborting
- * `comm` aborts it too. */
+ * `comm` aborts it too. The thread that makes the calls on `comm`; ranks of one process come from a thread each. */
 #define TENON_SPLIT_NOCOLOR (-1)
 TENON_EXPORT tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm,
                                           tenonConfig_t* config);
 
 /* Waits until every call issued on `comm` by this rank, in streams too, has completed. Afterwards only
- * tenonCommDestroy, tenonCommAbort and the queries are allowed. Does not wait for the other ranks. */
+ * tenonCommDestroy, tenonCommAbort and the queries are allowed. Does not wait for the other ranks. The thread that makes
+ * the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonCommFinalize(tenonComm_t comm);
 
 /* Finalizes `comm` unless that has been done, and releases it: the rank leaves in good order. The handle is invalid
- * afterwards. One thread may destroy the communicators of several ranks one after the other. */
+ * afterwards. Any thread, with no other inside a call on `comm`; one thread may destroy the communicators of several
+ * ranks one after the other. */
 TENON_EXPORT tenonResult_t tenonCommDestroy(tenonComm_t comm);
 
 /* Ends `comm` at once: its running calls, and those of communicators split from it, return tenonAborted here and
@@ -220,39 +223,43 @@ TENON_EXPORT tenonResult_t tenonCommDestroy(tenonComm_t comm);
  * invalid afterwards. Any thread, also while another is inside a call. */
 TENON_EXPORT tenonResult_t tenonCommAbort(tenonComm_t comm);
 
-/* Sets *asyncError to the error that failed `comm`, tenonInProgress while streams work on it, or tenonSuccess. */
+/* Sets *asyncError to the error that failed `comm`, tenonInProgress while streams work on it, or tenonSuccess. Any
+ * thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError);
 
-/* Sets *count to the number of ranks, and *rank to this rank. */
+/* Sets *count to the number of ranks, and *rank to this rank. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommCount(const tenonComm_t comm, int* count);
 TENON_EXPORT tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank);
 
 /* Sets *name to the algorithm that a call of this shape uses ("ring"), the same on every rank. `count` is the call's
- * own argument; `op` matters only to reductions and may be tenonSum otherwise. The string lives as long as `comm`. */
+ * own argument; `op` matters only to reductions and may be tenonSum otherwise. The string lives as long as `comm`. Any
+ * thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count,
                                               tenonDataType_t datatype, tenonRedOp_t op, const char** name);
 
 /* Sets *name to the transport that carries messages to `peer` ("shm"), "self" for the rank itself. Lives as long as
- * `comm`. */
+ * `comm`. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name);
 
 /* Sets *bytes to the memory of the message slots that this rank reads from in `comm`: what its calls so far have needed,
- * never more than the configuration's slotMemoryBytes. */
+ * never more than the configuration's slotMemoryBytes. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes);
 
 /* ------------------------------------------------------------------------------------------------------ Operations */
 
 /* Makes an operation that multiplies this rank's contribution by *scalar, one element of `datatype`, before summing.
  * Each rank may have its own scalar. *op is valid for `datatype` on `comm` only, until tenonRedOpDestroy; every rank
- * makes its operations in the same order. */
+ * makes its operations in the same order. The thread that makes the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype,
                                                      tenonScalarResidence_t residence, tenonComm_t comm);
 
-/* Releases an operation. Calls already issued with it complete as if it were still there. */
+/* Releases an operation. Calls already issued with it complete as if it were still there. The thread that makes
+ * the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonRedOpDestroy(tenonRedOp_t op, tenonComm_t comm);
 
 /* ----------------------------------------------------------------------------------------------------- Collectives */
-/* "ranks" is the number of ranks of `comm`, "rank" the calling one; pointer arithmetic is in elements. */
+/* "ranks" is the number of ranks of `comm`, "rank" the calling one; pointer arithmetic is in elements.
+ * Threads, for each call here: one at a time on one communicator; different communicators at once. */
 
 /* recvbuff[count] on every rank = the reduction of all sendbuff[count]. In place: recvbuff == sendbuff. */
 TENON_EXPORT tenonResult_t tenonAllReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype,
@@ -331,7 +338,8 @@ TENON_EXPORT tenonResult_t tenonBarrier(tenonComm_t comm, tenonStream_t stream);
 TENON_EXPORT tenonResult_t tenonSend(const void* sendbuff, size_t count, tenonDataType_t datatype, int peer,
                                      tenonComm_t comm, tenonStream_t stream);
 
-/* Receives recvbuff[count] from rank `peer`; count and type are those of the send (tenonMismatch). */
+/* Receives recvbuff[count] from rank `peer`; count and type are those of the send (tenonMismatch). Threads, as of
+ * tenonSend: one at a time on one communicator. */
 TENON_EXPORT tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm,
                                      tenonStream_t stream);
 
@@ -340,7 +348,7 @@ TENON_EXPORT tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType
  * cannot block one another, and one thread may issue for several ranks of this process. For calls with stream == NULL
  * it returns when they have completed. Groups nest; the outermost end issues. The first error of the group is the
  * result of tenonGroupEnd, and then nothing has been issued if it was an argument's. Without a start:
- * tenonInvalidUsage. */
+ * tenonInvalidUsage. Any thread; each has its own group. */
 TENON_EXPORT tenonResult_t tenonGroupStart(void);
 TENON_EXPORT tenonResult_t tenonGroupEnd(void);
 
@@ -355,13 +363,14 @@ TENON_EXPORT tenonResult_t tenonMemFree(void* ptr);
 
 /* Tells `comm` that buff[size bytes] will be used often, so that what can be prepared is prepared once. An offer, never
  * needed for correctness. *handle is for tenonCommDeregister, to be called before the memory is freed and before `comm`
- * is destroyed. Local. */
+ * is destroyed. Local. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle);
 TENON_EXPORT tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle);
 
 /* -------------------------------------------------------------------------------------------- Streams and events */
 /* A stream runs calls in the order they were put in it, in the background; streams run beside one another. Calls on one
- * communicator match in issue order even when they are in different streams. Any thread may use a stream or event. */
+ * communicator match in issue order even when they are in different streams. Any thread may use a stream or event at any
+ * time, but for their destruction, with which nothing else may run. */
 
 /* Makes a stream of the host. *stream is owned by the caller, who ends it with tenonStreamDestroy. */
 TENON_EXPORT tenonResult_t tenonStreamCreate(tenonStream_t* stream);

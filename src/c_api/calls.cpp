@@ -63,10 +63,11 @@ inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, te
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
         !comm->communicator->repeats(words, call.send, call.receive) || comm->finalized)
         return false;
-    if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]
-        result = report(ran.error(), comm);
-    else
-        result = tenonSuccess;
+    result = guarded(comm, [&]() -> tenonResult_t {
+        if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]
+            return report(ran.error(), comm);
+        return tenonSuccess;
+    });
     return true;
 }
 
@@ -98,11 +99,7 @@ inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t 
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
     if (stream == nullptr && !in_group() && call.collective != Collective::send && call.collective != Collective::receive &&
         !comm->finalized) [[likely]] {
-        try {
-            return run_now(comm, call, function);
-        } catch (const std::exception& e) {
-            return report(Status::internal_error, std::string("a defect of Tenon: ") + e.what(), comm);
-        }
+        return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {
         const auto bad = [&](Status status, std::string message) { return refused(report(status, std::move(message), comm)); };

@@ -25,6 +25,18 @@ tenonResult_t report(const Error& error, tenonComm* comm) {
     return result_of(error.status);
 }
 
+tenonResult_t report_exception(tenonComm* comm) {
+    Error error;
+    try {
+        throw;
+    } catch (const std::bad_alloc&) {
+        error = {Status::system_error, comm == nullptr ? "out of memory" : fmt::format("rank {}: out of memory", comm->communicator->rank())};
+    } catch (const std::exception& e) {
+        error = {Status::internal_error, fmt::format("a defect of Tenon: {}", e.what())};
+    }
+    return report(is_alive(comm) ? comm->communicator->give_up(error) : error, comm);
+}
+
 tenonResult_t report(Status status, std::string message, tenonComm* comm) {
     return report(Error{status, std::move(message)}, comm);
 }

@@ -82,15 +82,16 @@ private:
 // Takes ownership; the handle lives for ever.
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator);
 
+// What the exception being handled means. It may have come in the middle of a call, so it ends the communicator, if any.
+tenonResult_t report_exception(tenonComm* comm);
+
 // Runs a function of the inside; nothing it throws crosses the border.
 template <class F>
 tenonResult_t guarded(tenonComm* comm, F&& body) {
     try {
         return body();
-    } catch (const std::bad_alloc&) {
-        return report(Status::system_error, "out of memory", comm);
-    } catch (const std::exception& e) {
-        return report(Status::internal_error, std::string("a defect of Tenon: ") + e.what(), comm);
+    } catch (...) {
+        return report_exception(comm);
     }
 }
 

@@ -74,6 +74,8 @@ public:
     void abort();
     bool aborted() const { return aborted_.load(std::memory_order_relaxed); }
     void leave();
+    // For what keeps this rank from going on at all, such as no memory: the others, who would wait for it, get it too.
+    Error give_up(Error error);
     // The error that ended this communicator, if one has; also looks whether all peers live.
     std::optional<Error> failure();
 
@@ -135,6 +137,7 @@ private:
     std::optional<Error> dead_peer() const;
     Error explain(const Error& error);
     std::string current_call() const;
+    std::string current_step(const Execution& execution) const;
     std::byte* scratch(std::uint64_t bytes);
     const std::byte* staged_input(const Call& call, std::uint64_t bytes);
 

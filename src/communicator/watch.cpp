@@ -56,6 +56,12 @@ Error Communicator::over(Error error) {
     return error;
 }
 
+Error Communicator::give_up(Error error) {
+    error = over(std::move(error));
+    wait_until_others_stand_back();
+    return error;
+}
+
 Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
     if (aborted()) return fail(Status::aborted, "");
     if (control_.failed()) return std::unexpected(control_.failure());
@@ -180,21 +186,31 @@ std::string Communicator::latecomers(Rank peer) const {
     return peer >= 0 ? fmt::format("rank {}, which lives but does not come", peer) : "the other ranks, which live but do not come";
 }
 
+// Which step waits, in the terms of `tenon plan`.
+std::string Communicator::current_step(const Execution& execution) const {
+    const auto blocked = execution.blocked_on();
+    if (!blocked) return "its last acknowledgements";
+    return fmt::format("{} (lane {}, step {}, tile {})", name_of(blocked->operation->kind), blocked->lane, blocked->step, blocked->tile);
+}
+
 std::optional<Error> Communicator::lateness(const Execution& execution, std::uint64_t waited_ns) {
-    const Operation* o = execution.blocked_on();
-    const Rank peer = o == nullptr ? no_rank : receives(o->kind) ? o->receive_from : o->send_to;
+    const auto blocked = execution.blocked_on();
+    const Rank peer = !blocked                               ? no_rank
+                      : receives(blocked->operation->kind) ? blocked->operation->receive_from
+                                                           : blocked->operation->send_to;
     if (const Rank gone = waited_ns > left_after_ns ? awaited_but_gone(peer) : no_rank; gone != no_rank)
         return Error{Status::remote_error,
                      fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
                                  "make the same calls", gone, rank_, current_call())};
     if (waited_ns > config_.timeout_ms * 1'000'000)
         return Error{Status::timeout,
-                     fmt::format("rank {}: {} waited {} ms for {}. Look at what it does, or allow more time with TENON_TIMEOUT_MS",
-                                 rank_, current_call(), waited_ns / 1'000'000, latecomers(peer))};
+                     fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
+                                 "TENON_TIMEOUT_MS",
+                                 rank_, current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer))};
     if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
         warned_late_ = true;
-        log(LogLevel::warning, "rank {}: {} has waited {} s for {}; it becomes an error after {} s", rank_, current_call(),
-            waited_ns / 1'000'000'000, latecomers(peer), config_.timeout_ms / 1000);
+        log(LogLevel::warning, "rank {}: {}, in {}, has waited {} ms for {}; it becomes an error after {} ms", rank_,
+            current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer), config_.timeout_ms);
     }
     return std::nullopt;
 }

@@ -107,14 +107,15 @@ bool Execution::dependencies_met(const Operation& operation, std::uint64_t tile)
     return true;
 }
 
-const Operation* Execution::blocked_on() const {
+std::optional<Execution::Blocked> Execution::blocked_on() const {
     for (std::size_t i = 0; i < program_->lanes.size(); i++) {
         const LaneProgram& lane = program_->lanes[i];
         if (lanes_[i].done || lane.count == 0) continue;
-        const Operation& o = program_->operations[lane.first + lanes_[i].next % lane.count];
-        if (o.dependency_count == 0 || dependencies_met(o, lanes_[i].tile)) return &o;
+        const std::uint32_t step = lanes_[i].next % lane.count;
+        const Operation& o = program_->operations[lane.first + step];
+        if (o.dependency_count == 0 || dependencies_met(o, lanes_[i].tile)) return Blocked{&o, i, step, lanes_[i].tile};
     }
-    return nullptr;
+    return std::nullopt;
 }
 
 Execution::Outcome Execution::step(const Operation& o, Tile tile) {

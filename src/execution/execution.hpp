@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "execution/program.hpp"
@@ -44,8 +45,14 @@ public:
     void heed(const std::uint64_t* failure_flag) { failure_flag_ = failure_flag; }
     const Program& program() const { return *program_; }
     const Error& error() const { return error_; }
-    // The operation that keeps the run from going on, for verdicts; null when done.
-    const Operation* blocked_on() const;
+    // What keeps the run from going on, for verdicts; nothing when its steps are done.
+    struct Blocked {
+        const Operation* operation;
+        std::size_t lane;
+        std::uint32_t step;  // of the lane
+        std::uint64_t tile;
+    };
+    std::optional<Blocked> blocked_on() const;
     // An operation that waits for a message while its peer has sent another one; null if there is none.
     const Operation* contradicted() const;
     std::uint32_t signature() const { return signature_; }

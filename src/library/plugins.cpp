@@ -12,11 +12,11 @@ namespace {
 
 Result<const TenonPluginModule*> open_module(const std::string& path) {
     auto opened = os::SharedLibrary::open(path);
-    if (!opened) return fail(opened.error().status, "TENON_PLUGINS: " + opened.error().message);
+    if (!opened) return fail(Status::invalid_argument, "TENON_PLUGINS: " + opened.error().message);
     // Never closed: plans, manifest rows and their strings lie in it.
     const auto* library = new os::SharedLibrary(std::move(*opened));
     auto module = library->symbol<const TenonPluginModule*>("tenonPlugin");
-    if (!module) return fail(module.error().status, "TENON_PLUGINS: " + module.error().message);
+    if (!module) return fail(Status::invalid_argument, "TENON_PLUGINS: " + module.error().message);
     const TenonPluginModule& m = **module;
     if (m.version != TENON_PLUGIN_VERSION)
         return fail(Status::invalid_argument, fmt::format("TENON_PLUGINS: {} was built for plugin version {}, this library has {}; build it again",

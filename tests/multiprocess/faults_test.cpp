@@ -6,7 +6,10 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <functional>
 #include <set>
+#include <thread>
+#include <utility>
 
 #include "tests/multiprocess/job.hpp"
 #include "tests/support/seed.hpp"
@@ -188,6 +191,38 @@ TEST_F(Faults, APeerThatExitsWithoutAWordIsNamed) {
     });
     const std::string line = ranks.results()[0];
     EXPECT_TRUE(contains(line, "remote error") && contains(line, "rank 1")) << line;
+}
+
+// Gives `told` every line that this process writes to standard error from now on.
+void redirect_log(const std::function<void(const std::string&)>& told) {
+    int ends[2];
+    if (pipe(ends) != 0 || dup2(ends[1], STDERR_FILENO) < 0) throw std::runtime_error("no pipe for the log");
+    std::thread([from = ends[0], told] {
+        std::string line;
+        for (char c = 0; read(from, &c, 1) == 1;)
+            if (c == '\n')
+                told(std::exchange(line, {}));
+            else
+                line += c;
+    }).detach();
+}
+
+TEST_F(Faults, ALateRankIsExplainedInTheLogAndMayStillCome) {
+    RankProcesses ranks(3, [](RankProcess& self) -> std::string {
+        setenv("TENON_LATE_WARNING_MS", "50", 1);
+        if (self.rank() == 0) redirect_log([&self](const std::string& line) { self.tell(line); });
+        tenonComm_t comm = join(self);
+        if (self.rank() == 2) self.hear();
+        float value = 1, sum = 0;
+        require(tenonAllReduce(&value, &sum, 1, tenonFloat32, tenonSum, comm, nullptr), comm);
+        tenonCommDestroy(comm);
+        return sum == 3 ? "right" : "wrong";
+    });
+    const std::string verdict = ranks.hear(0);
+    EXPECT_TRUE(contains(verdict, "rank 0: all_reduce of 1 float32, sum (call 1), in receive") && contains(verdict, "lane") &&
+                contains(verdict, "rank 2, which has not made this call") && contains(verdict, "error after 600000 ms")) << verdict;
+    ranks.tell(2, "come");
+    for (const std::string& line : ranks.results()) EXPECT_EQ(line, "right");
 }
 
 std::set<std::string> shared_memory_files() {

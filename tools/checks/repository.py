@@ -241,8 +241,13 @@ def folder_readmes(tree):
 
 
 def dead_links(tree):
+    in_code = False
     for path, number, line in tree.lines():
         if not path.endswith(".md"):
+            continue
+        if number == 1 or line.startswith("```"):
+            in_code = line.startswith("```") and (number == 1 or not in_code)
+        if in_code:
             continue
         for target in LINK.findall(line):
             if "://" not in target and not (tree.root / path).parent.joinpath(target).exists():

@@ -109,6 +109,7 @@ RingTransport::~RingTransport() = default;
 
 Connection& RingTransport::connection(Rank peer) {
     TENON_ASSERT(peer >= 0 && peer < rank_count_ && peer != rank_, "no such peer");
+    const std::scoped_lock lock(connecting_);
     auto& made = connections_[static_cast<std::size_t>(peer)];
     if (made == nullptr) made = std::make_unique<PairConnection>(*this, peer, reach_of_(peer));
     return *made;

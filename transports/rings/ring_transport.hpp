@@ -7,6 +7,7 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <mutex>
 #include <vector>
 
 #include "tenon/plugin/transport.hpp"
@@ -51,6 +52,7 @@ private:
     std::atomic<std::uint64_t> slot_memory_ = 0;  // any thread may ask
     std::uint64_t slot_memory_cap_;
     std::function<std::unique_ptr<Reach>(Rank)> reach_of_;
+    std::mutex connecting_;  // any thread may ask what joins it to a peer
     std::vector<std::unique_ptr<PairConnection>> connections_;
     std::unique_ptr<SendEnd> board_out_;
     std::vector<std::unique_ptr<ReceiveEnd>> boards_in_;

@@ -48,6 +48,7 @@ class Transport {
 public:
     virtual ~Transport() = default;
 
+    // By any thread.
     virtual Connection& connection(Rank peer) = 0;
     // This rank's board, which all others read, and the reading end of another rank's.
     virtual Result<SendEnd*> board_send_end() = 0;

@@ -1,0 +1,46 @@
+// A rank that runs out of memory in the middle of a call says so to all, instead of letting them wait for it.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "tests/multiprocess/job.hpp"
+
+namespace {
+
+std::atomic<std::size_t> refused_from_bytes{SIZE_MAX};
+
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+    void* const memory = size < refused_from_bytes ? std::malloc(size) : nullptr;
+    if (memory == nullptr) throw std::bad_alloc();
+    return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace tenon::multiprocess {
+namespace {
+
+TEST(OutOfMemory, EndsTheCallOnEveryRank) {
+    RankProcesses ranks(3, [](RankProcess& self) -> std::string {
+        tenonComm_t comm = join(self);
+        std::vector<float> in(1 << 18, 1), out(in.size());
+        float factor = 2;
+        tenonRedOp_t scaled;  // needs a copy of the input
+        require(tenonRedOpCreatePreMulSum(&scaled, &factor, tenonFloat32, tenonScalarHostImmediate, comm), comm);
+        if (self.rank() == 1) refused_from_bytes = 1 << 20;
+        const tenonResult_t result = tenonAllReduce(in.data(), out.data(), in.size(), tenonFloat32, scaled, comm, nullptr);
+        refused_from_bytes = SIZE_MAX;
+        const std::string words = support::outcome(result, comm);
+        tenonCommDestroy(comm);
+        return words;
+    });
+    for (const std::string& line : ranks.results())
+        EXPECT_TRUE(contains(line, "rank 1") && contains(line, "out of memory")) << line;
+}
+
+}  // namespace
+}  // namespace tenon::multiprocess

@@ -1,0 +1,48 @@
+// Which modules are loaded, and how the others are refused: each by name, with what to do.
+#include "library/plugins.hpp"
+
+#include <gmock/gmock.h>
+
+namespace tenon {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr Algorithm known_ring{.name = "ring", .collective = Collective::all_reduce, .summary = "", .cost = "", .source = "", .build = nullptr};
+
+std::string refusal(const std::vector<std::string>& paths) {
+    const auto loaded = load_plugins(paths, std::span(&known_ring, 1));
+    if (loaded) return "loaded";
+    EXPECT_EQ(loaded.error().status, Status::invalid_argument) << loaded.error().message;
+    return loaded.error().message;
+}
+
+TEST(Plugins, BringTheirAlgorithms) {
+    const auto loaded = load_plugins(std::vector<std::string>{MODULE_GOOD}, std::span(&known_ring, 1));
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    ASSERT_EQ(loaded->size(), 1U);
+    EXPECT_EQ(loaded->front().name, "own");
+}
+
+TEST(Plugins, ThatAreNotThereAreNamed) { EXPECT_THAT(refusal({"/nowhere/libown.so"}), HasSubstr("/nowhere/libown.so")); }
+
+TEST(Plugins, ThatAreNoModulesAreNamed) {
+    EXPECT_THAT(refusal({__FILE__}), HasSubstr(__FILE__));
+    EXPECT_THAT(refusal({MODULE_NONE}), testing::AllOf(HasSubstr(MODULE_NONE), HasSubstr("tenonPlugin")));
+}
+
+TEST(Plugins, OfAnotherVersionAreRefusedWithBoth) {
+    EXPECT_THAT(refusal({MODULE_OLD}), testing::AllOf(HasSubstr(MODULE_OLD), HasSubstr("version 999"), HasSubstr("build it again")));
+}
+
+TEST(Plugins, BuiltInAnotherWayAreRefusedWithBothTags) {
+    EXPECT_THAT(refusal({MODULE_OTHER}), testing::AllOf(HasSubstr(MODULE_OTHER), HasSubstr("another compiler's"), HasSubstr("libstdc++")));
+}
+
+TEST(Plugins, WithANameThatIsTakenAreRefused) {
+    EXPECT_THAT(refusal({MODULE_TAKEN}), testing::AllOf(HasSubstr(MODULE_TAKEN), HasSubstr("ring"), HasSubstr("all_reduce")));
+    EXPECT_THAT(refusal({MODULE_GOOD, MODULE_GOOD}), HasSubstr("own")) << "the same one twice";
+}
+
+}  // namespace
+}  // namespace tenon
