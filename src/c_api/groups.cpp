@@ -27,15 +27,26 @@ private:
     std::deque<Inside> marks_;  // which do not move
 };
 
+// Those inside already. What fails is told to the communicators that it ended, in whichever thread it happens.
+Result<void> run_inside(Batch& batch, const std::vector<tenonComm*>& comms) {
+    Result<void> result;
+    try {
+        result = batch.run();
+    } catch (...) {
+        for (tenonComm* c : comms) report_exception(c);
+        result = std::unexpected(Error{Status::system_error, last_error_of_thread()});
+    }
+    for (tenonComm* c : comms)
+        if (!result && c->communicator->failure()) report(result.error(), c);
+    return result;
+}
+
 tenonResult_t run(Batch& batch, const std::vector<tenonComm*>& comms) {
     const InsideAll inside(comms);
     for (const tenonComm* c : comms)
         if (!is_alive(c)) return refuse_handle(c, "tenonGroupEnd");
-    const Result<void> result = batch.run();
-    if (result) return tenonSuccess;
-    for (tenonComm* c : comms)
-        if (c->communicator->failure()) report(result.error(), c);
-    return report(result.error());
+    const Result<void> result = run_inside(batch, comms);
+    return result ? tenonSuccess : report(result.error());
 }
 
 }  // namespace
@@ -87,7 +98,7 @@ tenonResult_t tenonGroupEnd(void) {
             if (stream == nullptr) continue;
             stream->stream.put([shared = std::make_shared<Batch>(std::move(batch)), members]() -> Result<void> {
                 const InsideAll inside(members);
-                return shared->run();
+                return run_inside(*shared, members);
             });
         }
         for (auto& [stream, batch] : batches)

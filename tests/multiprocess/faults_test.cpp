@@ -32,6 +32,7 @@ void send_self_later(int signal, long microseconds) {
 class StreamOfCalls {
 public:
     StreamOfCalls(tenonComm_t comm, int rank_count, std::uint64_t seed) : comm_(comm), rank_count_(rank_count), random_(seed) {
+        require(tenonCommUserRank(comm, &rank_), comm);
         if (random_() % 2 == 0) {
             memory_.resize(2 * room);
             in_ = memory_.data();
@@ -57,9 +58,40 @@ private:
         support::Shape shape{.collective = kinds[random_() % std::size(kinds)], .type = DataType::float32, .rank_count = rank_count_,
                              .count = counts[random_() % std::size(counts)]};
         shape.root = static_cast<Rank>(random_() % static_cast<unsigned>(rank_count_));
-        return support::submit(shape, in_, in_ + room, comm_);
+        switch (random_() % 8) {
+            case 0: return exchange_unequal_blocks(shape.count);
+            case 1: return exchange_with_neighbours(shape.count);
+            case 2: return run_in_stream(shape);
+            default: return support::submit(shape, in_, in_ + room, comm_);
+        }
     }
 
+    tenonResult_t exchange_unequal_blocks(std::size_t count) {
+        std::vector<std::size_t> sent, received, offsets;
+        for (int peer = 0; peer < rank_count_; peer++) {
+            sent.push_back(count / static_cast<std::size_t>(1 + (rank_ + 2 * peer) % 3));
+            received.push_back(count / static_cast<std::size_t>(1 + (peer + 2 * rank_) % 3));
+            offsets.push_back(count * static_cast<std::size_t>(peer));
+        }
+        return tenonAlltoAllv(in_, sent.data(), offsets.data(), in_ + room, received.data(), offsets.data(), tenonFloat32, comm_, nullptr);
+    }
+
+    tenonResult_t exchange_with_neighbours(std::size_t count) {
+        require(tenonGroupStart());
+        require(tenonSend(in_, count, tenonFloat32, (rank_ + 1) % rank_count_, comm_, nullptr), comm_);
+        require(tenonRecv(in_ + room, count, tenonFloat32, (rank_ + rank_count_ - 1) % rank_count_, comm_, nullptr), comm_);
+        return tenonGroupEnd();
+    }
+
+    tenonResult_t run_in_stream(const support::Shape& shape) {
+        if (stream_ == nullptr) require(tenonStreamCreate(&stream_));
+        const tenonResult_t issued = support::submit(shape, in_, in_ + room, comm_, stream_);
+        const tenonResult_t done = tenonStreamSynchronize(stream_);
+        return issued != tenonSuccess ? issued : done;
+    }
+
+    tenonStream_t stream_ = nullptr;
+    int rank_ = 0;
     tenonComm_t comm_;
     int rank_count_;
     std::mt19937_64 random_;
