@@ -107,10 +107,7 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
         if (stream != nullptr && !is_stream(stream)) return bad(Status::invalid_argument, fmt::format("{}: not a stream", function));
         if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok)
             return bad(ok.error().status, ok.error().message);
-        if (in_group()) return add_to_group(comm, call, stream);
-        tenonGroupStart();
-        add_to_group(comm, call, stream);
-        return tenonGroupEnd();
+        return in_group() ? add_to_group(comm, call, stream) : issue_alone(comm, call, stream);
     });
 }
 

@@ -146,7 +146,7 @@ tenonResult_t tenonCommAbort(tenonComm_t comm) {
 tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (asyncError == nullptr) return null_argument(__func__, "asyncError");
-    return guarded(comm, [&]() -> tenonResult_t {
+    return guarded(nullptr, [&]() -> tenonResult_t {
         const auto error = comm->communicator->failure();
         *asyncError = error ? result_of(error->status) : comm->communicator->busy() ? tenonInProgress : tenonSuccess;
         return tenonSuccess;
@@ -175,7 +175,7 @@ tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective,
         return report(Status::invalid_argument, fmt::format("{}: there is no collective {}", __func__, static_cast<int>(collective)), comm);
     if (static_cast<unsigned>(datatype) >= data_type_count)
         return report(Status::invalid_argument, fmt::format("{}: there is no data type {}", __func__, static_cast<int>(datatype)), comm);
-    return guarded(comm, [&]() -> tenonResult_t {
+    return guarded(nullptr, [&]() -> tenonResult_t {
         static constexpr Collective by_number[] = {Collective::all_reduce, Collective::reduce, Collective::broadcast,
                                                    Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
                                                    Collective::gather, Collective::scatter, Collective::barrier};

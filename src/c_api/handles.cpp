@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "base/exception.hpp"
+
 namespace tenon::c_api {
 namespace {
 
@@ -26,15 +28,11 @@ tenonResult_t report(const Error& error, tenonComm* comm) {
 }
 
 tenonResult_t report_exception(tenonComm* comm) {
-    Error error;
-    try {
-        throw;
-    } catch (const std::bad_alloc&) {
-        error = {Status::system_error, comm == nullptr ? "out of memory" : fmt::format("rank {}: out of memory", comm->communicator->rank())};
-    } catch (const std::exception& e) {
-        error = {Status::internal_error, fmt::format("a defect of Tenon: {}", e.what())};
-    }
-    return report(is_alive(comm) ? comm->communicator->give_up(error) : error, comm);
+    Error error = error_of_current_exception();
+    if (comm == nullptr) return report(error);
+    const Inside inside(*comm);  // what was thrown has left
+    if (is_alive(comm)) error = comm->communicator->give_up(std::move(error));
+    return report(error, comm);
 }
 
 tenonResult_t report(Status status, std::string message, tenonComm* comm) {

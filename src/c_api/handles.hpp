@@ -67,11 +67,13 @@ tenonResult_t refuse_handle(const tenonComm* comm, const char* function);
 // (fence_all_threads is the other half of the order). Mark first, then look whether the handle is alive.
 class Inside {
 public:
-    explicit Inside(tenonComm& comm) : comm_(comm) {
+    explicit Inside(tenonComm& comm) : comm_(comm) { enter(comm); }
+    ~Inside() { leave(comm_); }
+    static void enter(tenonComm& comm) {
         comm.in_call.store(true, std::memory_order_relaxed);
         std::atomic_signal_fence(std::memory_order_seq_cst);
     }
-    ~Inside() { comm_.in_call.store(false, std::memory_order_release); }
+    static void leave(tenonComm& comm) { comm.in_call.store(false, std::memory_order_release); }
     Inside(const Inside&) = delete;
     Inside& operator=(const Inside&) = delete;
 
@@ -90,7 +92,7 @@ template <class F>
 tenonResult_t guarded(tenonComm* comm, F&& body) {
     try {
         return body();
-    } catch (...) {
+    } catch (const std::exception&) {
         return report_exception(comm);
     }
 }
@@ -103,6 +105,8 @@ extern thread_local int group_depth __attribute__((tls_model("initial-exec"))); 
 inline bool in_group() { return group_depth != 0; }
 void refuse_group(tenonResult_t why);  // a call of the group was wrong: nothing of it will be issued
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
+// As a group of one would.
+tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream);
 
 // The way of every communication call.
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function);

@@ -6,6 +6,9 @@
 #include <cstring>
 #include <deque>
 #include <optional>
+#include <utility>
+
+#include "base/exception.hpp"
 
 namespace tenon {
 namespace {
@@ -49,7 +52,17 @@ public:
     void keep_awake() { backoff_.reset(); }
     const std::optional<Error>& error() const { return error_; }
 
+    // Does what can be done now. What is thrown ends the communicator: the other ranks wait for this one.
     void step() {
+        try {
+            advance();
+        } catch (const std::exception&) {
+            error_ = communicator_.give_up(error_of_current_exception());
+        }
+    }
+
+private:
+    void advance() {
         if (!started_) {
             if (auto ok = start(); !ok) {
                 error_ = ok.error();
@@ -68,7 +81,6 @@ public:
         next_++;
     }
 
-private:
     bool fuses(const Call& call) const {
         if (items_.empty() || items_.back().point_to_point || call.collective != Collective::all_reduce || call.factor != nullptr) return false;
         std::uint64_t bytes = bytes_of(call);
@@ -138,8 +150,9 @@ private:
 };
 
 Batch::Batch() = default;
-Batch::~Batch() = default;
-Batch::Batch(Batch&&) noexcept = default;
+Batch::~Batch() { end_turns(); }
+Batch::Batch(Batch&& other) noexcept
+    : sequences_(std::move(other.sequences_)), has_turns_(std::exchange(other.has_turns_, false)) {}
 
 void Batch::add(Communicator& communicator, const Call& call) {
     const auto known = std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return &s->communicator() == &communicator; });
@@ -153,6 +166,7 @@ void Batch::add(Communicator& communicator, const Call& call) {
 
 void Batch::take_tickets() {
     for (auto& s : sequences_) s->take_ticket();
+    has_turns_ = true;
 }
 
 Result<void> Batch::run() {
@@ -170,13 +184,17 @@ Result<void> Batch::run() {
         if (moved)
             for (auto& s : sequences_) s->keep_awake();
     }
-    std::optional<Error> first;
-    for (auto& s : sequences_) {
-        s->end_turn();
-        if (!first) first = s->error();
-    }
-    if (first) return std::unexpected(*first);
+    for (const auto& s : sequences_)
+        if (s->error()) return std::unexpected(*s->error());
     return {};
+}
+
+void Batch::end_turns() {
+    if (!std::exchange(has_turns_, false)) return;
+    for (auto& s : sequences_) {
+        s->wait_for_turn();
+        s->end_turn();
+    }
 }
 
 }  // namespace tenon

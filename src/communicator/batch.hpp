@@ -23,14 +23,18 @@ public:
 
     // The call has been checked. Its arrays are copied, its buffers are not.
     void add(Communicator& communicator, const Call& call);
-    // Reserves every communicator's turn, in the order of issue; run() must follow.
+    // Reserves every communicator's turn, in the order of issue; run() should follow.
     void take_tickets();
-    Result<void> run();  // the first error of any call; every communicator is left alone afterwards
+    Result<void> run();  // the first error of any call
+    // Lets others have their turns, and leaves the communicators alone from then on. The destructor does so too.
+    void end_turns();
+    void forget_turns() { has_turns_ = false; }  // of communicators that are no more
     bool empty() const { return sequences_.empty(); }
 
 private:
     class Sequence;
     std::vector<std::unique_ptr<Sequence>> sequences_;  // one for each communicator
+    bool has_turns_ = false;
 };
 
 }  // namespace tenon

@@ -54,10 +54,10 @@ Decision decide_streaming(const Config& config, Decisions& all) {
     all.always_streams = config.streaming_stores == StreamingStores::on;
     all.try_streaming_stores = !all.always_streams;
     if (!all.always_streams)
-        return {what, fmt::format("tried for calls that move {} bytes or more: to slots, and over {} bytes to the output",
+        return {what, fmt::format("tried for calls of {} bytes or more: to slots, and from {} bytes on to the output",
                                   streaming_slot_bytes, small_bytes),
                 "whether they are quicker is tried on the calls themselves, for each shape of call"};
-    return {what, fmt::format("for calls that move {} bytes or more", all.streaming_min_bytes),
+    return {what, fmt::format("to slots, and to the output of calls that move {} bytes or more", all.streaming_min_bytes),
             fmt::format("TENON_STREAMING_STORES; twice the second-level cache of {} bytes", cache)};
 }
 

@@ -43,7 +43,8 @@ Tries tries_of_v_calls(std::uint64_t bytes) { return bytes < 1 << 20 ? Tries{32,
 
 // The calls that share a trial, the same number on every rank.
 std::uint64_t class_of(const PreparedCall& p) {
-    return (p.key.what ^ static_cast<std::uint64_t>(p.key.root) << 32 ^ std::bit_floor(p.path_bytes) << 8) * 0x9e3779b97f4a7c15u;
+    const auto size = static_cast<std::uint64_t>(std::bit_width(p.path_bytes));
+    return (p.key.what | size << 24 | static_cast<std::uint64_t>(p.key.root) << 32) * 0x9e3779b97f4a7c15u;
 }
 
 // What a v-call moves here, the larger way; only all_to_all_v's ranks may differ in it.

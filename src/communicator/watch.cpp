@@ -57,6 +57,7 @@ Error Communicator::over(Error error) {
 }
 
 Error Communicator::give_up(Error error) {
+    error.message = fmt::format("rank {}: {}", rank_, error.message);
     error = over(std::move(error));
     wait_until_others_stand_back();
     return error;

@@ -155,7 +155,7 @@ std::vector<VariableRow> make_rows() {
         choice<StreamingStores>(
             "TENON_STREAMING_STORES", &Config::streaming_stores,
             {{"auto", StreamingStores::automatic}, {"on", StreamingStores::on}, {"off", StreamingStores::off}},
-            "whether large results are written past the caches"),
+            "whether large results, and what peers take from slots, are written past the caches"),
         {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
              "names the job, rather than what the launcher set"),

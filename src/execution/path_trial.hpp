@@ -38,7 +38,7 @@ public:
     // `warm_up`: how many calls go before, the first way: slots that nobody has used are quicker than later, in no cache.
     // `rounds`: how many calls each way is tried on; few for calls so long that each is a sound measurement.
     PathTrial(Path ways, std::size_t warm_up, std::size_t rounds)
-        : warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)), streaming_is_next_(ways.streaming_stores) {
+        : ways_(ways), warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)), streaming_is_next_(ways.streaming_stores) {
         if (ways.streaming_slots) paths_[count_++] = {.streaming_slots = true};
         if (ways.kernel_copies) paths_[count_++] = {.kernel_copies = true};
         if (count_ == 1 && !streaming_is_next_) rounds_ = 0;
@@ -47,8 +47,10 @@ public:
     bool decided() const { return calls_ == rounds_ * count_ && !streaming_is_next_; }
     // For the next call.
     Path path() const { return decided() ? best_ : paths_[calls_ / rounds_]; }
-    // What another rank found counts, from now on.
-    void adopt(const Path& path) { best_ = path; }
+    // What another rank found counts, from now on, unless it is something that this one may not try.
+    void adopt(const Path& path) {
+        if ((path.number() & ~ways_.number()) == 0) best_ = path;
+    }
     // Must the next call still ask for another rank's finding? Not for ever: it may have been lost.
     bool may_adopt() { return decided() && patience_ != 0 && patience_-- != 0; }
     // The call just run, which was of `bytes`.
@@ -86,7 +88,7 @@ private:
         }
     }
 
-    Path paths_[4], best_;
+    Path paths_[4], best_, ways_;
     std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0;
     unsigned patience_ = 8;
     bool streaming_is_next_ = false;

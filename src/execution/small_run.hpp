@@ -20,7 +20,10 @@ inline bool Execution::run_small(const Program& program, const Buffers& buffers,
     bases_[1] = buffers.output;
     bases_[2] = buffers.scratch;
     signature_ = signature;
-    if (!program.packed) begin_bulk(policy);
+    if (program.packed)
+        policy_ = {};
+    else
+        begin_bulk(policy);
     bool told = false;
     const Operation* const operations = program.operations.data();
     const auto count = static_cast<std::uint32_t>(program.operations.size());

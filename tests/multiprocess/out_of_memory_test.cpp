@@ -24,23 +24,42 @@ std::atomic<std::size_t> refused_from_bytes{SIZE_MAX};
 namespace tenon::multiprocess {
 namespace {
 
-TEST(OutOfMemory, EndsTheCallOnEveryRank) {
-    RankProcesses ranks(3, [](RankProcess& self) -> std::string {
+enum class How { at_once, in_group, in_stream };
+
+tenonResult_t all_reduce(How how, const std::vector<float>& in, std::vector<float>& out, tenonRedOp_t op, tenonComm_t comm) {
+    tenonStream_t stream = nullptr;
+    if (how == How::in_stream) require(tenonStreamCreate(&stream));
+    if (how == How::in_group) require(tenonGroupStart());
+    tenonResult_t result = tenonAllReduce(in.data(), out.data(), in.size(), tenonFloat32, op, comm, stream);
+    if (how == How::in_group) result = tenonGroupEnd();
+    if (how == How::in_stream) {
+        result = tenonStreamSynchronize(stream);
+        require(tenonStreamDestroy(stream));
+    }
+    return result;
+}
+
+class OutOfMemory : public ::testing::TestWithParam<How> {};
+
+TEST_P(OutOfMemory, EndsTheCallOnEveryRank) {
+    RankProcesses ranks(3, [&](RankProcess& self) -> std::string {
         tenonComm_t comm = join(self);
         std::vector<float> in(1 << 18, 1), out(in.size());
         float factor = 2;
         tenonRedOp_t scaled;  // needs a copy of the input
         require(tenonRedOpCreatePreMulSum(&scaled, &factor, tenonFloat32, tenonScalarHostImmediate, comm), comm);
         if (self.rank() == 1) refused_from_bytes = 1 << 20;
-        const tenonResult_t result = tenonAllReduce(in.data(), out.data(), in.size(), tenonFloat32, scaled, comm, nullptr);
+        const tenonResult_t result = all_reduce(GetParam(), in, out, scaled, comm);
         refused_from_bytes = SIZE_MAX;
         const std::string words = support::outcome(result, comm);
-        tenonCommDestroy(comm);
+        tenonCommDestroy(comm);  // returns, whatever was in the middle
         return words;
     });
     for (const std::string& line : ranks.results())
         EXPECT_TRUE(contains(line, "rank 1") && contains(line, "out of memory")) << line;
 }
+
+INSTANTIATE_TEST_SUITE_P(Calls, OutOfMemory, ::testing::Values(How::at_once, How::in_group, How::in_stream));
 
 }  // namespace
 }  // namespace tenon::multiprocess

@@ -70,6 +70,8 @@ TEST(PathTrial, TakesOverWhatAnotherRankFound) {
     ASSERT_TRUE(trial.may_adopt());
     trial.adopt({.streaming_slots = true});
     EXPECT_EQ(trial.path(), (Path{.streaming_slots = true}));
+    trial.adopt({.streaming_stores = true});
+    EXPECT_EQ(trial.path(), (Path{.streaming_slots = true})) << "this rank may not stream to the output";
     int asked = 1;
     while (trial.may_adopt()) asked++;
     EXPECT_EQ(asked, 8) << "it asks no longer after a while";
