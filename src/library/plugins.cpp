@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include "os/shared_library.hpp"
 #include "tenon/plugin/module.hpp"
@@ -10,12 +13,18 @@
 namespace tenon {
 namespace {
 
+// Never closed: plans, manifest rows and their strings lie in it.
+void keep(os::SharedLibrary library) {
+    static std::mutex mutex;
+    static auto* const kept = new std::vector<os::SharedLibrary>;
+    const std::scoped_lock lock(mutex);
+    kept->push_back(std::move(library));
+}
+
 Result<const TenonPluginModule*> open_module(const std::string& path) {
     auto opened = os::SharedLibrary::open(path);
     if (!opened) return fail(Status::invalid_argument, "TENON_PLUGINS: " + opened.error().message);
-    // Never closed: plans, manifest rows and their strings lie in it.
-    const auto* library = new os::SharedLibrary(std::move(*opened));
-    auto module = library->symbol<const TenonPluginModule*>("tenonPlugin");
+    auto module = opened->symbol<const TenonPluginModule*>("tenonPlugin");
     if (!module) return fail(Status::invalid_argument, "TENON_PLUGINS: " + module.error().message);
     const TenonPluginModule& m = **module;
     if (m.version != TENON_PLUGIN_VERSION)
@@ -24,6 +33,7 @@ Result<const TenonPluginModule*> open_module(const std::string& path) {
     if (std::string_view{m.build_tag} != TENON_BUILD_TAG)
         return fail(Status::invalid_argument, fmt::format("TENON_PLUGINS: {} was built as \"{}\", this library as \"{}\"; build both alike",
                                                           path, m.build_tag, TENON_BUILD_TAG));
+    keep(std::move(*opened));
     return &m;
 }
 
