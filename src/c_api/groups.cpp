@@ -11,11 +11,16 @@
 namespace tenon::c_api {
 namespace {
 
+struct Member {
+    tenonComm* handle;
+    Communicator* communicator;
+};
+
 // The calls of a group that go to one stream, in the order of issue, and whose they are.
 struct Part {
     tenonStream_t stream;
     Batch batch;
-    std::vector<tenonComm*> members;
+    std::vector<Member> members;
 };
 
 struct Group {
@@ -24,38 +29,6 @@ struct Group {
 };
 thread_local Group group;
 
-// Marks a thread as inside all communicators of a part.
-class InsideAll {
-public:
-    explicit InsideAll(const std::vector<tenonComm*>& comms) : comms_(comms) {
-        for (tenonComm* c : comms_) Inside::enter(*c);
-    }
-    ~InsideAll() {
-        for (tenonComm* c : comms_) Inside::leave(*c);
-    }
-    InsideAll(const InsideAll&) = delete;
-    InsideAll& operator=(const InsideAll&) = delete;
-
-private:
-    const std::vector<tenonComm*>& comms_;
-};
-
-// What fails is told to the communicators that it ended, in whichever thread it happens, before others have their turns.
-Result<void> run(Part& part) {
-    const InsideAll inside(part.members);
-    for (const tenonComm* c : part.members)
-        if (!is_alive(c)) {
-            part.batch.forget_turns();
-            refuse_handle(c, "tenonGroupEnd");
-            return fail(Status::invalid_argument, last_error_of_thread());
-        }
-    const Result<void> result = part.batch.run();
-    for (tenonComm* c : part.members)
-        if (!result && c->communicator->failure()) report(result.error(), c);
-    part.batch.end_turns();
-    return result;
-}
-
 void add(std::vector<Part>& parts, tenonComm* comm, const Call& call, tenonStream_t stream) {
     auto part = std::ranges::find(parts, stream, &Part::stream);
     if (part == parts.end()) {
@@ -63,14 +36,47 @@ void add(std::vector<Part>& parts, tenonComm* comm, const Call& call, tenonStrea
         part = std::prev(parts.end());
     }
     part->batch.add(*comm->communicator, call);
-    if (std::ranges::find(part->members, comm) == part->members.end()) part->members.push_back(comm);
+    if (std::ranges::find(part->members, comm, &Member::handle) == part->members.end())
+        part->members.push_back({comm, comm->communicator.get()});
+}
+
+// Marks this thread as inside all communicators of a group.
+class InsideAll {
+public:
+    explicit InsideAll(const std::vector<Part>& parts) : parts_(parts) {
+        for (const Part& part : parts_)
+            for (const Member& m : part.members) Inside::enter(*m.handle);
+    }
+    ~InsideAll() {
+        for (const Part& part : parts_)
+            for (const Member& m : part.members) Inside::leave(*m.handle);
+    }
+    InsideAll(const InsideAll&) = delete;
+    InsideAll& operator=(const InsideAll&) = delete;
+
+private:
+    const std::vector<Part>& parts_;
+};
+
+// Nothing of the group is issued if one of its communicators is no more. With their turns taken, all stay until these end.
+tenonResult_t take_turns(std::vector<Part>& parts) {
+    const InsideAll inside(parts);
+    for (const Part& part : parts)
+        for (const Member& m : part.members)
+            if (!is_alive(m.handle)) return refuse_handle(m.handle, "tenonGroupEnd");
+    for (Part& part : parts) part.batch.take_tickets();
+    return tenonSuccess;
+}
+
+// In whichever thread: what fails is told to the communicators that it ended.
+Result<void> run(Part& part) {
+    return part.batch.run([&](Communicator& failed, const Error& error) {
+        if (failed.failure()) report(error, std::ranges::find(part.members, &failed, &Member::communicator)->handle);
+    });
 }
 
 tenonResult_t issue(std::vector<Part>& parts) {
-    for (const Part& part : parts)
-        for (const tenonComm* c : part.members)
-            if (!is_alive(c)) return refuse_handle(c, "tenonGroupEnd");
-    for (Part& part : parts) part.batch.take_tickets();
+    if (const tenonResult_t refused = take_turns(parts); refused != tenonSuccess) return refused;
     // Streams first: what runs in this thread may wait for them.
     for (Part& part : parts)
         if (part.stream != nullptr)

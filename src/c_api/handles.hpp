@@ -31,7 +31,7 @@ struct ScaledSum {
 
 struct tenonComm {
     std::atomic<std::uint64_t> state{tenon::c_api::alive};
-    std::atomic<bool> in_call{false};  // its own thread, or a stream's, is inside
+    std::atomic<bool> in_call{false};  // the thread that makes its calls is inside; a stream's holds a turn
     std::unique_ptr<tenon::Communicator> communicator;
     std::vector<std::unique_ptr<tenon::c_api::ScaledSum>> scaled_sums;
     std::mutex error_mutex;

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <deque>
 #include <optional>
-#include <utility>
 
 #include "base/exception.hpp"
 
@@ -30,6 +29,13 @@ struct Item {
 class Batch::Sequence {
 public:
     explicit Sequence(Communicator& communicator) : communicator_(communicator), backoff_(communicator.wait_policy()) {}
+    ~Sequence() {
+        if (!has_turn_) return;
+        wait_for_turn();
+        end_turn();
+    }
+    Sequence(const Sequence&) = delete;
+    Sequence& operator=(const Sequence&) = delete;
 
     Communicator& communicator() { return communicator_; }
 
@@ -43,9 +49,15 @@ public:
         items_.back().calls.emplace_back(call, communicator_.rank_count());
     }
 
-    void take_ticket() { ticket_ = communicator_.take_ticket(); }
+    void take_ticket() {
+        ticket_ = communicator_.take_ticket();
+        has_turn_ = true;
+    }
     void wait_for_turn() { communicator_.wait_for_turn(ticket_); }
-    void end_turn() { communicator_.end_turn(); }
+    void end_turn() {
+        has_turn_ = false;
+        communicator_.end_turn();
+    }
 
     bool done() const { return next_ == items_.size() || error_.has_value(); }
     bool moved() const { return started_ && communicator_.moved(); }
@@ -146,13 +158,13 @@ private:
     std::size_t next_ = 0;
     bool started_ = false;
     std::uint64_t ticket_ = 0;
+    bool has_turn_ = false;
     std::optional<Error> error_;
 };
 
 Batch::Batch() = default;
-Batch::~Batch() { end_turns(); }
-Batch::Batch(Batch&& other) noexcept
-    : sequences_(std::move(other.sequences_)), has_turns_(std::exchange(other.has_turns_, false)) {}
+Batch::~Batch() = default;
+Batch::Batch(Batch&&) noexcept = default;
 
 void Batch::add(Communicator& communicator, const Call& call) {
     const auto known = std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return &s->communicator() == &communicator; });
@@ -166,10 +178,9 @@ void Batch::add(Communicator& communicator, const Call& call) {
 
 void Batch::take_tickets() {
     for (auto& s : sequences_) s->take_ticket();
-    has_turns_ = true;
 }
 
-Result<void> Batch::run() {
+Result<void> Batch::run(const std::function<void(Communicator&, const Error&)>& failed) {
     for (auto& s : sequences_) s->wait_for_turn();
     for (bool left = true; left;) {
         left = false;
@@ -177,8 +188,13 @@ Result<void> Batch::run() {
         for (auto& s : sequences_) {
             if (s->done()) continue;
             s->step();
-            left = left || !s->done();
             moved = moved || s->moved();
+            if (!s->done()) {
+                left = true;
+                continue;
+            }
+            if (s->error()) failed(s->communicator(), *s->error());
+            s->end_turn();
         }
         // One that waits for another served by this same thread is not idle while that one moves.
         if (moved)
@@ -187,14 +203,6 @@ Result<void> Batch::run() {
     for (const auto& s : sequences_)
         if (s->error()) return std::unexpected(*s->error());
     return {};
-}
-
-void Batch::end_turns() {
-    if (!std::exchange(has_turns_, false)) return;
-    for (auto& s : sequences_) {
-        s->wait_for_turn();
-        s->end_turn();
-    }
 }
 
 }  // namespace tenon

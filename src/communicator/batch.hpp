@@ -8,6 +8,7 @@
 // Built by one thread, run by one thread (maybe another), once.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -23,18 +24,15 @@ public:
 
     // The call has been checked. Its arrays are copied, its buffers are not.
     void add(Communicator& communicator, const Call& call);
-    // Reserves every communicator's turn, in the order of issue; run() should follow.
+    // Reserves every communicator's turn, in the order of issue; run() should follow. A communicator stays until its turn has
+    // ended: when its calls are done or have failed, and at the latest when the batch dies.
     void take_tickets();
-    Result<void> run();  // the first error of any call
-    // Lets others have their turns, and leaves the communicators alone from then on. The destructor does so too.
-    void end_turns();
-    void forget_turns() { has_turns_ = false; }  // of communicators that are no more
-    bool empty() const { return sequences_.empty(); }
+    // Returns the first error of any call. `failed` is told of each communicator's, before its turn ends.
+    Result<void> run(const std::function<void(Communicator&, const Error&)>& failed);
 
 private:
     class Sequence;
     std::vector<std::unique_ptr<Sequence>> sequences_;  // one for each communicator
-    bool has_turns_ = false;
 };
 
 }  // namespace tenon

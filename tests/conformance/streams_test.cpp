@@ -158,6 +158,30 @@ TEST(Streams, TellErrorsAtTheWaitAndToTheCommunicator) {
     });
 }
 
+// Calls that still wait for their turn when their communicator is aborted end too, and hold up neither the abort nor the
+// other communicators of their group.
+TEST(Streams, QueuedCallsOfAnAbortedCommunicatorEnd) {
+    const CJob job(2), other(2);
+    const Stream stream;
+    float value = 1, sums[3] = {};
+    ASSERT_EQ(did(tenonAllReduce(&value, &sums[0], 1, tenonFloat, tenonSum, job.comm(0), stream)), "success");  // nobody comes
+    ASSERT_EQ(did(tenonGroupStart()), "success");
+    ASSERT_EQ(did(tenonAllReduce(&value, &sums[1], 1, tenonFloat, tenonSum, job.comm(0), stream)), "success");
+    ASSERT_EQ(did(tenonAllReduce(&value, &sums[2], 1, tenonFloat, tenonSum, other.comm(0), stream)), "success");
+    ASSERT_EQ(did(tenonGroupEnd()), "success");
+
+    std::thread peer([&] {
+        float theirs = 2, sum = 0;
+        EXPECT_EQ(did(tenonAllReduce(&theirs, &sum, 1, tenonFloat, tenonSum, other.comm(1), nullptr)), "success");
+        EXPECT_EQ(sum, 3);
+    });
+    EXPECT_EQ(did(tenonCommAbort(job.comm(0))), "success");
+    EXPECT_EQ(tenonStreamSynchronize(stream), tenonAborted);
+    peer.join();
+    EXPECT_EQ(sums[2], 3) << "the group's other communicator went on";
+    other.run([](tenonComm_t comm, int) { EXPECT_EQ(did(tenonBarrier(comm, nullptr)), "success"); });
+}
+
 TEST(Streams, FinishTheirWorkBeforeTheyAreDestroyed) {
     const CJob job(2);
     job.run([&](tenonComm_t comm, int) {
