@@ -209,8 +209,8 @@ TENON_EXPORT tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, 
                                           tenonConfig_t* config);
 
 /* Waits until every call issued on `comm` by this rank, in streams too, has completed. Afterwards only
- * tenonCommDestroy, tenonCommAbort and the queries are allowed. Does not wait for the other ranks. The thread that makes
- * the calls on `comm`. */
+ * tenonCommDestroy, tenonCommAbort and the queries are allowed. Does not wait for the other ranks. The thread that
+ * makes the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonCommFinalize(tenonComm_t comm);
 
 /* Finalizes `comm` unless that has been done, and releases it: the rank leaves in good order. The handle is invalid

@@ -12,7 +12,6 @@
 #include <memory>
 #include <mutex>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "bootstrap/meeting.hpp"
@@ -152,9 +151,7 @@ private:
 
     PlanCache plans_;
     PreparedCalls prepared_;
-    // What calls of a kind and size have found, for those of other counts too: by collective, type, operation, root and the
-    // power of two below the bytes.
-    std::map<std::tuple<std::uint32_t, Rank, std::uint64_t>, PathTrial> trials_;
+    std::map<std::uint64_t, PathTrial> trials_;  // what calls of a class have found, for those of other counts too
     Execution execution_;
     PreparedCall* running_ = nullptr;
     CallWords repeated_;

@@ -41,7 +41,8 @@ Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
 // Ranks that move more here than others keep in step with them, but for those on either side of one size.
 Tries tries_of_v_calls(std::uint64_t bytes) { return bytes < 1 << 20 ? Tries{32, PathTrial::most_rounds} : Tries{1, 2}; }
 
-// The calls that share a trial, the same number on every rank.
+// The calls that share a trial, the same number on every rank: by collective, type, operation, root, and the power of two
+// below the bytes. Mixed, since findings are told without the lowest bits.
 std::uint64_t class_of(const PreparedCall& p) {
     const auto size = static_cast<std::uint64_t>(std::bit_width(p.path_bytes));
     return (p.key.what | size << 24 | static_cast<std::uint64_t>(p.key.root) << 32) * 0x9e3779b97f4a7c15u;
@@ -269,15 +270,15 @@ void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
                        .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
     if (ways != Path{}) {
         const auto [warm_up, rounds] = is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
-        prepared.path = &trials_.try_emplace({prepared.key.what, prepared.key.root, size}, ways, warm_up, rounds).first->second;
         prepared.path_bytes = bytes;
+        prepared.path = &trials_.try_emplace(class_of(prepared), ways, warm_up, rounds).first->second;
     }
     settle(prepared);
 }
 
 // What the trial has found, or tries next.
 void Communicator::settle(PreparedCall& prepared) {
-    const bool asks = prepared.path != nullptr && rank_ != 0 && prepared.path->may_adopt();
+    const bool asks = prepared.path != nullptr && rank_ != 0 && prepared.path->asks_others();
     const auto found = asks ? control_.finding(class_of(prepared)) : std::nullopt;
     if (found) prepared.path->adopt(Path::of_number(*found));
     const Path path = prepared.path != nullptr ? prepared.path->path() : Path{};

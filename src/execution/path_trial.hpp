@@ -1,7 +1,7 @@
-// Learns, for calls of one kind and about one size, which way of moving bytes is quickest on this machine. Non-temporal stores to the output
-// won by 2x on one machine and lost by 2x on another; to a slot that a core behind another cache reads they won by 5x, and
-// lost by 2x where the cores share one; copies by the kernel win there too. So each way is tried on a few calls in a row, so
-// that the caches are as that way leaves them, and the quickest stays.
+// Learns, for calls of one kind and about one size, which way of moving bytes is quickest on this machine. Non-temporal
+// stores to the output won by 2x on one machine and lost by 2x on another; to a slot that a core behind another cache
+// reads they won by 5x, and lost by 2x where the cores share one; copies by the kernel win there too. So each way is tried on
+// a few calls in a row, so that the caches are as that way leaves them, and the quickest stays.
 //
 // It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes reach
 // the peer, then with what each found best for that, how they reach the output. Ranks that end up on different ways wait for
@@ -51,8 +51,9 @@ public:
     void adopt(const Path& path) {
         if ((path.number() & ~ways_.number()) == 0) best_ = path;
     }
-    // Must the next call still ask for another rank's finding? Not for ever: it may have been lost.
-    bool may_adopt() { return decided() && patience_ != 0 && patience_-- != 0; }
+    // Counts one more question for another rank's finding; false before there can be one, and after so many in vain: it
+    // may have been lost.
+    bool asks_others() { return decided() && questions_left_ != 0 && questions_left_-- != 0; }
     // The call just run, which was of `bytes`.
     void took(std::uint64_t elapsed_ns, std::uint64_t bytes) {
         TENON_ASSERT(!decided(), "only calls that try a way are measured");
@@ -90,7 +91,7 @@ private:
 
     Path paths_[4], best_, ways_;
     std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0;
-    unsigned patience_ = 8;
+    unsigned questions_left_ = 8;
     bool streaming_is_next_ = false;
     static constexpr std::uint64_t cost_bytes = 1 << 16;
     std::array<std::uint64_t, most_rounds> cost_[4] = {};  // nanoseconds for so many bytes

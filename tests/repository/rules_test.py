@@ -101,6 +101,13 @@ CASES = (
     ("dead_links",
      {"src/plan/README.md": "See [the verifier](verifier.hpp#contract).\n"}, "src/plan/README.md",
      {"src/plan/README.md": "See [the verifier](verifier.hpp#contract).\n", "src/plan/verifier.hpp": ""}),
+    ("dead_links",
+     {"src/plan/README.md": "```cpp\nint a = 0;\n```\nSee [the verifier](verifier.hpp).\n"}, "src/plan/README.md",
+     {"src/plan/README.md": "```cpp\nrun([&](const Plan& plan) {});\n```\n"}),
+    ("dead_links",
+     {"src/plan/README.md": "```sh\nnever closed\n", "src/text/README.md": "See [the verifier](verifier.hpp).\n"},
+     "src/text/README.md",
+     {"src/plan/README.md": "```sh\nnever closed\n", "src/text/README.md": ""}),
 )
 
 

@@ -64,16 +64,16 @@ TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
 
 TEST(PathTrial, TakesOverWhatAnotherRankFound) {
     PathTrial trial({.streaming_slots = true, .kernel_copies = true}, 0, 2);
-    EXPECT_FALSE(trial.may_adopt()) << "nothing is decided";
+    EXPECT_FALSE(trial.asks_others()) << "nothing is decided";
     run(trial, [](const Path& p, std::size_t) { return p.kernel_copies ? 500u : 501u; });
     for (unsigned n = 0; n < 8; n++) EXPECT_EQ(Path::of_number(n).number(), n);
-    ASSERT_TRUE(trial.may_adopt());
+    ASSERT_TRUE(trial.asks_others());
     trial.adopt({.streaming_slots = true});
     EXPECT_EQ(trial.path(), (Path{.streaming_slots = true}));
     trial.adopt({.streaming_stores = true});
     EXPECT_EQ(trial.path(), (Path{.streaming_slots = true})) << "this rank may not stream to the output";
     int asked = 1;
-    while (trial.may_adopt()) asked++;
+    while (trial.asks_others()) asked++;
     EXPECT_EQ(asked, 8) << "it asks no longer after a while";
 }
 

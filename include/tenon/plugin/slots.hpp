@@ -38,7 +38,7 @@ struct alignas(cache_line_bytes) PackedLine {
     std::byte data[cache_line_bytes - 8];
     std::uint64_t word;
 };
-inline constexpr std::size_t packed_bytes = 10 * sizeof(PackedLine::data);  // half a KiB; with more, copies to and from lines cost
+inline constexpr std::size_t packed_bytes = 10 * sizeof(PackedLine::data);  // half a KiB fits
 inline constexpr std::uint64_t packed_lines = 128;                          // of a ring; a power of two
 constexpr std::uint64_t lines_of(std::size_t length) {
     return length <= sizeof(PackedLine::data) ? 1 : (length + sizeof(PackedLine::data) - 1) / sizeof(PackedLine::data);
