@@ -108,6 +108,8 @@ private:
     }
     bool serves(const PreparedCall& prepared, const Call& call) const;
     void prepare_path(PreparedCall& prepared, std::uint64_t bytes);
+    bool tells(const PreparedCall& prepared) const;
+    void follow_trial(PreparedCall& prepared);
     void settle(PreparedCall& prepared);
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);

@@ -46,7 +46,8 @@ struct PreparedCall {
     AccessPolicy access;
     PathTrial* path = nullptr;           // of its kind and size; null: there is nothing to try
     std::uint64_t path_bytes = 0;
-    bool settled = true;                 // `access` stays as it is
+    std::uint32_t path_beginnings = 0;   // of the trial, when `access` was decided
+    bool settled = true;                 // `access` stays as it is, until the trial begins again
 };
 
 class PreparedCalls {

@@ -27,19 +27,20 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     return all;
 }
 
-struct Tries {
-    std::uint64_t warm_up;
-    std::size_t rounds;
-};
-
-// The longer a call, the fewer tries tell.
-Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
-    const std::size_t rounds = bytes < 1 << 20 ? PathTrial::most_rounds : bytes < 4 << 20 ? 6 : bytes < 16 << 20 ? 3 : bytes < 64 << 20 ? 2 : 1;
-    return {std::max<std::uint64_t>(1, 2 * ring_bytes / bytes), rounds};
+// The longer a call, the fewer tries tell; and the fewer it takes until the rings' memory has gone around.
+PathTrial::Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
+    const std::uint64_t around = std::max<std::uint64_t>(1, 2 * ring_bytes / bytes);
+    if (bytes >= 64 << 20) return {around, 0, 1};
+    if (bytes >= 16 << 20) return {around, 1, 1};
+    if (bytes >= 4 << 20) return {around, 1, 2};
+    if (bytes >= 1 << 20) return {around, 4, 3};
+    return {around, std::clamp<std::uint64_t>(around, 6, 16), 6};
 }
 
 // Ranks that move more here than others keep in step with them, but for those on either side of one size.
-Tries tries_of_v_calls(std::uint64_t bytes) { return bytes < 1 << 20 ? Tries{32, PathTrial::most_rounds} : Tries{1, 2}; }
+PathTrial::Tries tries_of_v_calls(std::uint64_t bytes) {
+    return bytes < 1 << 20 ? PathTrial::Tries{32, 16, 6} : PathTrial::Tries{1, 1, 1};
+}
 
 // The calls that share a trial, the same number on every rank: by collective, type, operation, root, and the power of two
 // below the bytes. Mixed, since findings are told without the lowest bits.
@@ -47,6 +48,9 @@ std::uint64_t class_of(const PreparedCall& p) {
     const auto size = static_cast<std::uint64_t>(std::bit_width(p.path_bytes));
     return (p.key.what | size << 24 | static_cast<std::uint64_t>(p.key.root) << 32) * 0x9e3779b97f4a7c15u;
 }
+
+// What one rank tells of this trial, and not of an earlier one of the class.
+std::uint64_t finding_of(const PreparedCall& p) { return class_of(p) + p.path->beginnings() * 0xd1b54a32d192ed03u; }
 
 // What a v-call moves here, the larger way; only all_to_all_v's ranks may differ in it.
 std::uint64_t v_call_bytes(const Call& call, Rank rank_count) {
@@ -94,9 +98,10 @@ inline void Communicator::note_elapsed() {
     PathTrial& trial = *running_->path;
     trial.took(os::now_ns() - call_started_ns_, running_->path_bytes);
     if (!trial.decided()) return;
-    if (rank_ == 0) control_.tell_finding(class_of(*running_), trial.path().number());
-    log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
-        std::bit_floor(running_->path_bytes), trial.explanation());
+    if (tells(*running_)) control_.tell_finding(finding_of(*running_), trial.path().number());
+    if (trial.changed())
+        log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
+            std::bit_floor(running_->path_bytes), trial.explanation());
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
@@ -156,8 +161,8 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     const Program& program = prepared.program;
     if (call.factor != nullptr || (prepared.copies_input_in_place && input == output)) [[unlikely]]
         input = staged_input(call, prepared.input_bytes);
-    if (!prepared.settled) settle(prepared);
-    call_started_ns_ = prepared.settled || prepared.path->decided() ? 0 : os::now_ns();
+    if (prepared.path != nullptr) follow_trial(prepared);
+    call_started_ns_ = prepared.path == nullptr || prepared.path->decided() ? 0 : os::now_ns();
     running_ = &prepared;
     ++call_number_;
     note(program);
@@ -269,17 +274,29 @@ void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
                        .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
                        .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
     if (ways != Path{}) {
-        const auto [warm_up, rounds] = is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
+        const auto tries = is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
         prepared.path_bytes = bytes;
-        prepared.path = &trials_.try_emplace(class_of(prepared), ways, warm_up, rounds).first->second;
+        prepared.path = &trials_.try_emplace(class_of(prepared), ways, tries).first->second;
     }
     settle(prepared);
 }
 
+// Whether this rank's finding is the one that counts: it must be one that receives, since who only sends is done early.
+bool Communicator::tells(const PreparedCall& prepared) const {
+    const Collective collective = prepared.program.collective;
+    const bool root_sends = collective == Collective::broadcast || collective == Collective::scatter;
+    return rank_ == (prepared.key.root + (root_sends ? 1 : 0)) % rank_count_;
+}
+
+void Communicator::follow_trial(PreparedCall& prepared) {
+    prepared.path->next_call();
+    if (!prepared.settled || prepared.path_beginnings != prepared.path->beginnings()) settle(prepared);
+}
+
 // What the trial has found, or tries next.
 void Communicator::settle(PreparedCall& prepared) {
-    const bool asks = prepared.path != nullptr && rank_ != 0 && prepared.path->asks_others();
-    const auto found = asks ? control_.finding(class_of(prepared)) : std::nullopt;
+    const bool asks = prepared.path != nullptr && !tells(prepared) && prepared.path->asks_others();
+    const auto found = asks ? control_.finding(finding_of(prepared)) : std::nullopt;
     if (found) prepared.path->adopt(Path::of_number(*found));
     const Path path = prepared.path != nullptr ? prepared.path->path() : Path{};
     AccessPolicy access = decisions_.access;
@@ -287,6 +304,7 @@ void Communicator::settle(PreparedCall& prepared) {
     access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
     if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
     prepared.access = access;
+    prepared.path_beginnings = prepared.path != nullptr ? prepared.path->beginnings() : 0;
     prepared.settled = prepared.path == nullptr || (prepared.path->decided() && (!asks || found));
 }
 

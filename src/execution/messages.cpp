@@ -176,9 +176,13 @@ Execution::Outcome Execution::combine_operands(const Operation& o, Tile tile) {
     return combine_into(o, tile, sources_.data(), o.operand_count);
 }
 
-// A result that goes to a slot and to this rank's memory is stored twice in one pass from here on. What is shorter still
-// lies in the nearest cache afterwards, and one copy to a slot that another core holds beats stores here and there by turns.
+// A result that goes to this rank's memory and to a slot is stored twice in one pass where its own copy, or the slot's from
+// some length on, goes past the caches. Else it lies in the cache afterwards, and a copy to the slot, which overwrites whole
+// lines unread, beats stores here and there by turns.
 constexpr std::size_t fused_min_bytes = 64 << 10;
+static bool stores_twice(const ReduceArguments& a, std::size_t length) {
+    return a.stream_destination || (a.stream_second && length >= fused_min_bytes);
+}
 
 // One pass over memory: the sources are read once, the result is stored and lies where the next rank takes it from.
 Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const void* const* sources, std::uint32_t count) {
@@ -220,7 +224,7 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         a.destination = std::exchange(a.second_destination, nullptr);
         a.stream_destination = a.stream_second;
         program_->kernel(a);
-    } else if (there == nullptr && tile.length < fused_min_bytes) {
+    } else if (there == nullptr && !stores_twice(a, tile.length)) {
         std::byte* slot = static_cast<std::byte*>(std::exchange(a.second_destination, nullptr));
         program_->kernel(a);
         stage(slot, static_cast<const std::byte*>(a.destination), tile.length);

@@ -5,7 +5,9 @@
 //
 // It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes reach
 // the peer, then with what each found best for that, how they reach the output. Ranks that end up on different ways wait for
-// each other's slower one, so one rank's finding is taken over by the others, at any later call. Not thread-safe.
+// each other's slower one, so one rank's finding is taken over by the others, at any later call. Machines change while a job
+// runs: two cores of a virtual one shared a cache at one time, and not a second later, and a process is slow in its first tenth of a second. So all is tried again, soon at first and then
+// after so many calls that the tries cost about one part in a hundred. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -31,22 +33,36 @@ struct Path {
 
 class PathTrial {
 public:
-    static constexpr std::size_t most_rounds = 12;
+    static constexpr std::size_t most_counted = 6;
+    // How many calls a trial takes: `warm_up` go before, the first way: slots that nobody has used are quicker than later, in
+    // no cache. Then each way has `uncounted` ones, until the slots' memory is where that way leaves it, and up to
+    // most_counted that count; few for calls so long that each is a sound measurement.
+    struct Tries {
+        std::size_t warm_up = 0, uncounted = 0, counted = 1;
+    };
 
     PathTrial() = default;
     // `ways`: what may be tried.
-    // `warm_up`: how many calls go before, the first way: slots that nobody has used are quicker than later, in no cache.
-    // `rounds`: how many calls each way is tried on; few for calls so long that each is a sound measurement.
-    PathTrial(Path ways, std::size_t warm_up, std::size_t rounds)
-        : ways_(ways), warm_up_(warm_up), rounds_(std::min(rounds, most_rounds)), streaming_is_next_(ways.streaming_stores) {
+    PathTrial(Path ways, Tries tries) : ways_(ways), tries_(tries), streaming_is_next_(ways.streaming_stores) {
+        TENON_ASSERT(tries.counted != 0 && tries.counted <= most_counted, "a way that no call tries");
         if (ways.streaming_slots) paths_[count_++] = {.streaming_slots = true};
         if (ways.kernel_copies) paths_[count_++] = {.kernel_copies = true};
-        if (count_ == 1 && !streaming_is_next_) rounds_ = 0;
+        if (ways != Path{}) way_ = 0;
+        calls_left_ = calls_between();
     }
 
-    bool decided() const { return calls_ == rounds_ * count_ && !streaming_is_next_; }
+    // A call is about to run.
+    void next_call() {
+        if (decided() && ways_ != Path{} && calls_left_-- == 0) begin_again();
+    }
+    // How often it has begun: what was found before counts no longer.
+    std::uint32_t beginnings() const { return beginnings_; }
+    // What was decided last differs from what was found before.
+    bool changed() const { return beginnings_ == 1 || best_ != before_; }
+
+    bool decided() const { return way_ == count_; }
     // For the next call.
-    Path path() const { return decided() ? best_ : paths_[calls_ / rounds_]; }
+    Path path() const { return decided() ? best_ : paths_[way_]; }
     // What another rank found counts, from now on, unless it is something that this one may not try.
     void adopt(const Path& path) {
         if ((path.number() & ~ways_.number()) == 0) best_ = path;
@@ -57,13 +73,14 @@ public:
     // The call just run, which was of `bytes`.
     void took(std::uint64_t elapsed_ns, std::uint64_t bytes) {
         TENON_ASSERT(!decided(), "only calls that try a way are measured");
-        if (warm_up_ != 0) {
-            warm_up_--;
+        if (tries_.warm_up != 0) {
+            tries_.warm_up--;
             return;
         }
-        cost_[calls_ / rounds_][calls_ % rounds_] = elapsed_ns * cost_bytes / bytes;
-        calls_++;
-        if (calls_ != rounds_ * count_) return;
+        if (call_ >= tries_.uncounted) cost_[way_][call_ - tries_.uncounted] = elapsed_ns * cost_bytes / bytes;
+        if (++call_ < tries_.uncounted + tries_.counted) return;
+        call_ = 0;
+        if (++way_ < count_) return;
         decide();
         if (!std::exchange(streaming_is_next_, false)) return;
         paths_[count_] = best_;
@@ -74,14 +91,29 @@ public:
     std::string explanation() const;
 
 private:
-    // The first half of a way's tries find the caches as the way before left them; of the others the lower median counts.
-    // A way is taken over an earlier one only if it gains more than one part in so many: less is noise.
+    static constexpr std::uint64_t least_calls_per_try = 10, most_calls_per_try = 160;
+    std::uint64_t calls_between() const {
+        return calls_per_try_ * (tries_.uncounted + tries_.counted) * (count_ + (streaming_is_next_ ? 1 : 0));
+    }
+
+    void begin_again() {
+        if (ways_.streaming_stores) count_--;  // the way with what was best is there again
+        streaming_is_next_ = ways_.streaming_stores;
+        way_ = 0;
+        calls_per_try_ = std::min(2 * calls_per_try_, most_calls_per_try);
+        calls_left_ = calls_between();
+        questions_left_ = most_questions;
+        before_ = best_;
+        beginnings_++;
+    }
+
+    // Of a way's tries the lower median counts. A way is taken over an earlier one only if it gains more than one part in so
+    // many: less is noise.
     static constexpr std::uint64_t worth_changing = 32;
     void decide() {
         std::uint64_t least = UINT64_MAX;
         for (std::size_t i = 0; i < count_; i++) {
-            const auto first = cost_[i].begin() + static_cast<std::ptrdiff_t>(rounds_ / 2);
-            const auto last = cost_[i].begin() + static_cast<std::ptrdiff_t>(rounds_);
+            const auto first = cost_[i].begin(), last = first + static_cast<std::ptrdiff_t>(tries_.counted);
             const auto middle = first + (last - first - 1) / 2;
             std::nth_element(first, middle, last);
             median_[i] = *middle;
@@ -89,13 +121,19 @@ private:
         }
     }
 
-    Path paths_[4], best_, ways_;
-    std::size_t warm_up_ = 0, rounds_ = 0, count_ = 1, calls_ = 0;
-    unsigned questions_left_ = 8;
+    static constexpr unsigned most_questions = 8;
+    static constexpr std::size_t most_ways = 4;
+
+    Path paths_[most_ways], best_, before_, ways_;
+    Tries tries_;
+    std::size_t way_ = 1, count_ = 1, call_ = 0;
+    std::uint64_t calls_per_try_ = least_calls_per_try, calls_left_ = 0;
+    std::uint32_t beginnings_ = 1;
+    unsigned questions_left_ = most_questions;
     bool streaming_is_next_ = false;
     static constexpr std::uint64_t cost_bytes = 1 << 16;
-    std::array<std::uint64_t, most_rounds> cost_[4] = {};  // nanoseconds for so many bytes
-    std::uint64_t median_[4] = {};
+    std::array<std::uint64_t, most_counted> cost_[most_ways] = {};  // nanoseconds for so many bytes
+    std::uint64_t median_[most_ways] = {};
 };
 
 }  // namespace tenon

@@ -20,7 +20,7 @@ constexpr Path everything{.streaming_stores = true, .streaming_slots = true, .ke
 TEST(PathTrial, KeepsTheQuickestWay) {
     for (const bool streaming : {false, true})
         for (const int way : {0, 1, 2}) {
-            PathTrial trial(everything, 0, 4);
+            PathTrial trial(everything, {0, 2, 2});
             run(trial, [&](const Path& p, std::size_t) {
                 return ((p.streaming_slots ? 1 : p.kernel_copies ? 2 : 0) == way ? 500U : 1000U) + (p.streaming_stores == streaming ? 0U : 100U);
             });
@@ -32,19 +32,19 @@ TEST(PathTrial, KeepsTheQuickestWay) {
 
 TEST(PathTrial, TakesTheSameNumberOfCallsWhateverTheyCost) {
     for (const std::uint64_t cost : {1u, 100u, 1'000'000u}) {
-        PathTrial trial(everything, 7, 3);
+        PathTrial trial(everything, {7, 2, 1});
         EXPECT_EQ(run(trial, [&](const Path&, std::size_t call) { return cost + call * 13 % 5; }), 7U + 3 * 4);
     }
-    PathTrial two_ways({.kernel_copies = true}, 0, 100);
-    EXPECT_EQ(run(two_ways, [](const Path&, std::size_t) { return 1u; }), 2 * PathTrial::most_rounds);
-    PathTrial output_only({.streaming_stores = true}, 0, 5);
+    PathTrial two_ways({.kernel_copies = true}, {0, 94, 6});
+    EXPECT_EQ(run(two_ways, [](const Path&, std::size_t) { return 1u; }), 2U * 100);
+    PathTrial output_only({.streaming_stores = true}, {0, 0, 5});
     EXPECT_EQ(run(output_only, [](const Path&, std::size_t) { return 1u; }), 2U * 5);
     EXPECT_TRUE(PathTrial().decided());
-    EXPECT_TRUE(PathTrial({}, 3, 4).decided()) << "nothing to choose from";
+    EXPECT_TRUE(PathTrial({}, {3, 2, 2}).decided()) << "nothing to choose from";
 }
 
 TEST(PathTrial, WhatComesBeforeAWayIsSettledDoesNotCount) {
-    PathTrial trial({.streaming_stores = true}, 5, 4);
+    PathTrial trial({.streaming_stores = true}, {5, 2, 2});
     std::size_t streamed = 0;
     run(trial, [&](const Path& p, std::size_t call) -> std::uint64_t {
         if (call < 5) return 1;  // memory that nobody has used
@@ -55,7 +55,7 @@ TEST(PathTrial, WhatComesBeforeAWayIsSettledDoesNotCount) {
 }
 
 TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
-    PathTrial trial({.kernel_copies = true}, 0, 4);
+    PathTrial trial({.kernel_copies = true}, {0, 2, 2});
     for (const std::uint64_t bytes : {100'000u, 100'000u, 100'000u, 100'000u, 190'000u, 190'000u, 190'000u, 190'000u})
         trial.took(bytes / (trial.path().kernel_copies ? 12 : 10), bytes);
     EXPECT_TRUE(trial.decided() && trial.path().kernel_copies);
@@ -63,7 +63,7 @@ TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
 }
 
 TEST(PathTrial, TakesOverWhatAnotherRankFound) {
-    PathTrial trial({.streaming_slots = true, .kernel_copies = true}, 0, 2);
+    PathTrial trial({.streaming_slots = true, .kernel_copies = true}, {0, 1, 1});
     EXPECT_FALSE(trial.asks_others()) << "nothing is decided";
     run(trial, [](const Path& p, std::size_t) { return p.kernel_copies ? 500u : 501u; });
     for (unsigned n = 0; n < 8; n++) EXPECT_EQ(Path::of_number(n).number(), n);
@@ -77,8 +77,38 @@ TEST(PathTrial, TakesOverWhatAnotherRankFound) {
     EXPECT_EQ(asked, 8) << "it asks no longer after a while";
 }
 
+TEST(PathTrial, BeginsAgainWhenTheMachineMayHaveChanged) {
+    for (const Path& ways : {everything, Path{.kernel_copies = true}}) {
+        PathTrial trial(ways, {7, 2, 1});
+        const auto kernel_takes = [](unsigned cost) {
+            return [=](const Path& p, std::size_t) { return p.kernel_copies && !p.streaming_stores ? cost : 1000u; };
+        };
+        const std::size_t tries = run(trial, kernel_takes(500)) - 7;
+        EXPECT_TRUE(trial.path().kernel_copies && trial.changed());
+        std::size_t calls_per_try = 10;
+        for (const unsigned cost : {2000u, 500u, 500u, 500u, 2000u, 500u, 500u}) {
+            const auto before = trial.beginnings();
+            const Path found = trial.path();
+            std::size_t calls = 0;
+            for (; trial.decided(); calls++) {
+                EXPECT_EQ(trial.path(), found);
+                trial.next_call();
+            }
+            EXPECT_EQ(calls, calls_per_try * tries + 1) << "soon at first; then tries cost next to nothing";
+            calls_per_try = std::min<std::size_t>(2 * calls_per_try, 160);
+            EXPECT_EQ(trial.beginnings(), before + 1);
+            EXPECT_EQ(run(trial, kernel_takes(cost)), tries) << "the memory is known by now";
+            EXPECT_EQ(trial.path().kernel_copies, cost < 1000);
+            EXPECT_EQ(trial.changed(), trial.path() != found);
+        }
+    }
+    PathTrial nothing_to_try({}, {3, 2, 2});
+    for (int call = 0; call < 10'000; call++) nothing_to_try.next_call();
+    EXPECT_TRUE(nothing_to_try.decided());
+}
+
 TEST(PathTrial, NoiseChangesNothing) {
-    PathTrial trial(everything, 0, 4);
+    PathTrial trial(everything, {0, 2, 2});
     run(trial, [](const Path& p, std::size_t) { return p.streaming_stores || p.streaming_slots || p.kernel_copies ? 990u : 1000u; });
     EXPECT_FALSE(trial.path().streaming_stores || trial.path().streaming_slots || trial.path().kernel_copies) << "a gain of 1 % is none";
 }
