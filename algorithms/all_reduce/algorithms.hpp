@@ -11,6 +11,7 @@ Result<Plan> two_shot_all_reduce(const Request& request, const Topology& topolog
 Result<Plan> recursive_doubling_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> rabenseifner_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> ring_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> ring_direct_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> double_binary_tree_all_reduce(const Request& request, const Topology& topology);
 
 }  // namespace tenon

@@ -87,6 +87,10 @@ StepHandle LaneBuilder::receive_reduce_copy_send(const Chunk& destination, const
                 .destination = destination});
 }
 
+StepHandle LaneBuilder::receive_reduce_publish(const Chunk& destination, const Chunk& source, Rank from, Channel channel) {
+    return receive_reduce_copy_send(destination, source, from, everyone, channel, board_channel);
+}
+
 StepHandle LaneBuilder::copy(const Chunk& destination, const Chunk& source) {
     return add({.kind = StepKind::copy, .source = source, .destination = destination});
 }

@@ -50,6 +50,7 @@ public:
     // The receiving and the sending channel may differ, so that raw and reduced data do not mix.
     StepHandle receive_reduce_copy_send(const Chunk& destination, const Chunk& source, Rank from, Rank to,
                                         Channel receive_channel = 0, Channel send_channel = 0);
+    StepHandle receive_reduce_publish(const Chunk& destination, const Chunk& source, Rank from, Channel channel = 0);
     StepHandle copy(const Chunk& destination, const Chunk& source);
     StepHandle reduce(const Chunk& destination, std::span<const Chunk> operands);
     StepHandle reduce_send(const Chunk& destination, std::span<const Chunk> operands, Rank to, Channel channel = 0);
