@@ -30,7 +30,8 @@ constexpr Algorithm rows[] = {
      .cost = "log2(ranks) rounds of the buffer",
      .source =
          "Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005",
-     .build = recursive_doubling_all_reduce},
+     .build = recursive_doubling_all_reduce,
+     .deterministic_by_powers = true},
     {.name = "rabenseifner",
      .collective = Collective::all_reduce,
      .summary = "middle messages among many ranks",

@@ -31,6 +31,15 @@ const Algorithm* Selection::find(Collective collective, std::string_view name) c
     return nullptr;
 }
 
+namespace {
+
+bool forms_the_tree(const Algorithm& a, const Request& request) {
+    return a.deterministic || request.rank_count == 1 ||
+           (a.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(request.rank_count)) && !is_narrow_float(request.type));
+}
+
+}  // namespace
+
 std::string Selection::obstacle(const Algorithm& a, const Request& request) {
     const ByteCount block{request.count.value * element_bytes(request.type)};
     if (a.needs.power_of_two_ranks && !std::has_single_bit(static_cast<unsigned>(request.rank_count)))
@@ -39,8 +48,9 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
         return fmt::format("serves at most {} ranks, there are {}", a.needs.max_ranks, request.rank_count);
     if (block > a.needs.max_bytes)
         return fmt::format("serves blocks of at most {} bytes, this is {}", a.needs.max_bytes.value, block.value);
-    if (request.deterministic && reduces(request.collective) && !a.deterministic && request.rank_count > 1)
-        return "does not add in the order of the tree, which deterministic mode requires";
+    if (request.deterministic && reduces(request.collective) && !forms_the_tree(a, request))
+        return fmt::format("does not add in the order of the tree{}, which deterministic mode requires",
+                           a.deterministic_by_powers ? ", unless the ranks are a power of two and the type is not an 8- or 16-bit float" : "");
     return {};
 }
 

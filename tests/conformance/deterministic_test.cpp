@@ -1,6 +1,9 @@
 // Deterministic mode: the bits of a reduction are those of the one tree over ranks, whatever the size, memory, algorithm
 // and whether in place; NaNs, infinities, denormals and both zeros are among the inputs.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <bit>
 
 #include "library/registry.hpp"
 #include "selection/selection.hpp"
@@ -32,31 +35,39 @@ Config deterministic(const Algorithm& algorithm) {
     return config;
 }
 
+bool forms_the_tree(const Algorithm& algorithm, Rank rank_count) {
+    return reduces(algorithm.collective) &&
+           (algorithm.deterministic || (algorithm.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(rank_count))));
+}
+
 // Every way to call a reduction that may not change its bits.
 class DeterministicWays : public ::testing::TestWithParam<Rank> {
 protected:
     Rank rank_count() const { return GetParam(); }
 
-    void expect_tree(LocalJob& job, Collective collective, Memory memory) {
-        for (const DataType type : rounding_types)
+    void expect_tree(LocalJob& job, Collective collective, Memory memory, bool only_wide = false) {
+        for (const DataType type : rounding_types) {
+            if (only_wide && is_narrow_float(type)) continue;
             for (const std::size_t count : {1, 7, 1025, 20'011})
                 for (const ReduceOp op : {ReduceOp::sum, ReduceOp::avg}) {
                     const Shape shape{collective, type, op, rank_count(), rank_count() / 2, count};
                     const Reference reference(shape, Values::special, true, support::test_seed());
                     for (const bool in_place : {false, true}) job.expect_right(reference, in_place, memory);
                 }
+        }
     }
 };
 
 TEST_P(DeterministicWays, GiveTheBitsOfTheTreeWithEveryAlgorithmThatClaimsIt) {
     for (const Algorithm& algorithm : algorithms()) {
-        if (!algorithm.deterministic || !reduces(algorithm.collective) || !serves(algorithm, {.rank_count = rank_count()})) continue;
+        if (!forms_the_tree(algorithm, rank_count()) || !serves(algorithm, {.rank_count = rank_count()})) continue;
         SCOPED_TRACE(algorithm.name);
         for (const DirectAccess access : {DirectAccess::off, DirectAccess::automatic}) {
             Config config = deterministic(algorithm);
             config.direct_access = access;
             LocalJob job(rank_count(), config);
-            expect_tree(job, algorithm.collective, access == DirectAccess::off ? Memory::ordinary : Memory::tenon);
+            expect_tree(job, algorithm.collective, access == DirectAccess::off ? Memory::ordinary : Memory::tenon,
+                        !algorithm.deterministic);
         }
     }
 }
@@ -74,6 +85,25 @@ TEST(DeterministicMode, CoversLargeSizes) {
     const Reference reference({Collective::all_reduce, DataType::bfloat16, ReduceOp::sum, 4, 0, 1'048'579}, Values::special, true,
                               support::test_seed());
     job.expect_right(reference, false, Memory::ordinary);
+}
+
+TEST(DeterministicMode, RefusesToRoundPartialSums) {
+    for (const Algorithm& algorithm : algorithms()) {
+        if (!algorithm.deterministic_by_powers) continue;
+        LocalJob job(4, deterministic(algorithm));
+        job.run([&](Communicator& communicator) {
+            std::vector<float> input(100), output(100);
+            for (const DataType type : rounding_types) {
+                const Shape shape{algorithm.collective, type, ReduceOp::sum, 4, 0, 7};
+                const auto ran = communicator.run(LocalJob::call_of(shape, input.data(), output.data()));
+                ASSERT_EQ(ran.has_value(), !is_narrow_float(type)) << algorithm.name;
+                if (!ran) {
+                    EXPECT_EQ(ran.error().status, Status::invalid_usage);
+                    EXPECT_THAT(ran.error().message, testing::HasSubstr("16-bit float"));
+                }
+            }
+        });
+    }
 }
 
 TEST(DeterministicMode, RefusesAlgorithmsThatAddInAnotherOrder) {

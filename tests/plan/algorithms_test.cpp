@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <bit>
 #include <set>
 
 #include "algorithms/patterns/manifest.hpp"
@@ -85,10 +86,16 @@ TEST_P(AlgorithmsInSmallWorlds, AreRightForEveryRankCountAndRoot) {
 }
 
 TEST_P(AlgorithmsInSmallWorlds, AreDeterministicWhereTheirRowSaysSo) {
-    bool tree = true;
+    bool in_one_step = true, by_powers = true;
     for (Rank rank_count = 1; rank_count <= 16; rank_count++)
-        if (takes(rank_count)) tree = tree && expect_right(plans_of(rank_count, 0), false).tree_in_one_step;
-    EXPECT_EQ(row().deterministic, tree);
+        for (const Rank root : two_roots(rank_count)) {
+            if (!takes(rank_count)) continue;
+            const VerifiedPlan facts = expect_right(plans_of(rank_count, root), false);
+            in_one_step = in_one_step && facts.tree_in_one_step;
+            by_powers = by_powers && (facts.tree || !std::has_single_bit(static_cast<unsigned>(rank_count)));
+        }
+    EXPECT_EQ(row().deterministic, in_one_step);
+    EXPECT_EQ(row().deterministic_by_powers, by_powers && !in_one_step);
 }
 
 using AlgorithmsInLargeWorlds = EachAlgorithm;

@@ -104,6 +104,10 @@ std::string restrictions(const Algorithm& algorithm) {
     return all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", "));
 }
 
+std::string deterministic(const Algorithm& algorithm) {
+    return algorithm.deterministic_by_powers ? "wide types, 2^n ranks" : yes_or_no(algorithm.deterministic);
+}
+
 FactsTable algorithm_facts(std::span<const Algorithm> known) {
     FactsTable table{.title = "algorithms",
                      .columns = {"collective", "name", "deterministic", "restrictions", "summary", "cost", "source"},
@@ -111,7 +115,7 @@ FactsTable algorithm_facts(std::span<const Algorithm> known) {
                      .text_columns = 5};
     for (const Algorithm& a : known)
         table.rows.push_back({std::string(name_of(a.collective)), std::string(a.name),
-                              reduces(a.collective) ? yes_or_no(a.deterministic) : "-", restrictions(a),
+                              reduces(a.collective) ? deterministic(a) : "-", restrictions(a),
                               std::string(a.summary), std::string(a.cost), std::string(a.source)});
     return table;
 }
