@@ -18,7 +18,8 @@ using namespace tenon;
 constexpr int calls = 10'000;
 
 void exchange_by_hand(benchmark::State& state) {
-    const RingShape shape{.slots = 2, .slot_bytes = 1024, .area_bytes = 3072, .medium_slots = 2, .medium_bytes = 1024, .readers = 1};
+    const RingShape shape{
+        .slots = 2, .slot_bytes = 1024, .area_bytes = 3072, .medium_slots = 2, .medium_bytes = 1024, .readers = 1};
     auto memory = os::Mapping::anonymous({2 * shape.bytes()});
     if (!memory) return state.SkipWithError(memory.error().message.c_str());
     struct alignas(128) Rank {

@@ -47,7 +47,8 @@ void publish_and_yield(benchmark::State& state) {
 void all_reduce(benchmark::State& state) {
     const auto ranks = static_cast<int>(state.range(0));
     std::vector<tenonComm_t> comms(static_cast<std::size_t>(ranks));
-    if (tenonCommInitAll(comms.data(), ranks, nullptr) != tenonSuccess) return state.SkipWithError(tenonGetLastError(nullptr));
+    if (tenonCommInitAll(comms.data(), ranks, nullptr) != tenonSuccess)
+        return state.SkipWithError(tenonGetLastError(nullptr));
     struct alignas(128) Values {
         float in[2] = {1, 2}, out[2] = {};
     };

@@ -50,8 +50,8 @@ void run_as_ranks(benchmark::State& state, int ranks, int calls, Body body) {
     over.store(true, std::memory_order_release);
     others.clear();
     if (before) static_cast<void>(os::run_this_thread_on(*before));
-    state.counters["ns_per_call"] =
-        benchmark::Counter(static_cast<double>(calls) * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+    state.counters["ns_per_call"] = benchmark::Counter(
+        static_cast<double>(calls) * 1e-9, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 }  // namespace tenon

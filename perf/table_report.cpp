@@ -92,7 +92,8 @@ public:
     void end(const std::string& collective) override {
         fmt::print("# Out of bounds values : {} {}\n", wrong_, wrong_ == 0 ? "OK" : "FAILED");
         fmt::print("# Avg bus bandwidth    : {:g} \n", bandwidth_count_ > 0 ? bandwidths_ / bandwidth_count_ : 0.0);
-        fmt::print("# Slots per rank       : {:.1f} MiB at most\n#\n", static_cast<double>(slot_memory_bytes_) / (1 << 20));
+        fmt::print("# Slots per rank       : {:.1f} MiB at most\n#\n",
+                   static_cast<double>(slot_memory_bytes_) / (1 << 20));
         fmt::print("# Collective test concluded: {}\n#\n", collective);
         std::fflush(stdout);
     }

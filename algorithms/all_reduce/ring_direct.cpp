@@ -2,12 +2,12 @@
 //
 // Vocabulary: there are as many pieces as ranks; piece r sets out from rank r + 1, is summed on its way around, and is
 // complete when it reaches rank r, which publishes it.
-// Cost: ranks steps; each rank sends 2 (ranks - 1) / ranks of the buffer, the first half to one neighbour. Against two_shot no
-// contribution waits in scratch; against ring no result is handed on. Best for middle and large messages where all reach all and
-// cores are fewer than ranks.
+// Cost: ranks steps; each rank sends 2 (ranks - 1) / ranks of the buffer, the first half to one neighbour. Against
+// two_shot no contribution waits in scratch; against ring no result is handed on. Best for middle and large messages
+// where all reach all and cores are fewer than ranks.
 // Needs: nothing; every piece is summed in a different order of ranks, so it is not deterministic in Tenon's sense.
-// Source: the two halves are those of Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of Workstations,
-// JPDC 2009, and of the two-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
+// Source: the two halves are those of Patarasuk and Yuan, Bandwidth Optimal All-reduce Algorithms for Clusters of
+// Workstations, JPDC 2009, and of the two-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
 #include "algorithms/all_reduce/algorithms.hpp"
 #include "algorithms/patterns/one_rank.hpp"
 #include "algorithms/patterns/ring.hpp"

@@ -20,7 +20,8 @@ Result<Plan> split_broadcast(const Request& request, const Topology&) {
     if (request.rank == request.root) {
         plan.lane().publish(plan.input(1, pieces - 1)).source_stable();
         auto giving = plan.lane();
-        for (Rank steps = 1; steps < request.rank_count; steps++) giving.send(plan.input(0), ring.ahead(steps)).source_stable();
+        for (Rank steps = 1; steps < request.rank_count; steps++)
+            giving.send(plan.input(0), ring.ahead(steps)).source_stable();
         giving.copy(plan.output(0, pieces), plan.input(0, pieces));
     } else {
         plan.lane().receive_published(plan.output(1, pieces - 1), request.root).destination_free();

@@ -12,8 +12,8 @@
 
 namespace tenon {
 
-// Adds a lane that sends `part_of(owner)` to every other owner. Parts are stable even in place: one is overwritten only by
-// its owner's result, which can only come after the owner took it.
+// Adds a lane that sends `part_of(owner)` to every other owner. Parts are stable even in place: one is overwritten only
+// by its owner's result, which can only come after the owner took it.
 template <class PartOf>
 void give_contributions(PlanBuilder& plan, const Ring& ring, PartOf part_of, Channel channel = 0) {
     auto lane = plan.lane();

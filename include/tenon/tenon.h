@@ -241,8 +241,8 @@ TENON_EXPORT tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_
  * `comm`. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name);
 
-/* Sets *bytes to the memory of the message slots that this rank reads from in `comm`: what its calls so far have needed,
- * never more than the configuration's slotMemoryBytes. Any thread, any time. */
+/* Sets *bytes to the memory of the message slots that this rank reads from in `comm`: what its calls so far have
+ * needed, never more than the configuration's slotMemoryBytes. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes);
 
 /* ------------------------------------------------------------------------------------------------------ Operations */
@@ -368,9 +368,9 @@ TENON_EXPORT tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff,
 TENON_EXPORT tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle);
 
 /* -------------------------------------------------------------------------------------------- Streams and events */
-/* A stream runs calls in the order they were put in it, in the background; streams run beside one another. Calls on one
- * communicator match in issue order even when they are in different streams. Any thread may use a stream or event at any
- * time, but for their destruction, with which nothing else may run. */
+/* A stream runs calls in the order they were put in it, in the background; streams run beside one another. Calls on
+ * one communicator match in issue order even when they are in different streams. Any thread may use a stream or event
+ * at any time, but for their destruction, with which nothing else may run. */
 
 /* Makes a stream of the host. *stream is owned by the caller, who ends it with tenonStreamDestroy. */
 TENON_EXPORT tenonResult_t tenonStreamCreate(tenonStream_t* stream);

@@ -8,5 +8,6 @@ namespace tenon {
 }  // namespace tenon
 
 // NOLINTNEXTLINE: the expression's own text is wanted.
-#define TENON_ASSERT(expression, why) \
-    (static_cast<bool>(expression) ? static_cast<void>(0) : ::tenon::assertion_failed(#expression, why, __FILE__, __LINE__))
+#define TENON_ASSERT(expression, why)                     \
+    (static_cast<bool>(expression) ? static_cast<void>(0) \
+                                   : ::tenon::assertion_failed(#expression, why, __FILE__, __LINE__))

@@ -26,18 +26,19 @@ constexpr std::array<TypeRow, data_type_count> types{{{"int8", 1},
                                                        {"uint16", 2}}};
 constexpr std::array<std::string_view, reduce_op_count> ops{"sum", "prod", "max", "min", "avg"};
 constexpr std::array<std::string_view, collective_count> collectives{
-    "all_reduce", "reduce",       "broadcast",        "reduce_scatter", "all_gather", "all_to_all", "gather", "scatter", "barrier",
-    "all_to_all_v", "all_gather_v", "reduce_scatter_v", "send", "receive"};
+    "all_reduce", "reduce",  "broadcast",    "reduce_scatter", "all_gather",       "all_to_all", "gather",
+    "scatter",    "barrier", "all_to_all_v", "all_gather_v",   "reduce_scatter_v", "send",       "receive"};
 constexpr std::array<std::string_view, 11> statuses{
     "success",     "device error", "system error", "internal error", "invalid argument", "invalid usage",
     "remote error", "in progress", "timeout",      "mismatch",       "aborted"};
 
 // Other tools' short names (nccl-tests, MPI, PyTorch) of the same types.
 constexpr std::pair<std::string_view, DataType> type_aliases[] = {
-    {"float", DataType::float32}, {"double", DataType::float64}, {"half", DataType::float16},
-    {"f32", DataType::float32},   {"f64", DataType::float64},    {"f16", DataType::float16},
+    {"float", DataType::float32}, {"double", DataType::float64},     {"half", DataType::float16},
+    {"f32", DataType::float32},   {"f64", DataType::float64},        {"f16", DataType::float16},
     {"bf16", DataType::bfloat16}, {"f8e4m3", DataType::float8_e4m3}, {"f8e5m2", DataType::float8_e5m2},
-    {"fp32", DataType::float32},  {"fp16", DataType::float16},   {"fp64", DataType::float64}, {"bfp16", DataType::bfloat16}};
+    {"fp32", DataType::float32},  {"fp16", DataType::float16},       {"fp64", DataType::float64},
+    {"bfp16", DataType::bfloat16}};
 
 template <class Enum, std::size_t N>
 std::optional<Enum> find(const std::array<std::string_view, N>& names, std::string_view name) {

@@ -28,7 +28,9 @@ bool set_type(Call& call, tenonDataType_t type) {
 
 tenonResult_t bad_type(tenonComm* comm, const char* function, tenonDataType_t type) {
     return report(Status::invalid_argument,
-                  fmt::format("rank {}: {}: there is no data type {}", comm->communicator->rank(), function, static_cast<int>(type)), comm);
+                  fmt::format("rank {}: {}: there is no data type {}", comm->communicator->rank(), function,
+                              static_cast<int>(type)),
+                  comm);
 }
 
 bool set_op(tenonComm* comm, Call& call, tenonRedOp_t op) {
@@ -57,7 +59,8 @@ tenonResult_t refused(tenonResult_t why) {
 }
 
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
-inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream, tenonResult_t& result) {
+inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream,
+                   tenonResult_t& result) {
     if (comm == nullptr) return false;
     const Inside inside(*comm);
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
@@ -72,22 +75,25 @@ inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, te
 }
 
 // The general way.
-[[gnu::noinline]] tenonResult_t submit_checked(tenonComm* comm, Call& call, tenonDataType_t type, const tenonRedOp_t* op,
-                                               const CallWords& words, tenonStream_t stream, const char* function) {
+[[gnu::noinline]] tenonResult_t submit_checked(tenonComm* comm, Call& call, tenonDataType_t type,
+                                               const tenonRedOp_t* op, const CallWords& words, tenonStream_t stream,
+                                               const char* function) {
     if (!is_alive(comm)) return refused(refuse_handle(comm, function));
     if (!set_type(call, type)) return refused(bad_type(comm, function, type));
     if (op != nullptr && !set_op(comm, call, *op)) return refused(bad_op(comm, function, *op));
     const tenonResult_t result = c_api::submit(comm, call, stream, function);
-    if (result == tenonSuccess && stream == nullptr && !in_group() && call.factor == nullptr && call.receive_counts == nullptr)
+    if (result == tenonSuccess && stream == nullptr && !in_group() && call.factor == nullptr &&
+        call.receive_counts == nullptr)
         comm->communicator->remember(words);
     return result;
 }
 
 // A collective with a data type and maybe an operation.
-inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t type, const tenonRedOp_t* op, tenonStream_t stream,
-                                  const char* function) {
+inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t type, const tenonRedOp_t* op,
+                                  tenonStream_t stream, const char* function) {
     const CallWords words{call.count,
-                          static_cast<std::uint32_t>(type) | static_cast<std::uint64_t>(op != nullptr ? static_cast<std::uint32_t>(*op) : 0) << 32,
+                          static_cast<std::uint32_t>(type) |
+                              static_cast<std::uint64_t>(op != nullptr ? static_cast<std::uint32_t>(*op) : 0) << 32,
                           static_cast<std::uint64_t>(call.collective) << 32 | static_cast<std::uint32_t>(call.root)};
     tenonResult_t result;
     if (repeat(comm, words, call, stream, result)) [[likely]] return result;
@@ -97,14 +103,18 @@ inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t 
 }  // namespace
 
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
-    if (stream == nullptr && !in_group() && call.collective != Collective::send && call.collective != Collective::receive &&
-        !comm->finalized) [[likely]] {
+    if (stream == nullptr && !in_group() && call.collective != Collective::send &&
+        call.collective != Collective::receive && !comm->finalized) [[likely]] {
         return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {
-        const auto bad = [&](Status status, std::string message) { return refused(report(status, std::move(message), comm)); };
-        if (comm->finalized) return bad(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function));
-        if (stream != nullptr && !is_stream(stream)) return bad(Status::invalid_argument, fmt::format("{}: not a stream", function));
+        const auto bad = [&](Status status, std::string message) {
+            return refused(report(status, std::move(message), comm));
+        };
+        if (comm->finalized)
+            return bad(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function));
+        if (stream != nullptr && !is_stream(stream))
+            return bad(Status::invalid_argument, fmt::format("{}: not a stream", function));
         if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok)
             return bad(ok.error().status, ok.error().message);
         return in_group() ? add_to_group(comm, call, stream) : issue_alone(comm, call, stream);
@@ -116,88 +126,116 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
 using namespace tenon;
 using namespace tenon::c_api;
 
-tenonResult_t tenonAllReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonRedOp_t op,
-                             tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::all_reduce, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, &op, stream, __func__);
+tenonResult_t tenonAllReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype,
+                             tenonRedOp_t op, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm,
+                        {.collective = Collective::all_reduce, .send = sendbuff, .receive = recvbuff, .count = count},
+                        datatype, &op, stream, __func__);
 }
 
-tenonResult_t tenonReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonRedOp_t op, int root,
-                          tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::reduce, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, &op, stream, __func__);
+tenonResult_t tenonReduce(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonRedOp_t op,
+                          int root, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(
+        comm, {.collective = Collective::reduce, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+        datatype, &op, stream, __func__);
 }
 
 tenonResult_t tenonBroadcast(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root,
                              tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::broadcast, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, nullptr, stream, __func__);
+    return submit_typed(
+        comm,
+        {.collective = Collective::broadcast, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonBcast(void* buff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm, tenonStream_t stream) {
+tenonResult_t tenonBcast(void* buff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm,
+                         tenonStream_t stream) {
     return tenonBroadcast(buff, buff, count, datatype, root, comm, stream);
 }
 
-tenonResult_t tenonReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, tenonDataType_t datatype, tenonRedOp_t op,
-                                 tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::reduce_scatter, .send = sendbuff, .receive = recvbuff, .count = recvcount},
-                         datatype, &op, stream, __func__);
+tenonResult_t tenonReduceScatter(const void* sendbuff, void* recvbuff, size_t recvcount, tenonDataType_t datatype,
+                                 tenonRedOp_t op, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(
+        comm, {.collective = Collective::reduce_scatter, .send = sendbuff, .receive = recvbuff, .count = recvcount},
+        datatype, &op, stream, __func__);
 }
 
-tenonResult_t tenonReduceScatterv(const void* sendbuff, void* recvbuff, const size_t recvcounts[], tenonDataType_t datatype,
-                                  tenonRedOp_t op, tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::reduce_scatter_v, .send = sendbuff, .receive = recvbuff, .receive_counts = recvcounts},
-                         datatype, &op, stream, __func__);
+tenonResult_t tenonReduceScatterv(const void* sendbuff, void* recvbuff, const size_t recvcounts[],
+                                  tenonDataType_t datatype, tenonRedOp_t op, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm,
+                        {.collective = Collective::reduce_scatter_v,
+                         .send = sendbuff,
+                         .receive = recvbuff,
+                         .receive_counts = recvcounts},
+                        datatype, &op, stream, __func__);
 }
 
-tenonResult_t tenonAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, tenonDataType_t datatype, tenonComm_t comm,
-                             tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::all_gather, .send = sendbuff, .receive = recvbuff, .count = sendcount},
-                         datatype, nullptr, stream, __func__);
+tenonResult_t tenonAllGather(const void* sendbuff, void* recvbuff, size_t sendcount, tenonDataType_t datatype,
+                             tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(
+        comm, {.collective = Collective::all_gather, .send = sendbuff, .receive = recvbuff, .count = sendcount},
+        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonAllGatherv(const void* sendbuff, size_t sendcount, void* recvbuff, const size_t recvcounts[], const size_t displs[],
-                              tenonDataType_t datatype, tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::all_gather_v, .send = sendbuff, .receive = recvbuff, .count = sendcount,
-                         .receive_counts = recvcounts, .receive_offsets = displs}, datatype, nullptr, stream, __func__);
+tenonResult_t tenonAllGatherv(const void* sendbuff, size_t sendcount, void* recvbuff, const size_t recvcounts[],
+                              const size_t displs[], tenonDataType_t datatype, tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm,
+                        {.collective = Collective::all_gather_v,
+                         .send = sendbuff,
+                         .receive = recvbuff,
+                         .count = sendcount,
+                         .receive_counts = recvcounts,
+                         .receive_offsets = displs},
+                        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonAlltoAll(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, tenonComm_t comm,
-                            tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::all_to_all, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, nullptr, stream, __func__);
+tenonResult_t tenonAlltoAll(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype,
+                            tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm,
+                        {.collective = Collective::all_to_all, .send = sendbuff, .receive = recvbuff, .count = count},
+                        datatype, nullptr, stream, __func__);
 }
 
 tenonResult_t tenonAlltoAllv(const void* sendbuff, const size_t sendcounts[], const size_t sdispls[], void* recvbuff,
-                             const size_t recvcounts[], const size_t rdispls[], tenonDataType_t datatype, tenonComm_t comm,
-                             tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::all_to_all_v, .send = sendbuff, .receive = recvbuff, .send_counts = sendcounts,
-                         .send_offsets = sdispls, .receive_counts = recvcounts, .receive_offsets = rdispls},
-                         datatype, nullptr, stream, __func__);
+                             const size_t recvcounts[], const size_t rdispls[], tenonDataType_t datatype,
+                             tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(comm,
+                        {.collective = Collective::all_to_all_v,
+                         .send = sendbuff,
+                         .receive = recvbuff,
+                         .send_counts = sendcounts,
+                         .send_offsets = sdispls,
+                         .receive_counts = recvcounts,
+                         .receive_offsets = rdispls},
+                        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonGather(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm,
-                          tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::gather, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, nullptr, stream, __func__);
+tenonResult_t tenonGather(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root,
+                          tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(
+        comm, {.collective = Collective::gather, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonScatter(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root, tenonComm_t comm,
-                           tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::scatter, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
-                         datatype, nullptr, stream, __func__);
+tenonResult_t tenonScatter(const void* sendbuff, void* recvbuff, size_t count, tenonDataType_t datatype, int root,
+                           tenonComm_t comm, tenonStream_t stream) {
+    return submit_typed(
+        comm, {.collective = Collective::scatter, .root = root, .send = sendbuff, .receive = recvbuff, .count = count},
+        datatype, nullptr, stream, __func__);
 }
 
 tenonResult_t tenonBarrier(tenonComm_t comm, tenonStream_t stream) {
     return submit_typed(comm, {.collective = Collective::barrier}, tenonInt8, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonSend(const void* sendbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::send, .root = peer, .send = sendbuff, .count = count}, datatype, nullptr,
-                         stream, __func__);
+tenonResult_t tenonSend(const void* sendbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm,
+                        tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::send, .root = peer, .send = sendbuff, .count = count},
+                        datatype, nullptr, stream, __func__);
 }
 
-tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm, tenonStream_t stream) {
-    return submit_typed(comm, {.collective = Collective::receive, .root = peer, .receive = recvbuff, .count = count}, datatype,
-                         nullptr, stream, __func__);
+tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType_t datatype, int peer, tenonComm_t comm,
+                        tenonStream_t stream) {
+    return submit_typed(comm, {.collective = Collective::receive, .root = peer, .receive = recvbuff, .count = count},
+                        datatype, nullptr, stream, __func__);
 }

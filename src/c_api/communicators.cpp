@@ -50,7 +50,8 @@ tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId) {
     if (uniqueId == nullptr) return null_argument(__func__, "uniqueId");
     const std::size_t length = std::strlen(job);
     if (length == 0 || length > 64)
-        return report(Status::invalid_argument, fmt::format("{}: a job's name has 1 to 64 characters, not {}", __func__, length));
+        return report(Status::invalid_argument,
+                      fmt::format("{}: a job's name has 1 to 64 characters, not {}", __func__, length));
     return guarded(nullptr, [&]() -> tenonResult_t {
         const UniqueId id = unique_id_for_job(job);
         std::memcpy(uniqueId->internal, id.bytes.data(), sizeof uniqueId->internal);
@@ -62,10 +63,13 @@ tenonResult_t tenonCommInitRank(tenonComm_t* comm, int nranks, tenonUniqueId com
     return tenonCommInitRankConfig(comm, nranks, commId, rank, nullptr);
 }
 
-tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank, tenonConfig_t* config) {
+tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank,
+                                      tenonConfig_t* config) {
     if (comm == nullptr) return null_argument(__func__, "comm");
     *comm = nullptr;
-    if (in_group()) return report(Status::invalid_usage, "tenonCommInitRank inside a group; each rank joins from a thread or process of its own");
+    if (in_group())
+        return report(Status::invalid_usage,
+                      "tenonCommInitRank inside a group; each rank joins from a thread or process of its own");
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(config);
         if (!settings) return report(settings.error());
@@ -95,8 +99,10 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
     if (newcomm == nullptr) return null_argument(__func__, "newcomm");
     *newcomm = nullptr;
     if (color < 0 && color != TENON_SPLIT_NOCOLOR)
-        return report(Status::invalid_argument, fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm);
-    if (in_group() || comm->finalized) return report(Status::invalid_usage, "tenonCommSplit inside a group or on a finalized communicator", comm);
+        return report(Status::invalid_argument,
+                      fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm);
+    if (in_group() || comm->finalized)
+        return report(Status::invalid_usage, "tenonCommSplit inside a group or on a finalized communicator", comm);
     return guarded(comm, [&]() -> tenonResult_t {
         const Inside inside(*comm);
         if (!is_alive(comm)) return refuse_handle(comm, "tenonCommSplit");
@@ -137,7 +143,8 @@ tenonResult_t tenonCommAbort(tenonComm_t comm) {
         comm->state.store(dead, std::memory_order_relaxed);
         comm->communicator->abort();
         if (!wait_until_nobody_is_inside(*comm))
-            return report(Status::internal_error, "tenonCommAbort: a call has not returned in time; the communicator's memory stays allocated");
+            return report(Status::internal_error,
+                          "tenonCommAbort: a call has not returned in time; the communicator's memory stays allocated");
         comm->communicator.reset();
         return tenonSuccess;
     });
@@ -167,20 +174,25 @@ tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank) {
     return tenonSuccess;
 }
 
-tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count, tenonDataType_t datatype, tenonRedOp_t op,
-                                 const char** name) {
+tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count, tenonDataType_t datatype,
+                                 tenonRedOp_t op, const char** name) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (name == nullptr) return null_argument(__func__, "name");
     if (static_cast<unsigned>(collective) >= tenonNumCollectives)
-        return report(Status::invalid_argument, fmt::format("{}: there is no collective {}", __func__, static_cast<int>(collective)), comm);
+        return report(Status::invalid_argument,
+                      fmt::format("{}: there is no collective {}", __func__, static_cast<int>(collective)), comm);
     if (static_cast<unsigned>(datatype) >= data_type_count)
-        return report(Status::invalid_argument, fmt::format("{}: there is no data type {}", __func__, static_cast<int>(datatype)), comm);
+        return report(Status::invalid_argument,
+                      fmt::format("{}: there is no data type {}", __func__, static_cast<int>(datatype)), comm);
     return guarded(nullptr, [&]() -> tenonResult_t {
-        static constexpr Collective by_number[] = {Collective::all_reduce, Collective::reduce, Collective::broadcast,
-                                                   Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
-                                                   Collective::gather, Collective::scatter, Collective::barrier};
-        const Call call{.collective = by_number[collective], .type = static_cast<DataType>(datatype),
-                        .op = static_cast<unsigned>(op) < reduce_op_count ? static_cast<ReduceOp>(op) : ReduceOp::sum, .count = count};
+        static constexpr Collective by_number[] = {
+            Collective::all_reduce,     Collective::reduce,     Collective::broadcast,
+            Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
+            Collective::gather,         Collective::scatter,    Collective::barrier};
+        const Call call{.collective = by_number[collective],
+                        .type = static_cast<DataType>(datatype),
+                        .op = static_cast<unsigned>(op) < reduce_op_count ? static_cast<ReduceOp>(op) : ReduceOp::sum,
+                        .count = count};
         auto choice = comm->communicator->choice(comm->communicator->request_of(call));
         if (!choice) return report(choice.error(), comm);
         *name = choice->algorithm->name.data();
@@ -192,7 +204,9 @@ tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name) 
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (name == nullptr) return null_argument(__func__, "name");
     if (peer < 0 || peer >= comm->communicator->rank_count())
-        return report(Status::invalid_argument, fmt::format("{}: peer {} is not in [0, {})", __func__, peer, comm->communicator->rank_count()), comm);
+        return report(Status::invalid_argument,
+                      fmt::format("{}: peer {} is not in [0, {})", __func__, peer, comm->communicator->rank_count()),
+                      comm);
     *name = comm->communicator->transport_name(peer).data();
     return tenonSuccess;
 }

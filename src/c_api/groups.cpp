@@ -58,7 +58,8 @@ private:
     const std::vector<Part>& parts_;
 };
 
-// Nothing of the group is issued if one of its communicators is no more. With their turns taken, all stay until these end.
+// Nothing of the group is issued if one of its communicators is no more. With their turns taken, all stay until these
+// end.
 tenonResult_t take_turns(std::vector<Part>& parts) {
     const InsideAll inside(parts);
     for (const Part& part : parts)
@@ -80,7 +81,8 @@ tenonResult_t issue(std::vector<Part>& parts) {
     // Streams first: what runs in this thread may wait for them.
     for (Part& part : parts)
         if (part.stream != nullptr)
-            part.stream->stream.put([shared = std::make_shared<Part>(std::move(part))]() -> Result<void> { return run(*shared); });
+            part.stream->stream.put(
+                [shared = std::make_shared<Part>(std::move(part))]() -> Result<void> { return run(*shared); });
     const auto own = std::ranges::find(parts, nullptr, &Part::stream);
     if (own == parts.end()) return tenonSuccess;
     const Result<void> result = run(*own);

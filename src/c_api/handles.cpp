@@ -43,7 +43,8 @@ const std::string& last_error_of_thread() { return thread_error; }
 
 tenonResult_t refuse_handle(const tenonComm* comm, const char* function) {
     if (comm == nullptr) return report(Status::invalid_argument, fmt::format("{}: the communicator is NULL", function));
-    return report(Status::invalid_argument, fmt::format("{}: the communicator was destroyed or aborted; make a new one", function));
+    return report(Status::invalid_argument,
+                  fmt::format("{}: the communicator was destroyed or aborted; make a new one", function));
 }
 
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator) {
@@ -59,10 +60,12 @@ Result<Config> configuration(const tenonConfig_t* given) {
     set_log_level(config->log_level);
     if (given == nullptr) return config;
     if (given->magic != TENON_CONFIG_MAGIC || given->size != sizeof(tenonConfig_t))
-        return fail(Status::invalid_argument, "the tenonConfig_t was not made with this version's TENON_CONFIG_INITIALIZER");
+        return fail(Status::invalid_argument,
+                    "the tenonConfig_t was not made with this version's TENON_CONFIG_INITIALIZER");
     const auto set = [&](const char* name, const std::string& value) { return set_variable(*config, name, value); };
     Result<void> ok;
-    if (given->deterministic != TENON_CONFIG_UNDEF_INT) ok = set("TENON_DETERMINISTIC", fmt::to_string(given->deterministic));
+    if (given->deterministic != TENON_CONFIG_UNDEF_INT)
+        ok = set("TENON_DETERMINISTIC", fmt::to_string(given->deterministic));
     if (ok && given->timeoutMs != 0) ok = set("TENON_TIMEOUT_MS", fmt::to_string(given->timeoutMs));
     if (ok && given->slotMemoryBytes != 0) ok = set("TENON_SLOT_MEMORY_BYTES", fmt::to_string(given->slotMemoryBytes));
     if (ok && given->algorithm != nullptr) ok = set("TENON_ALGORITHM", given->algorithm);

@@ -1,8 +1,8 @@
 // What the C API's handles are, and how errors of the inside become results at its border.
 //
 // A communicator's handle is never freed: after destruction it stays as a small tombstone, so that a call on it is
-// refused and does not touch freed memory. Streams and events, of which a program may make one per call, are freed: they
-// may not be used after their destroy call.
+// refused and does not touch freed memory. Streams and events, of which a program may make one per call, are freed:
+// they may not be used after their destroy call.
 #pragma once
 
 #include <atomic>
@@ -63,8 +63,8 @@ inline bool is_alive(const tenonComm* comm) {
 }
 tenonResult_t refuse_handle(const tenonComm* comm, const char* function);
 
-// Marks that a thread is inside, for tenonCommAbort on another thread, which ends the handle, then waits for the mark to go
-// (fence_all_threads is the other half of the order). Mark first, then look whether the handle is alive.
+// Marks that a thread is inside, for tenonCommAbort on another thread, which ends the handle, then waits for the mark
+// to go (fence_all_threads is the other half of the order). Mark first, then look whether the handle is alive.
 class Inside {
 public:
     explicit Inside(tenonComm& comm) : comm_(comm) { enter(comm); }
@@ -84,7 +84,8 @@ private:
 // Takes ownership; the handle lives for ever.
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator);
 
-// What the exception being handled means. It may have come in the middle of a call, so it ends the communicator, if any.
+// What the exception being handled means. It may have come in the middle of a call, so it ends the communicator, if
+// any.
 tenonResult_t report_exception(tenonComm* comm);
 
 // Runs a function of the inside; nothing it throws crosses the border.

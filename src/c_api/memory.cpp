@@ -27,7 +27,8 @@ tenonResult_t tenonMemFree(void* ptr) {
     if (ptr == nullptr) return tenonSuccess;
     return guarded(nullptr, [&]() -> tenonResult_t {
         os::SharedArena* arena = os::SharedArena::if_made();
-        if (arena == nullptr) return report(Status::invalid_argument, "tenonMemFree: this process has not called tenonMemAlloc");
+        if (arena == nullptr)
+            return report(Status::invalid_argument, "tenonMemFree: this process has not called tenonMemAlloc");
         auto freed = arena->release(ptr);
         return freed ? tenonSuccess : report(freed.error());
     });
@@ -48,14 +49,18 @@ tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle) {
     return tenonSuccess;
 }
 
-tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype, tenonScalarResidence_t residence,
-                                        tenonComm_t comm) {
+tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype,
+                                        tenonScalarResidence_t residence, tenonComm_t comm) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (op == nullptr || scalar == nullptr) return report(Status::invalid_argument, "tenonRedOpCreatePreMulSum: op or scalar is NULL", comm);
+    if (op == nullptr || scalar == nullptr)
+        return report(Status::invalid_argument, "tenonRedOpCreatePreMulSum: op or scalar is NULL", comm);
     if (static_cast<unsigned>(datatype) >= data_type_count)
-        return report(Status::invalid_argument, fmt::format("tenonRedOpCreatePreMulSum: there is no data type {}", static_cast<int>(datatype)), comm);
+        return report(Status::invalid_argument,
+                      fmt::format("tenonRedOpCreatePreMulSum: there is no data type {}", static_cast<int>(datatype)),
+                      comm);
     if (residence != tenonScalarHostImmediate)
-        return report(Status::invalid_usage, "tenonRedOpCreatePreMulSum: ranks of the host need tenonScalarHostImmediate", comm);
+        return report(Status::invalid_usage,
+                      "tenonRedOpCreatePreMulSum: ranks of the host need tenonScalarHostImmediate", comm);
     return guarded(comm, [&]() -> tenonResult_t {
         auto made = std::make_unique<ScaledSum>(ScaledSum{.valid = true, .type = static_cast<DataType>(datatype)});
         std::memcpy(made->factor, scalar, element_bytes(made->type));
@@ -69,7 +74,9 @@ tenonResult_t tenonRedOpDestroy(tenonRedOp_t op, tenonComm_t comm) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     const std::size_t index = static_cast<std::size_t>(op) - tenonNumOps;
     if (index >= comm->scaled_sums.size() || !comm->scaled_sums[index]->valid)
-        return report(Status::invalid_argument, fmt::format("tenonRedOpDestroy: {} is no operation of this communicator", static_cast<int>(op)), comm);
+        return report(Status::invalid_argument,
+                      fmt::format("tenonRedOpDestroy: {} is no operation of this communicator", static_cast<int>(op)),
+                      comm);
     comm->scaled_sums[index]->valid = false;
     return tenonSuccess;
 }

@@ -14,7 +14,9 @@ namespace {
 
 constexpr std::uint64_t fused_bytes = 16 << 10;  // of one fused all-reduce
 
-bool is_point_to_point(const Call& c) { return c.collective == Collective::send || c.collective == Collective::receive; }
+bool is_point_to_point(const Call& c) {
+    return c.collective == Collective::send || c.collective == Collective::receive;
+}
 std::uint64_t bytes_of(const Call& c) { return c.count * element_bytes(c.type); }
 
 // What runs as one: a collective, several fused into one, or all sends and receives of the group.
@@ -41,7 +43,9 @@ public:
 
     void add(const Call& call) {
         if (is_point_to_point(call)) {
-            if (!point_to_point_) point_to_point_ = items_.size(), items_.push_back({.calls = {}, .point_to_point = true, .fused_in = {}, .fused_out = {}});
+            if (!point_to_point_)
+                point_to_point_ = items_.size(),
+                items_.push_back({.calls = {}, .point_to_point = true, .fused_in = {}, .fused_out = {}});
             items_[*point_to_point_].calls.emplace_back(call, communicator_.rank_count());
             return;
         }
@@ -94,11 +98,14 @@ private:
     }
 
     bool fuses(const Call& call) const {
-        if (items_.empty() || items_.back().point_to_point || call.collective != Collective::all_reduce || call.factor != nullptr) return false;
+        if (items_.empty() || items_.back().point_to_point || call.collective != Collective::all_reduce ||
+            call.factor != nullptr)
+            return false;
         std::uint64_t bytes = bytes_of(call);
         for (const StoredCall& stored : items_.back().calls) {
             const Call c = stored.call();
-            if (c.collective != call.collective || c.type != call.type || c.op != call.op || c.factor != nullptr) return false;
+            if (c.collective != call.collective || c.type != call.type || c.op != call.op || c.factor != nullptr)
+                return false;
             bytes += bytes_of(c);
         }
         return bytes <= fused_bytes;
@@ -145,9 +152,12 @@ private:
             if (c.root == communicator_.rank()) (sends ? to_self : from_self).push_back(bytes_of(c));
         }
         if (to_self != from_self)
-            return fail(Status::invalid_usage,
-                        fmt::format("rank {}: the group's sends to this rank itself and its receives do not match: {} sends, {} "
-                                    "receives, in order of equal sizes", communicator_.rank(), to_self.size(), from_self.size()));
+            return fail(
+                Status::invalid_usage,
+                fmt::format(
+                    "rank {}: the group's sends to this rank itself and its receives do not match: {} sends, {} "
+                    "receives, in order of equal sizes",
+                    communicator_.rank(), to_self.size(), from_self.size()));
         return communicator_.start(all);
     }
 
@@ -167,7 +177,8 @@ Batch::~Batch() = default;
 Batch::Batch(Batch&&) noexcept = default;
 
 void Batch::add(Communicator& communicator, const Call& call) {
-    const auto known = std::find_if(sequences_.begin(), sequences_.end(), [&](const auto& s) { return &s->communicator() == &communicator; });
+    const auto known = std::find_if(sequences_.begin(), sequences_.end(),
+                                    [&](const auto& s) { return &s->communicator() == &communicator; });
     if (known != sequences_.end()) {
         (*known)->add(call);
         return;

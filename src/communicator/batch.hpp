@@ -24,8 +24,8 @@ public:
 
     // The call has been checked. Its arrays are copied, its buffers are not.
     void add(Communicator& communicator, const Call& call);
-    // Reserves every communicator's turn, in the order of issue; run() should follow. A communicator stays until its turn has
-    // ended: when its calls are done or have failed, and at the latest when the batch dies.
+    // Reserves every communicator's turn, in the order of issue; run() should follow. A communicator stays until its
+    // turn has ended: when its calls are done or have failed, and at the latest when the batch dies.
     void take_tickets();
     // Returns the first error of any call. `failed` is told of each communicator's, before its turn ends.
     Result<void> run(const std::function<void(Communicator&, const Error&)>& failed);

@@ -16,8 +16,10 @@ public:
         : call_(call), rank_(rank), ranks_(static_cast<std::uint64_t>(rank_count)), bytes_(element_bytes(call.type)) {}
 
     Result<void> run() {
-        if (is_rooted(call_.collective) && !is_rank(call_.root)) return wrong(fmt::format("root {} is not in [0, {})", call_.root, ranks_));
-        if (is_point_to_point() && !is_rank(call_.root)) return wrong(fmt::format("peer {} is not in [0, {})", call_.root, ranks_));
+        if (is_rooted(call_.collective) && !is_rank(call_.root))
+            return wrong(fmt::format("root {} is not in [0, {})", call_.root, ranks_));
+        if (is_point_to_point() && !is_rank(call_.root))
+            return wrong(fmt::format("peer {} is not in [0, {})", call_.root, ranks_));
         if (call_.send_counts != nullptr || call_.receive_counts != nullptr || is_v(call_.collective)) return check_v();
         const std::uint64_t blocks = input_is_large() || output_is_large() ? ranks_ : 1;
         if (call_.count > most_bytes / bytes_ / blocks)
@@ -30,7 +32,9 @@ public:
 
 private:
     bool is_rank(Rank r) const { return r >= 0 && static_cast<std::uint64_t>(r) < ranks_; }
-    bool is_point_to_point() const { return call_.collective == Collective::send || call_.collective == Collective::receive; }
+    bool is_point_to_point() const {
+        return call_.collective == Collective::send || call_.collective == Collective::receive;
+    }
     bool input_is_large() const {
         const auto c = call_.collective;
         return c == Collective::reduce_scatter || c == Collective::all_to_all || c == Collective::scatter;
@@ -63,11 +67,13 @@ private:
         if (auto ok = add(call_.receive_counts, call_.receive_offsets, "recvcounts", received); !ok) return ok;
         const auto own = call_.receive_counts[rank_];
         if (c == Collective::all_gather_v) {
-            if (call_.count != own) return wrong(fmt::format("sendcount is {}, but recvcounts[{}] is {}", call_.count, rank_, own));
+            if (call_.count != own)
+                return wrong(fmt::format("sendcount is {}, but recvcounts[{}] is {}", call_.count, rank_, own));
             sent = own;
         }
         if (c == Collective::all_to_all_v && call_.send_counts[rank_] != own)
-            return wrong(fmt::format("sendcounts[{0}] is {1}, but recvcounts[{0}], for the same block, is {2}", rank_, call_.send_counts[rank_], own));
+            return wrong(fmt::format("sendcounts[{0}] is {1}, but recvcounts[{0}], for the same block, is {2}", rank_,
+                                     call_.send_counts[rank_], own));
         if (c == Collective::reduce_scatter_v) {
             sent = received;
             received = own;
@@ -82,7 +88,8 @@ private:
         for (std::uint64_t r = 0; r < ranks_; r++) {
             const std::uint64_t offset = offsets != nullptr ? offsets[r] : 0;
             if (counts[r] > most || offset > most - counts[r] || sum > most - counts[r])
-                return wrong(fmt::format("{}[{}] = {} of {} overflows a size", what, r, counts[r], name_of(call_.type)));
+                return wrong(
+                    fmt::format("{}[{}] = {} of {} overflows a size", what, r, counts[r], name_of(call_.type)));
             sum += counts[r];
         }
         return {};

@@ -25,13 +25,14 @@ Result<Selection> selection_of(const Config& config) {
 
 Result<void> check_size(Rank rank_count) {
     if (rank_count >= 1 && rank_count <= most_ranks) return {};
-    return fail(Status::invalid_argument, fmt::format("a communicator has 1 to {} ranks, not {}", most_ranks, rank_count));
+    return fail(Status::invalid_argument,
+                fmt::format("a communicator has 1 to {} ranks, not {}", most_ranks, rank_count));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config,
-                                                         const std::atomic<bool>* aborted) {
+Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
+                                                         const Config& config, const std::atomic<bool>* aborted) {
     if (auto ok = check_size(rank_count); !ok) return std::unexpected(ok.error());
     if (rank < 0 || rank >= rank_count)
         return fail(Status::invalid_argument, fmt::format("rank {} is not in [0, {})", rank, rank_count));
@@ -47,16 +48,21 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
     auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline);
     if (!meeting) return std::unexpected(meeting.error());
-    Job job{.meeting = *meeting, .segment = std::shared_ptr<const os::Mapping>(*meeting, &(*meeting)->memory), .one_process = true};
+    Job job{.meeting = *meeting,
+            .segment = std::shared_ptr<const os::Mapping>(*meeting, &(*meeting)->memory),
+            .one_process = true};
     for (const Introduction& i : (*meeting)->ranks) {
         job.cores.push_back(i.cores);
         job.processes.push_back(i.process);
         job.one_process = job.one_process && i.process_token == os::process_token();
     }
     if (config.transport == TransportChoice::inproc && !job.one_process)
-        return fail(Status::invalid_usage,
-                    fmt::format("rank {}: TENON_TRANSPORT=inproc joins threads of one process, but the ranks are in several", rank));
-    std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(*selection)));
+        return fail(
+            Status::invalid_usage,
+            fmt::format("rank {}: TENON_TRANSPORT=inproc joins threads of one process, but the ranks are in several",
+                        rank));
+    std::unique_ptr<Communicator> made(
+        new Communicator(std::move(job), rank, rank_count, config, std::move(*selection)));
     return made;
 }
 
@@ -100,7 +106,8 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
             const Introduction& peer = job_.meeting->ranks[at];
             facts.same_process = peer.process_token == os::process_token();
             if (!facts.same_process && peer.arena >= 0)
-                if (auto own = job_.meeting->arenas[static_cast<std::size_t>(peer.arena)].duplicate()) facts.arena = std::move(*own);
+                if (auto own = job_.meeting->arenas[static_cast<std::size_t>(peer.arena)].duplicate())
+                    facts.arena = std::move(*own);
         }
         if (facts.same_process && config.transport == TransportChoice::shm) {
             facts.same_process = false;  // as if it were another process
@@ -159,7 +166,8 @@ std::string_view Communicator::transport_name(Rank peer) {
 }
 
 void Communicator::wait_for_turn(std::uint64_t ticket) const {
-    for (std::uint64_t now = turn_.load(std::memory_order_acquire); now != ticket; now = turn_.load(std::memory_order_acquire))
+    for (std::uint64_t now = turn_.load(std::memory_order_acquire); now != ticket;
+         now = turn_.load(std::memory_order_acquire))
         turn_.wait(now, std::memory_order_acquire);
 }
 
@@ -176,7 +184,9 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
     const auto ranks = static_cast<std::size_t>(rank_count_);
     std::vector<Membership> everybody(ranks);
     const Membership mine{color, key};
-    if (auto ok = run({.collective = Collective::all_gather, .send = &mine, .receive = everybody.data(), .count = sizeof mine}); !ok)
+    if (auto ok = run(
+            {.collective = Collective::all_gather, .send = &mine, .receive = everybody.data(), .count = sizeof mine});
+        !ok)
         return std::unexpected(ok.error());
     std::vector<Rank> members;
     for (Rank r = 0; r < rank_count_; r++)
@@ -190,13 +200,15 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
         else not_made = made.error();
     }
     std::vector<UniqueId> ids(ranks);
-    if (auto ok = run({.collective = Collective::all_gather, .send = &own, .receive = ids.data(), .count = sizeof own}); !ok)
+    if (auto ok = run({.collective = Collective::all_gather, .send = &own, .receive = ids.data(), .count = sizeof own});
+        !ok)
         return std::unexpected(ok.error());
     if (color < 0) return nullptr;
     const UniqueId& id = ids[static_cast<std::size_t>(members.front())];
     if (id == UniqueId{})
-        return fail(Status::system_error, fmt::format("rank {} could not serve the split communicator's meeting{}{}", members.front(),
-                                                      not_made.message.empty() ? "" : ": ", not_made.message));
+        return fail(Status::system_error,
+                    fmt::format("rank {} could not serve the split communicator's meeting{}{}", members.front(),
+                                not_made.message.empty() ? "" : ": ", not_made.message));
     const auto position = std::find(members.begin(), members.end(), rank_) - members.begin();
     auto made = join(id, static_cast<Rank>(position), static_cast<Rank>(members.size()), config, &aborted_);
     if (!made) return made;

@@ -28,7 +28,8 @@
 
 namespace tenon {
 
-// What the ranks share: the segment (which a meeting's file or anonymous memory backs) and what they said of themselves.
+// What the ranks share: the segment (which a meeting's file or anonymous memory backs) and what they said of
+// themselves.
 struct Job {
     std::shared_ptr<const Meeting> meeting{};  // null for ranks made together in one process
     std::shared_ptr<const os::Mapping> segment{};
@@ -40,8 +41,8 @@ struct Job {
 class Communicator final : private Watch {
 public:
     // Setting `aborted` ends the wait for the other ranks; null where nothing can.
-    static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count, const Config& config,
-                                                      const std::atomic<bool>* aborted = nullptr);
+    static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count,
+                                                      const Config& config, const std::atomic<bool>* aborted = nullptr);
     // All ranks of a job within this process.
     static Result<std::vector<std::unique_ptr<Communicator>>> make_local(Rank rank_count, const Config& config);
     ~Communicator() override;
@@ -51,8 +52,8 @@ public:
     // Runs a call in this thread; returns when it is done.
     Result<void> run(const Call& call);
 
-    // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call to
-    // its first message. False when this is not the way for it, and nothing has been done.
+    // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call
+    // to its first message. False when this is not the way for it, and nothing has been done.
     bool repeats(const CallWords& words, const void* send, const void* receive) const {
         return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_);
     }

@@ -28,7 +28,8 @@ Decision decide_direct(const Config& config, const Topology& topology, AccessPol
     if (config.direct_access == DirectAccess::off) return {"memory of peers", "always staged", "TENON_DIRECT_ACCESS"};
     access.direct_min_bytes = topology.cores_are_short() ? direct_bytes_without : direct_bytes_with_cores;
     return {"memory that peers can address", fmt::format("reached directly from {} bytes on", access.direct_min_bytes),
-            fmt::format("one copy less pays for two more hops{}", topology.cores_are_short() ? ", each a change of threads" : "")};
+            fmt::format("one copy less pays for two more hops{}",
+                        topology.cores_are_short() ? ", each a change of threads" : "")};
 }
 
 Decision decide_kernel_copies(const Config& config, const Topology& topology, Decisions& all) {
@@ -36,13 +37,15 @@ Decision decide_kernel_copies(const Config& config, const Topology& topology, De
     if (config.direct_access == DirectAccess::off || config.direct_access == DirectAccess::mapped)
         return {what, "staged", "TENON_DIRECT_ACCESS"};
     if (topology.one_process) return {what, "none", "all ranks are threads of one process"};
-    if (!os::peer_memory_is_readable()) return {what, "staged", "the system does not allow process_vm_readv between processes"};
+    if (!os::peer_memory_is_readable())
+        return {what, "staged", "the system does not allow process_vm_readv between processes"};
     if (config.direct_access == DirectAccess::all) {
         all.access.copy_min_bytes = 0;
         return {what, "copied by the kernel", "TENON_DIRECT_ACCESS"};
     }
     all.try_kernel_copies = true;
-    return {what, fmt::format("staged, or copied by the kernel for calls that move {} bytes or more", kernel_copy_bytes),
+    return {what,
+            fmt::format("staged, or copied by the kernel for calls that move {} bytes or more", kernel_copy_bytes),
             "which is quicker is tried on the calls themselves, for each shape of call"};
 }
 
@@ -57,7 +60,8 @@ Decision decide_streaming(const Config& config, Decisions& all) {
         return {what, fmt::format("tried for calls of {} bytes or more: to slots, and from {} bytes on to the output",
                                   streaming_slot_bytes, small_bytes),
                 "whether they are quicker is tried on the calls themselves, for each shape of call"};
-    return {what, fmt::format("to slots, and to the output of calls that move {} bytes or more", all.streaming_min_bytes),
+    return {what,
+            fmt::format("to slots, and to the output of calls that move {} bytes or more", all.streaming_min_bytes),
             fmt::format("TENON_STREAMING_STORES; twice the second-level cache of {} bytes", cache)};
 }
 
@@ -69,8 +73,9 @@ Decisions decide(const Config& config, const Topology& topology) {
     all.explained.push_back(decide_direct(config, topology, all.access));
     all.explained.push_back(decide_kernel_copies(config, topology, all));
     all.explained.push_back(decide_streaming(config, all));
-    all.explained.push_back({"largest slot", fmt::format("{} bytes", topology.slot_bytes),
-                             fmt::format("{} ranks within {} bytes of slots each", topology.rank_count, config.slot_memory.value)});
+    all.explained.push_back(
+        {"largest slot", fmt::format("{} bytes", topology.slot_bytes),
+         fmt::format("{} ranks within {} bytes of slots each", topology.rank_count, config.slot_memory.value)});
     return all;
 }
 

@@ -26,9 +26,13 @@ std::optional<CallRecord> JobControl::call_of(Rank rank, std::uint64_t number) c
     const std::uint64_t count = load_relaxed(entry.count), what = load_relaxed(entry.what);
     std::atomic_thread_fence(std::memory_order_acquire);
     if (load_relaxed(entry.number) != number) return std::nullopt;
-    return CallRecord{.number = number, .count = count, .signature = static_cast<std::uint32_t>(what >> 32),
-                      .collective = static_cast<Collective>(what >> 28 & 15), .type = static_cast<DataType>(what >> 24 & 15),
-                      .op = static_cast<ReduceOp>(what >> 20 & 15), .root = static_cast<Rank>(what & 0xfffff)};
+    return CallRecord{.number = number,
+                      .count = count,
+                      .signature = static_cast<std::uint32_t>(what >> 32),
+                      .collective = static_cast<Collective>(what >> 28 & 15),
+                      .type = static_cast<DataType>(what >> 24 & 15),
+                      .op = static_cast<ReduceOp>(what >> 20 & 15),
+                      .root = static_cast<Rank>(what & 0xfffff)};
 }
 
 void JobControl::join() { store_release(own_->stage, 1); }

@@ -19,7 +19,8 @@ struct CallKey {
     friend bool operator==(const CallKey&, const CallKey&) = default;
 
     static CallKey of(const Call& call) {
-        // The counts of v-calls differ between ranks, whose caches must stay alike; a v-call's arrays are compared apart.
+        // The counts of v-calls differ between ranks, whose caches must stay alike; a v-call's arrays are compared
+        // apart.
         return {is_v(call.collective) ? 0 : call.count,
                 static_cast<std::uint32_t>(call.collective) << 16 | static_cast<std::uint32_t>(call.type) << 8 |
                     static_cast<std::uint32_t>(call.op),
@@ -66,7 +67,9 @@ public:
 private:
     static constexpr std::size_t slots = 256;
     static std::size_t slot(const CallKey& key) {
-        std::uint64_t h = (key.count ^ static_cast<std::uint64_t>(key.what) << 40 ^ static_cast<std::uint64_t>(key.root) << 20) * 0x9e3779b97f4a7c15u;
+        std::uint64_t h =
+            (key.count ^ static_cast<std::uint64_t>(key.what) << 40 ^ static_cast<std::uint64_t>(key.root) << 20) *
+            0x9e3779b97f4a7c15u;
         return h >> 56;
     }
     std::vector<std::unique_ptr<PreparedCall>> entries_;

@@ -42,8 +42,8 @@ PathTrial::Tries tries_of_v_calls(std::uint64_t bytes) {
     return bytes < 1 << 20 ? PathTrial::Tries{32, 16, 6} : PathTrial::Tries{1, 1, 1};
 }
 
-// The calls that share a trial, the same number on every rank: by collective, type, operation, root, and the power of two
-// below the bytes. Mixed, since findings are told without the lowest bits.
+// The calls that share a trial, the same number on every rank: by collective, type, operation, root, and the power of
+// two below the bytes. Mixed, since findings are told without the lowest bits.
 std::uint64_t class_of(const PreparedCall& p) {
     const auto size = static_cast<std::uint64_t>(std::bit_width(p.path_bytes));
     return (p.key.what | size << 24 | static_cast<std::uint64_t>(p.key.root) << 32) * 0x9e3779b97f4a7c15u;
@@ -56,7 +56,8 @@ std::uint64_t finding_of(const PreparedCall& p) { return class_of(p) + p.path->b
 std::uint64_t v_call_bytes(const Call& call, Rank rank_count) {
     std::uint64_t most = 0;
     for (const std::size_t* counts : {call.send_counts, call.receive_counts})
-        if (counts != nullptr) most = std::max<std::uint64_t>(most, std::accumulate(counts, counts + rank_count, std::uint64_t{0}));
+        if (counts != nullptr)
+            most = std::max<std::uint64_t>(most, std::accumulate(counts, counts + rank_count, std::uint64_t{0}));
     return most * element_bytes(call.type);
 }
 
@@ -77,7 +78,8 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 Result<void> Communicator::run(const Call& call) {
     if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
-    if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) && call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
+    if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) &&
+        call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
         nothing_stands_in_the_way()) [[likely]]
         return run_small(call.send, call.receive, *prepared);
@@ -100,8 +102,8 @@ inline void Communicator::note_elapsed() {
     if (!trial.decided()) return;
     if (tells(*running_)) control_.tell_finding(finding_of(*running_), trial.path().number());
     if (trial.changed())
-        log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_, name_of(running_->program.collective),
-            std::bit_floor(running_->path_bytes), trial.explanation());
+        log(LogLevel::debug, "rank {}: {} of {} bytes and up to twice as many: {}", rank_,
+            name_of(running_->program.collective), std::bit_floor(running_->path_bytes), trial.explanation());
 }
 
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
@@ -113,8 +115,9 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
         control_.record(record_);
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
     };
-    if (execution_.run_small(program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
-                             numbered(program.signature, number), prepared.access, decisions_.wait.spins, meanwhile)) [[likely]]
+    if (execution_.run_small(
+            program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
+            numbered(program.signature, number), prepared.access, decisions_.wait.spins, meanwhile)) [[likely]]
         return {};
     call_started_ns_ = 0;
     return finish();
@@ -127,7 +130,8 @@ void Communicator::remember(const CallWords& words) {
 }
 
 inline void Communicator::note(const Program& program) {
-    record_ = {call_number_, program.count, program.signature, program.collective, program.type, program.op, program.root};
+    record_ = {call_number_, program.count, program.signature, program.collective,
+               program.type, program.op,    program.root};
 }
 
 // Beside its key, a v-call has arrays.
@@ -152,7 +156,8 @@ Result<void> Communicator::start(const Call& call) {
 
 // Everything between a call that is ready to run and its first message.
 Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
-    if ((prepared.needs_send && call.send == nullptr) || (prepared.needs_receive && call.receive == nullptr)) [[unlikely]]
+    if ((prepared.needs_send && call.send == nullptr) || (prepared.needs_receive && call.receive == nullptr))
+        [[unlikely]]
         return check(call, rank_, rank_count_);
     if (control_.failed() || stopped_.load(std::memory_order_relaxed)) [[unlikely]]
         return refuse_if_over();
@@ -166,7 +171,8 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     running_ = &prepared;
     ++call_number_;
     note(program);
-    execution_.begin(program, {input, output, scratch(program.scratch_bytes)}, numbered(program.signature, call_number_), prepared.access);
+    execution_.begin(program, {input, output, scratch(program.scratch_bytes)},
+                     numbered(program.signature, call_number_), prepared.access);
     return {};
 }
 
@@ -220,12 +226,18 @@ Result<void> Communicator::start(std::span<const PointToPoint> calls) {
 }
 
 Request Communicator::request_of(const Call& call) const {
-    return {.collective = call.collective, .rank = rank_, .rank_count = rank_count_, .count = {call.count}, .type = call.type,
-            .op = call.op, .root = call.root, .deterministic = config_.deterministic};
+    return {.collective = call.collective,
+            .rank = rank_,
+            .rank_count = rank_count_,
+            .count = {call.count},
+            .type = call.type,
+            .op = call.op,
+            .root = call.root,
+            .deterministic = config_.deterministic};
 }
 
-// What is wrong with the call, or what no rank can serve, leaves the communicator as it was. What only this rank lacks, as
-// memory for its rings, ends it for all: the others wait for it.
+// What is wrong with the call, or what no rank can serve, leaves the communicator as it was. What only this rank lacks,
+// as memory for its rings, ends it for all: the others wait for it.
 Result<PreparedCall*> Communicator::prepare(const Call& call) {
     repeated_ = {};  // what it means may be evicted
     if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
@@ -243,7 +255,8 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         prepared->arrays = arrays_of(call, rank_count_);
         prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
         if (call.collective == Collective::reduce_scatter_v)
-            for (Rank r = 0; r < rank_count_; r++) prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
+            for (Rank r = 0; r < rank_count_; r++)
+                prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
         scratch(prepared->program.scratch_bytes);
         prepare_path(*prepared, v_call_bytes(call, rank_count_));
         return prepared_.put(std::move(prepared));
@@ -267,14 +280,16 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
 }
 
 // Decides how the call's bytes travel, or what to try for it first. `bytes` are the same on every rank (but for
-// all_to_all_v, where trials of ranks that differ much may disturb each other), so that all try the same way at the same time.
+// all_to_all_v, where trials of ranks that differ much may disturb each other), so that all try the same way at the
+// same time.
 void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
     const std::uint64_t size = std::bit_floor(bytes);
     const Path ways = {.streaming_stores = decisions_.try_streaming_stores && size >= small_bytes,
                        .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
                        .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
     if (ways != Path{}) {
-        const auto tries = is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
+        const auto tries =
+            is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());
         prepared.path_bytes = bytes;
         prepared.path = &trials_.try_emplace(class_of(prepared), ways, tries).first->second;
     }
@@ -301,7 +316,8 @@ void Communicator::settle(PreparedCall& prepared) {
     const Path path = prepared.path != nullptr ? prepared.path->path() : Path{};
     AccessPolicy access = decisions_.access;
     access.streaming_slots = path.streaming_slots || decisions_.always_streams;
-    access.streaming_stores = path.streaming_stores || (decisions_.always_streams && prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
+    access.streaming_stores = path.streaming_stores || (decisions_.always_streams &&
+                                                        prepared.program.moved_bytes >= decisions_.streaming_min_bytes);
     if (path.kernel_copies) access.copy_min_bytes = std::min(access.copy_min_bytes, kernel_copy_bytes);
     prepared.access = access;
     prepared.path_beginnings = prepared.path != nullptr ? prepared.path->beginnings() : 0;

@@ -1,5 +1,5 @@
-// What ends a wait early: an abort, another rank's error, ranks that disagree, a death, a deadline. Each error says who,
-// which call, what was waited for and what to do; the first of them ends the job for all ranks.
+// What ends a wait early: an abort, another rank's error, ranks that disagree, a death, a deadline. Each error says
+// who, which call, what was waited for and what to do; the first of them ends the job for all ranks.
 #include <fmt/format.h>
 
 #include "base/log.hpp"
@@ -26,7 +26,8 @@ Result<void> Communicator::refuse_if_over() {
 }
 
 // After a call has returned an error, no other rank may touch its buffers: ranks that are inside a call look at the
-// failure flag before each access. One that is outside, or stopped, says nothing; it looks at the flag when it comes back.
+// failure flag before each access. One that is outside, or stopped, says nothing; it looks at the flag when it comes
+// back.
 void Communicator::wait_until_others_stand_back() {
     control_.stand_back();
     control_.ring();
@@ -86,9 +87,11 @@ std::optional<Error> Communicator::disagreement_about(std::uint64_t number) cons
     for (Rank r = 0; own && r < rank_count_; r++) {
         const auto theirs = control_.call_of(r, number);
         if (!theirs || theirs->signature == own->signature) continue;
-        return Error{Status::mismatch,
-                     fmt::format("call {} differs between ranks: rank {} calls {}, but rank {} calls {}; every rank must make "
-                                 "the same calls in the same order", number, rank_, in_words(*own), r, in_words(*theirs))};
+        return Error{
+            Status::mismatch,
+            fmt::format("call {} differs between ranks: rank {} calls {}, but rank {} calls {}; every rank must make "
+                        "the same calls in the same order",
+                        number, rank_, in_words(*own), r, in_words(*theirs))};
     }
     return std::nullopt;
 }
@@ -100,10 +103,11 @@ std::optional<Error> Communicator::disagreement(const Execution& execution) cons
         if (!is_v(record_.collective)) return std::nullopt;
     }
     if (const Operation* o = execution.contradicted())
-        return Error{Status::mismatch,
-                     fmt::format("rank {}: {} expects {} bytes from rank {}, which sends another number of elements or another "
-                                 "type; what one rank sends must be what the other receives",
-                                 rank_, current_call(), o->bytes, o->receive_from)};
+        return Error{
+            Status::mismatch,
+            fmt::format("rank {}: {} expects {} bytes from rank {}, which sends another number of elements or another "
+                        "type; what one rank sends must be what the other receives",
+                        rank_, current_call(), o->bytes, o->receive_from)};
     return std::nullopt;
 }
 
@@ -163,10 +167,12 @@ Rank Communicator::awaited_but_gone(Rank peer) const {
     return no_rank;
 }
 
-bool Communicator::is_behind(Rank rank) const { return record_.number != 0 && control_.is_behind(rank, record_.number); }
+bool Communicator::is_behind(Rank rank) const {
+    return record_.number != 0 && control_.is_behind(rank, record_.number);
+}
 
-// Who keeps this call from going on, as far as can be seen: who is stopped, or else who has not made this call, or else the
-// peer of the step that waits.
+// Who keeps this call from going on, as far as can be seen: who is stopped, or else who has not made this call, or else
+// the peer of the step that waits.
 std::string Communicator::latecomers(Rank peer) const {
     constexpr std::size_t most_named = 4;
     std::vector<std::string> stopped, behind;
@@ -184,14 +190,16 @@ std::string Communicator::latecomers(Rank peer) const {
         late.push_back(fmt::format("{} more", more));
     }
     if (!late.empty()) return fmt::format("{}", fmt::join(late, ", and "));
-    return peer >= 0 ? fmt::format("rank {}, which lives but does not come", peer) : "the other ranks, which live but do not come";
+    return peer >= 0 ? fmt::format("rank {}, which lives but does not come", peer)
+                     : "the other ranks, which live but do not come";
 }
 
 // Which step waits, in the terms of `tenon plan`.
 std::string Communicator::current_step(const Execution& execution) const {
     const auto blocked = execution.blocked_on();
     if (!blocked) return "its last acknowledgements";
-    return fmt::format("{} (lane {}, step {}, tile {})", name_of(blocked->operation->kind), blocked->lane, blocked->step, blocked->tile);
+    return fmt::format("{} (lane {}, step {}, tile {})", name_of(blocked->operation->kind), blocked->lane,
+                       blocked->step, blocked->tile);
 }
 
 std::optional<Error> Communicator::lateness(const Execution& execution, std::uint64_t waited_ns) {
@@ -200,14 +208,17 @@ std::optional<Error> Communicator::lateness(const Execution& execution, std::uin
                       : receives(blocked->operation->kind) ? blocked->operation->receive_from
                                                            : blocked->operation->send_to;
     if (const Rank gone = waited_ns > left_after_ns ? awaited_but_gone(peer) : no_rank; gone != no_rank)
-        return Error{Status::remote_error,
-                     fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
-                                 "make the same calls", gone, rank_, current_call())};
+        return Error{
+            Status::remote_error,
+            fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
+                        "make the same calls",
+                        gone, rank_, current_call())};
     if (waited_ns > config_.timeout_ms * 1'000'000)
-        return Error{Status::timeout,
-                     fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
-                                 "TENON_TIMEOUT_MS",
-                                 rank_, current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer))};
+        return Error{
+            Status::timeout,
+            fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
+                        "TENON_TIMEOUT_MS",
+                        rank_, current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer))};
     if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
         warned_late_ = true;
         log(LogLevel::warning, "rank {}: {}, in {}, has waited {} ms for {}; it becomes an error after {} ms", rank_,

@@ -54,7 +54,8 @@ private:
     void end_lane(std::uint32_t first) {
         LaneProgram lane{first, static_cast<std::uint32_t>(program_.operations.size()) - first, 1};
         for (std::uint32_t i = first; i < first + lane.count; i++)
-            lane.tiles = std::max(lane.tiles, (program_.operations[i].bytes + program_.tile_bytes - 1) / program_.tile_bytes);
+            lane.tiles =
+                std::max(lane.tiles, (program_.operations[i].bytes + program_.tile_bytes - 1) / program_.tile_bytes);
         program_.lanes.push_back(lane);
     }
 
@@ -93,14 +94,17 @@ private:
                 case Collective::all_to_all_v:
                     added = add_send(to, offset(shape_.send_offsets, to), bytes(shape_.send_counts, to));
                     break;
-                case Collective::all_gather_v: added = add_send(to, 0, bytes(shape_.receive_counts, shape_.rank)); break;
+                case Collective::all_gather_v:
+                    added = add_send(to, 0, bytes(shape_.receive_counts, shape_.rank));
+                    break;
                 default: added = add_send(to, packed_offset(to), bytes(shape_.receive_counts, to)); break;
             }
             if (!added) return added;
         }
         const Rank own = shape_.rank;
         if (shape_.collective == Collective::all_to_all_v)
-            add_copy(offset(shape_.send_offsets, own), offset(shape_.receive_offsets, own), bytes(shape_.send_counts, own));
+            add_copy(offset(shape_.send_offsets, own), offset(shape_.receive_offsets, own),
+                     bytes(shape_.send_counts, own));
         if (shape_.collective == Collective::all_gather_v)
             add_copy(0, offset(shape_.receive_offsets, own), bytes(shape_.receive_counts, own));
         end_lane(0);
@@ -131,7 +135,10 @@ private:
             if (auto ok = add_receive(from, cell, own, false); !ok) return ok;
         }
         program_.scratch_bytes = static_cast<std::uint64_t>(shape_.rank_count - 1) * own;
-        program_.operations.push_back({.kind = StepKind::reduce, .completes = true, .bytes = own, .destination = {BufferId::output, 0},
+        program_.operations.push_back({.kind = StepKind::reduce,
+                                       .completes = true,
+                                       .bytes = own,
+                                       .destination = {BufferId::output, 0},
                                        .operand_count = static_cast<std::uint32_t>(shape_.rank_count)});
         end_lane(first);
         return {};
@@ -164,10 +171,12 @@ Result<Program> point_to_point_program(std::span<const PointToPoint> calls, Rank
         const auto [peer, is_send] = key;
         if (peer == rank && !is_send) continue;  // taken care of with the sends
         for (std::size_t i = 0; i < list.size(); i++) {
-            // A lane for each call, one after the other, so that a tile of a later call never overtakes an earlier call.
+            // A lane for each call, one after the other, so that a tile of a later call never overtakes an earlier
+            // call.
             const PointToPoint& c = *list[i];
             const auto first = static_cast<std::uint32_t>(program.operations.size());
-            Operation o{.bytes = c.bytes, .source = {BufferId::input, c.address}, .destination = {BufferId::input, c.address}};
+            Operation o{
+                .bytes = c.bytes, .source = {BufferId::input, c.address}, .destination = {BufferId::input, c.address}};
             if (peer == rank) {
                 o.kind = StepKind::copy;
                 o.destination = {BufferId::input, streams.at({rank, false})[i]->address};
@@ -178,7 +187,8 @@ Result<Program> point_to_point_program(std::span<const PointToPoint> calls, Rank
                 if (is_send) {
                     auto end = connection.send_end(point_to_point_channel);
                     if (!end) return std::unexpected(end.error());
-                    o.kind = StepKind::send, o.source_stable = true, o.send_to = peer, o.out = *end, o.out_connection = &connection;
+                    o.kind = StepKind::send, o.source_stable = true, o.send_to = peer, o.out = *end,
+                    o.out_connection = &connection;
                 } else {
                     auto end = connection.receive_end(point_to_point_channel);
                     if (!end) return std::unexpected(end.error());

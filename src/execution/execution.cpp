@@ -6,7 +6,8 @@
 
 namespace tenon {
 
-void Execution::begin(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy) {
+void Execution::begin(const Program& program, const Buffers& buffers, std::uint32_t signature,
+                      const AccessPolicy& policy) {
     program_ = &program;
     bases_[0] = const_cast<std::byte*>(buffers.input);  // never written: plans write output and scratch only
     bases_[1] = buffers.output;
@@ -66,8 +67,9 @@ Progress Execution::advance() {
     return all_taken() ? Progress::done : Progress::blocked;
 }
 
-// Runs the lane until it blocks or has had its turn; false if it failed. Lanes take turns of a few tiles, so that what one
-// puts into a slot is taken out again while it lies in a near cache; turns of one tile would wait for the peer too often.
+// Runs the lane until it blocks or has had its turn; false if it failed. Lanes take turns of a few tiles, so that what
+// one puts into a slot is taken out again while it lies in a near cache; turns of one tile would wait for the peer too
+// often.
 bool Execution::advance_lane(std::size_t index) {
     const LaneProgram& lane = program_->lanes[index];
     LaneState& state = lanes_[index];
@@ -85,7 +87,8 @@ bool Execution::advance_lane(std::size_t index) {
         }
         const Operation& operation = operations[state.next];
         const std::uint64_t offset = state.tile * program_->tile_bytes;
-        const Tile tile{offset, operation.bytes > offset ? std::min(operation.bytes - offset, program_->tile_bytes) : 0};
+        const Tile tile{offset,
+                        operation.bytes > offset ? std::min(operation.bytes - offset, program_->tile_bytes) : 0};
         if (operation.dependency_count != 0 && !dependencies_met(operation, state.tile)) return true;
         if (tile.length != 0 || (operation.token && state.tile == 0)) {
             const Outcome outcome = step(operation, tile);
@@ -102,7 +105,8 @@ bool Execution::dependencies_met(const Operation& operation, std::uint64_t tile)
         const StepRef earlier = program_->dependencies[operation.first_dependency + i];
         const LaneState& lane = lanes_[earlier.lane];
         if (lane.done) continue;
-        if (operation.after_whole_lane || lane.tile < tile || (lane.tile == tile && lane.next <= earlier.step)) return false;
+        if (operation.after_whole_lane || lane.tile < tile || (lane.tile == tile && lane.next <= earlier.step))
+            return false;
     }
     return true;
 }

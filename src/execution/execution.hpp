@@ -1,7 +1,8 @@
 // Execution: one run of a Program over the caller's buffers, as a resumable state machine.
 //
 // advance() does all that can be done now and says whether the run is done, waits for a peer, or failed; it never
-// waits itself. How to wait, for how long, and what else to look at meanwhile is the Backoff's and the Watch's (waiter.hpp).
+// waits itself. How to wait, for how long, and what else to look at meanwhile is the Backoff's and the Watch's
+// (waiter.hpp).
 //
 // An Execution is reused from call to call (begin() starts a new run) and belongs to one thread at a time. Between
 // begin() and `done` the program, the buffers and the transport must stay. After `done` no peer touches the buffers.
@@ -17,7 +18,8 @@ namespace tenon {
 
 // What is local to this call and this machine: never agreed, never changes a bit of the result.
 struct AccessPolicy {
-    std::uint64_t direct_min_bytes = UINT64_MAX;  // messages from here on are exposed or put where memory can be addressed
+    std::uint64_t direct_min_bytes =
+        UINT64_MAX;  // messages from here on are exposed or put where memory can be addressed
     std::uint64_t copy_min_bytes = UINT64_MAX;    // the same where only the kernel can copy (process_vm_readv)
     bool streaming_stores = false;                // to the output, past the caches
     bool streaming_slots = false;                 // to the slots that a peer reads

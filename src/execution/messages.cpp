@@ -19,8 +19,8 @@ Execution::Outcome Execution::send(const Operation& o, Tile tile) {
 }
 
 // Sends bytes that lie in this process. There is credit. `stable`: they may stay where they are until they are taken.
-// Stable bytes are rather exposed than put, so that every receiver takes its own at once; but a rank that only sends has
-// nothing better to do than to put.
+// Stable bytes are rather exposed than put, so that every receiver takes its own at once; but a rank that only sends
+// has nothing better to do than to put.
 Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* bytes, std::size_t length, bool stable) {
     if (length <= packed_bytes) {
         o.out->send_packed(bytes, length, signature_ ^ o.salt);
@@ -176,16 +176,17 @@ Execution::Outcome Execution::combine_operands(const Operation& o, Tile tile) {
     return combine_into(o, tile, sources_.data(), o.operand_count);
 }
 
-// A result that goes to this rank's memory and to a slot is stored twice in one pass where its own copy, or the slot's from
-// some length on, goes past the caches. Else it lies in the cache afterwards, and a copy to the slot, which overwrites whole
-// lines unread, beats stores here and there by turns.
+// A result that goes to this rank's memory and to a slot is stored twice in one pass where its own copy, or the slot's
+// from some length on, goes past the caches. Else it lies in the cache afterwards, and a copy to the slot, which
+// overwrites whole lines unread, beats stores here and there by turns.
 constexpr std::size_t fused_min_bytes = 64 << 10;
 static bool stores_twice(const ReduceArguments& a, std::size_t length) {
     return a.stream_destination || (a.stream_second && length >= fused_min_bytes);
 }
 
 // One pass over memory: the sources are read once, the result is stored and lies where the next rank takes it from.
-Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const void* const* sources, std::uint32_t count) {
+Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const void* const* sources,
+                                           std::uint32_t count) {
     ReduceArguments a{.sources = sources, .source_count = count, .elements = tile.length / program_->element_bytes};
     if (o.completes) a.divisor = program_->divisor;
     a.destination = writes_destination(o.kind) ? at(o.destination, tile.offset) : nullptr;
@@ -202,7 +203,8 @@ Execution::Outcome Execution::combine_into(const Operation& o, Tile tile, const 
         o.out->send_packed(result, tile.length, signature_ ^ o.salt);
         return Outcome::done;
     }
-    const Offer* offer = tile.length >= policy_.direct_min_bytes && !o.sends_to_all ? o.out->offer(signature_ ^ o.salt) : nullptr;
+    const Offer* offer =
+        tile.length >= policy_.direct_min_bytes && !o.sends_to_all ? o.out->offer(signature_ ^ o.salt) : nullptr;
     if (offer != nullptr && must_stand_back()) return Outcome::blocked;
     std::byte* there = offer ? o.out_connection->address_of({offer->form, offer->address}, tile.length) : nullptr;
     if (there == nullptr && a.destination != nullptr) {

@@ -6,7 +6,10 @@ namespace tenon {
 namespace {
 
 std::string words(const Path& path) {
-    return fmt::format("{}{}", path.kernel_copies ? "copied by the kernel" : path.streaming_slots ? "staged past the caches" : "staged",
+    return fmt::format("{}{}",
+                       path.kernel_copies     ? "copied by the kernel"
+                       : path.streaming_slots ? "staged past the caches"
+                                              : "staged",
                        path.streaming_stores ? ", stored past the caches" : "");
 }
 

@@ -1,13 +1,14 @@
 // Learns, for calls of one kind and about one size, which way of moving bytes is quickest on this machine. Non-temporal
 // stores to the output won by 2x on one machine and lost by 2x on another; to a slot that a core behind another cache
-// reads they won by 5x, and lost by 2x where the cores share one; copies by the kernel win there too. So each way is tried on
-// a few calls in a row, so that the caches are as that way leaves them, and the quickest stays.
+// reads they won by 5x, and lost by 2x where the cores share one; copies by the kernel win there too. So each way is
+// tried on a few calls in a row, so that the caches are as that way leaves them, and the quickest stays.
 //
-// It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes reach
-// the peer, then with what each found best for that, how they reach the output. Ranks that end up on different ways wait for
-// each other's slower one, so one rank's finding is taken over by the others, at any later call. Machines change while a job
-// runs: two cores of a virtual one shared a cache at one time, and not a second later, and a process is slow in its first tenth of a second. So all is tried again, soon at first and then
-// after so many calls that the tries cost about one part in a hundred. Not thread-safe.
+// It changes no bit of any result. Ranks count the same calls, so they try the same at the same time: first how bytes
+// reach the peer, then with what each found best for that, how they reach the output. Ranks that end up on different
+// ways wait for each other's slower one, so one rank's finding is taken over by the others, at any later call. Machines
+// change while a job runs: two cores of a virtual one shared a cache at one time, and not a second later, and a process
+// is slow in its first tenth of a second. So all is tried again, soon at first and then after so many calls that the
+// tries cost about one part in a hundred. Not thread-safe.
 #pragma once
 
 #include <algorithm>
@@ -27,16 +28,18 @@ struct Path {
     bool kernel_copies = false;     // of memory that cannot be mapped
     friend bool operator==(const Path&, const Path&) = default;
 
-    unsigned number() const { return (streaming_stores ? 1U : 0U) | (streaming_slots ? 2U : 0U) | (kernel_copies ? 4U : 0U); }
+    unsigned number() const {
+        return (streaming_stores ? 1U : 0U) | (streaming_slots ? 2U : 0U) | (kernel_copies ? 4U : 0U);
+    }
     static Path of_number(unsigned n) { return {(n & 1) != 0, (n & 2) != 0, (n & 4) != 0}; }
 };
 
 class PathTrial {
 public:
     static constexpr std::size_t most_counted = 6;
-    // How many calls a trial takes: `warm_up` go before, the first way: slots that nobody has used are quicker than later, in
-    // no cache. Then each way has `uncounted` ones, until the slots' memory is where that way leaves it, and up to
-    // most_counted that count; few for calls so long that each is a sound measurement.
+    // How many calls a trial takes: `warm_up` go before, the first way: slots that nobody has used are quicker than
+    // later, in no cache. Then each way has `uncounted` ones, until the slots' memory is where that way leaves it, and
+    // up to most_counted that count; few for calls so long that each is a sound measurement.
     struct Tries {
         std::size_t warm_up = 0, uncounted = 0, counted = 1;
     };
@@ -107,8 +110,8 @@ private:
         beginnings_++;
     }
 
-    // Of a way's tries the lower median counts. A way is taken over an earlier one only if it gains more than one part in so
-    // many: less is noise.
+    // Of a way's tries the lower median counts. A way is taken over an earlier one only if it gains more than one part
+    // in so many: less is noise.
     static constexpr std::uint64_t worth_changing = 32;
     void decide() {
         std::uint64_t least = UINT64_MAX;

@@ -16,7 +16,8 @@ public:
     Result<Program> run() {
         Program& p = program_;
         p.tile_bytes = transport_.slot_bytes();
-        if (plan_.tile_bytes != 0 && plan_.tile_bytes != one_tile) p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
+        if (plan_.tile_bytes != 0 && plan_.tile_bytes != one_tile)
+            p.tile_bytes = std::min(p.tile_bytes, plan_.tile_bytes);
         p.tile_bytes -= p.tile_bytes % element_bytes_;
         if (plan_.tile_bytes != one_tile) p.dependencies = plan_.dependencies;
         for (const Chunk& c : plan_.operands) p.operands.push_back(place(c));
@@ -39,8 +40,8 @@ private:
 
     Result<void> add(const Lane& lane) { return plan_.tile_bytes == one_tile ? add_uncut(lane) : add_cut(lane); }
 
-    // A plan whose chunks are not cut: each step is a lane of its own, whose messages may take several slots, and begins
-    // when all of the step before it is done.
+    // A plan whose chunks are not cut: each step is a lane of its own, whose messages may take several slots, and
+    // begins when all of the step before it is done.
     Result<void> add_uncut(const Lane& lane) {
         const auto lane_index = static_cast<std::uint32_t>(&lane - plan_.lanes.data());
         std::uint32_t before = 0;  // lanes made of the plan's earlier ones
@@ -54,9 +55,11 @@ private:
             if (!operation) return std::unexpected(operation.error());
             operation->after_whole_lane = true;
             operation->first_dependency = static_cast<std::uint32_t>(program_.dependencies.size());
-            for (const StepRef d : plan_.dependencies_of(lane.steps[s])) program_.dependencies.push_back({first[d.lane] + d.step, 0});
+            for (const StepRef d : plan_.dependencies_of(lane.steps[s]))
+                program_.dependencies.push_back({first[d.lane] + d.step, 0});
             if (s != 0) program_.dependencies.push_back({first[lane_index] + s - 1, 0});
-            operation->dependency_count = static_cast<std::uint32_t>(program_.dependencies.size()) - operation->first_dependency;
+            operation->dependency_count =
+                static_cast<std::uint32_t>(program_.dependencies.size()) - operation->first_dependency;
             program_.lanes.push_back({static_cast<std::uint32_t>(program_.operations.size()), 1, tiles_of(*operation)});
             program_.operations.push_back(*operation);
         }

@@ -1,7 +1,7 @@
 // The run of a small program: every chunk is one tile, and steps wait for messages only. It is the same run as
-// Execution's, written so that between a call and its first store, and between the last arrival and the return, there is
-// as little as possible: no tiles, no dependencies, one operation after the other. What it cannot finish within the spins
-// it leaves to Execution::advance(), which looks at all lanes.
+// Execution's, written so that between a call and its first store, and between the last arrival and the return, there
+// is as little as possible: no tiles, no dependencies, one operation after the other. What it cannot finish within the
+// spins it leaves to Execution::advance(), which looks at all lanes.
 #pragma once
 
 #include <cstring>
@@ -13,8 +13,8 @@ namespace tenon {
 // True when the run is done. False: go on with advance(), which says whether it waits or has failed. `while_waiting` is
 // called once, when the first message is on its way, for work that the caller would otherwise do afterwards.
 template <class F>
-inline bool Execution::run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy,
-                                 std::uint32_t spins, F&& while_waiting) {
+inline bool Execution::run_small(const Program& program, const Buffers& buffers, std::uint32_t signature,
+                                 const AccessPolicy& policy, std::uint32_t spins, F&& while_waiting) {
     program_ = &program;
     bases_[0] = const_cast<std::byte*>(buffers.input);
     bases_[1] = buffers.output;
@@ -63,8 +63,11 @@ inline bool Execution::try_small(const Operation& o) {
             alignas(16) std::byte message[packed_bytes];
             o.in->take_packed(message, o.bytes);
             const void* sources[2] = {at(o.source, 0), message};
-            program_->kernel({.destination = at(o.destination, 0), .sources = sources, .source_count = 2,
-                              .elements = o.bytes / program_->element_bytes, .divisor = o.completes ? program_->divisor : 1});
+            program_->kernel({.destination = at(o.destination, 0),
+                              .sources = sources,
+                              .source_count = 2,
+                              .elements = o.bytes / program_->element_bytes,
+                              .divisor = o.completes ? program_->divisor : 1});
             return true;
         }
         case StepKind::copy:

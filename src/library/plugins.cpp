@@ -28,17 +28,21 @@ Result<const TenonPluginModule*> open_module(const std::string& path) {
     if (!module) return fail(Status::invalid_argument, "TENON_PLUGINS: " + module.error().message);
     const TenonPluginModule& m = **module;
     if (m.version != TENON_PLUGIN_VERSION)
-        return fail(Status::invalid_argument, fmt::format("TENON_PLUGINS: {} was built for plugin version {}, this library has {}; build it again",
-                                                          path, m.version, TENON_PLUGIN_VERSION));
+        return fail(
+            Status::invalid_argument,
+            fmt::format("TENON_PLUGINS: {} was built for plugin version {}, this library has {}; build it again", path,
+                        m.version, TENON_PLUGIN_VERSION));
     if (std::string_view{m.build_tag} != TENON_BUILD_TAG)
-        return fail(Status::invalid_argument, fmt::format("TENON_PLUGINS: {} was built as \"{}\", this library as \"{}\"; build both alike",
-                                                          path, m.build_tag, TENON_BUILD_TAG));
+        return fail(Status::invalid_argument,
+                    fmt::format("TENON_PLUGINS: {} was built as \"{}\", this library as \"{}\"; build both alike", path,
+                                m.build_tag, TENON_BUILD_TAG));
     keep(std::move(*opened));
     return &m;
 }
 
 bool contains(std::span<const Algorithm> rows, const Algorithm& one) {
-    return std::ranges::any_of(rows, [&](const Algorithm& a) { return a.collective == one.collective && a.name == one.name; });
+    return std::ranges::any_of(
+        rows, [&](const Algorithm& a) { return a.collective == one.collective && a.name == one.name; });
 }
 
 }  // namespace
@@ -50,8 +54,10 @@ Result<std::vector<Algorithm>> load_plugins(std::span<const std::string> paths, 
         if (!module) return std::unexpected(module.error());
         for (const Algorithm& a : std::span((*module)->algorithms, (*module)->algorithm_count)) {
             if (contains(known, a) || contains(brought, a))
-                return fail(Status::invalid_argument, fmt::format("TENON_PLUGINS: {} brings {} for {}, which there is already; give it another name",
-                                                                  path, a.name, name_of(a.collective)));
+                return fail(
+                    Status::invalid_argument,
+                    fmt::format("TENON_PLUGINS: {} brings {} for {}, which there is already; give it another name",
+                                path, a.name, name_of(a.collective)));
             brought.push_back(a);
         }
     }

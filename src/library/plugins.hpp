@@ -10,7 +10,8 @@
 namespace tenon {
 
 // The algorithms of these modules, in order. Modules stay loaded to the end of the process. A module that cannot be
-// loaded, has another version or build tag, or names an algorithm that `known` has already, is an error that says which.
+// loaded, has another version or build tag, or names an algorithm that `known` has already, is an error that says
+// which.
 Result<std::vector<Algorithm>> load_plugins(std::span<const std::string> paths, std::span<const Algorithm> known);
 
 }  // namespace tenon

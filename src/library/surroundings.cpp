@@ -15,9 +15,9 @@ namespace {
 
 std::vector<Algorithm> built_in() {
     std::vector<Algorithm> rows;
-    for (const auto manifest : {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
-                                broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(),
-                                barrier_algorithms()})
+    for (const auto manifest :
+         {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
+          broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(), barrier_algorithms()})
         rows.insert(rows.end(), manifest.begin(), manifest.end());
     return rows;
 }
@@ -55,7 +55,8 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
     const std::scoped_lock lock(r.mutex);
     if (config.plugins == r.plugins) return r.rows;
     if (!r.plugins.empty())
-        return fail(Status::invalid_usage, "TENON_PLUGINS has changed since this process made its first communicator; set it before");
+        return fail(Status::invalid_usage,
+                    "TENON_PLUGINS has changed since this process made its first communicator; set it before");
     auto brought = load_plugins(config.plugins, r.rows);
     if (!brought) return std::unexpected(brought.error());
     // Others may hold the old rows: they stay where they are.
@@ -81,7 +82,8 @@ std::unique_ptr<Transport> make_transport(HostShare share) {
                                            [peers](Rank peer) -> std::unique_ptr<Reach> {
                                                PeerFacts& facts = (*peers)[static_cast<std::size_t>(peer)];
                                                if (facts.same_process) return inproc_reach();
-                                               return shm_reach({facts.process, std::move(facts.arena), facts.kernel_copies});
+                                               return shm_reach(
+                                                   {facts.process, std::move(facts.arena), facts.kernel_copies});
                                            });
 }
 

@@ -7,7 +7,8 @@ namespace tenon {
 std::span<const TransportRow> transports() {
     static constexpr std::array<TransportRow, 2> rows{
         {{"inproc", "threads of one process", "rings in memory that they share; every buffer is reached directly"},
-         {"shm", "processes of one host", "rings in a memfd that they share; buffers from tenonMemAlloc are reached directly"}}};
+         {"shm", "processes of one host",
+          "rings in a memfd that they share; buffers from tenonMemAlloc are reached directly"}}};
     return rows;
 }
 

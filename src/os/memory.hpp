@@ -42,7 +42,8 @@ private:
     std::span<std::byte> memory_;
 };
 
-// Maps the pages that hold these bytes now, without touching what is in them. Where the system cannot, they come when used.
+// Maps the pages that hold these bytes now, without touching what is in them. Where the system cannot, they come when
+// used.
 void bring_in(std::span<std::byte> memory);
 
 std::size_t page_bytes();

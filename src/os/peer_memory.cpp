@@ -50,7 +50,8 @@ bool peer_memory_is_readable() {
     static const bool readable = [] {
         const int here = 1;
         int copy = 0;
-        const auto own = read_peer_memory(process_id(), reinterpret_cast<std::uintptr_t>(&here), std::as_writable_bytes(std::span(&copy, 1)));
+        const auto own = read_peer_memory(process_id(), reinterpret_cast<std::uintptr_t>(&here),
+                                          std::as_writable_bytes(std::span(&copy, 1)));
         if (!own || copy != here) return false;
         std::ifstream scope("/proc/sys/kernel/yama/ptrace_scope");
         int restricted = 0;

@@ -102,7 +102,8 @@ bool is_stopped(pid_t process) {
     if (!std::getline(file, line)) return false;
     // "number (name) state ...": the name may hold anything.
     const std::size_t name_end = line.rfind(')');
-    return name_end != std::string::npos && name_end + 2 < line.size() && (line[name_end + 2] == 'T' || line[name_end + 2] == 't');
+    return name_end != std::string::npos && name_end + 2 < line.size() &&
+           (line[name_end + 2] == 'T' || line[name_end + 2] == 't');
 }
 
 void fence_all_threads() {

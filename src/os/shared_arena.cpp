@@ -20,7 +20,8 @@ std::atomic<SharedArena*> current{nullptr};  // never freed: late peers and late
 
 // A forked child has its parent's mapping, but must not give out the same memory.
 void forget_in_children() {
-    static const int registered = pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
+    static const int registered =
+        pthread_atfork(nullptr, nullptr, [] { current.store(nullptr, std::memory_order_relaxed); });
     static_cast<void>(registered);
 }
 

@@ -35,7 +35,8 @@ public:
     const FileDescriptor& file() const { return file_; }
     static ByteCount size();
 
-    // A peer's arena, by its file. It takes much address space, so all who ask for the same one share it while they hold it.
+    // A peer's arena, by its file. It takes much address space, so all who ask for the same one share it while they
+    // hold it.
     static Result<std::shared_ptr<const Mapping>> of_peer(const FileDescriptor& file);
 
 private:

@@ -87,7 +87,8 @@ StepHandle LaneBuilder::receive_reduce_copy_send(const Chunk& destination, const
                 .destination = destination});
 }
 
-StepHandle LaneBuilder::receive_reduce_publish(const Chunk& destination, const Chunk& source, Rank from, Channel channel) {
+StepHandle LaneBuilder::receive_reduce_publish(const Chunk& destination, const Chunk& source, Rank from,
+                                               Channel channel) {
     return receive_reduce_copy_send(destination, source, from, everyone, channel, board_channel);
 }
 

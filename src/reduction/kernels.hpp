@@ -18,7 +18,7 @@ struct ReduceArguments {
     std::uint64_t elements = 0;
     double divisor = 1;                  // the result is divided by it (avg's finish); 1: not
     bool stream_destination = false;     // non-temporal stores to `destination`
-    bool stream_second = false;          // and to the second; to both only where they are equally far from a line's start
+    bool stream_second = false;  // and to the second; to both only where they are equally far from a line's start
 };
 
 // destination[i] = the tree over sources[0 .. source_count) at i: [0, n) splits at the largest power of two below n.

@@ -218,7 +218,8 @@ HWY_INLINE void write_all(const Values& values, Output<Number> output, std::uint
         }
         if (stream && elements * sizeof(Stored) >= 4 * line_bytes &&
             reinterpret_cast<std::uintptr_t>(output.destination) % sizeof(Stored) == 0) {
-            if (stream_second && output.second != nullptr && in_its_line(output.second) == in_its_line(output.destination))
+            if (stream_second && output.second != nullptr &&
+                in_its_line(output.second) == in_its_line(output.destination))
                 return stream_all<true>(d, values, output, elements);
             return stream_all<false>(d, values, output, elements);
         }

@@ -9,7 +9,8 @@ namespace tenon {
 ByteCount large_buffer_bytes(const Request& request) {
     const bool blocks = request.collective != Collective::all_reduce && request.collective != Collective::broadcast &&
                         request.collective != Collective::reduce;
-    return {request.count.value * element_bytes(request.type) * (blocks ? static_cast<std::uint64_t>(request.rank_count) : 1)};
+    return {request.count.value * element_bytes(request.type) *
+            (blocks ? static_cast<std::uint64_t>(request.rank_count) : 1)};
 }
 
 Result<Selection> Selection::make(std::span<const Algorithm> algorithms, std::vector<AlgorithmChoice> forced) {
@@ -19,8 +20,8 @@ Result<Selection> Selection::make(std::span<const Algorithm> algorithms, std::ve
         std::string known;
         for (const Algorithm& a : algorithms)
             if (a.collective == f.collective) known += (known.empty() ? "" : ", ") + std::string{a.name};
-        return fail(Status::invalid_argument,
-                    fmt::format("TENON_ALGORITHM: {} has no algorithm '{}'; there are: {}", name_of(f.collective), f.name, known));
+        return fail(Status::invalid_argument, fmt::format("TENON_ALGORITHM: {} has no algorithm '{}'; there are: {}",
+                                                          name_of(f.collective), f.name, known));
     }
     return selection;
 }
@@ -35,7 +36,8 @@ namespace {
 
 bool forms_the_tree(const Algorithm& a, const Request& request) {
     return a.deterministic || request.rank_count == 1 ||
-           (a.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(request.rank_count)) && !is_narrow_float(request.type));
+           (a.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(request.rank_count)) &&
+            !is_narrow_float(request.type));
 }
 
 }  // namespace
@@ -50,7 +52,9 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
         return fmt::format("serves blocks of at most {} bytes, this is {}", a.needs.max_bytes.value, block.value);
     if (request.deterministic && reduces(request.collective) && !forms_the_tree(a, request))
         return fmt::format("does not add in the order of the tree{}, which deterministic mode requires",
-                           a.deterministic_by_powers ? ", unless the ranks are a power of two and the type is not an 8- or 16-bit float" : "");
+                           a.deterministic_by_powers
+                               ? ", unless the ranks are a power of two and the type is not an 8- or 16-bit float"
+                               : "");
     return {};
 }
 
@@ -74,8 +78,8 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
     if (const AlgorithmChoice* f = find_choice(forced_, request.collective, {bytes})) {
         const Algorithm* a = find(f->collective, f->name);
         if (const std::string why = obstacle(*a, request); !why.empty())
-            return fail(Status::invalid_usage,
-                        fmt::format("TENON_ALGORITHM asks for {} in {}, but it {}", f->name, name_of(f->collective), why));
+            return fail(Status::invalid_usage, fmt::format("TENON_ALGORITHM asks for {} in {}, but it {}", f->name,
+                                                           name_of(f->collective), why));
         return Choice{a, "forced by configuration"};
     }
     for (const TableRow& row : measured_table()) {
@@ -89,7 +93,8 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
         return Choice{a, reason_of(row)};
     }
     for (const Algorithm& a : algorithms_)
-        if (a.collective == request.collective && obstacle(a, request).empty()) return Choice{&a, "the first that can serve it"};
+        if (a.collective == request.collective && obstacle(a, request).empty())
+            return Choice{&a, "the first that can serve it"};
     return fail(Status::invalid_usage, fmt::format("no algorithm can serve {} of {} bytes on {} ranks",
                                                    name_of(request.collective), bytes, request.rank_count));
 }

@@ -1,8 +1,8 @@
 // Which algorithm a call uses, and why. Decided from agreed facts only (the request, the topology, the configuration),
 // so that all ranks choose the same.
 //
-// The order of precedence: what the user forced; in deterministic mode, rows whose sum is the tree; then the first row of
-// the measured table (table.cpp) that fits. Immutable after construction; thread-safe.
+// The order of precedence: what the user forced; in deterministic mode, rows whose sum is the tree; then the first row
+// of the measured table (table.cpp) that fits. Immutable after construction; thread-safe.
 #pragma once
 
 #include <span>

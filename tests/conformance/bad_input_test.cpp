@@ -39,11 +39,14 @@ protected:
 };
 
 TEST_F(BadInput, NullBuffers) {
-    expect_refused(tenonAllReduce(nullptr, out, 8, tenonFloat, tenonSum, comm, nullptr), "all_reduce", "sendbuff is NULL");
-    expect_refused(tenonAllReduce(in, nullptr, 8, tenonFloat, tenonSum, comm, nullptr), "all_reduce", "recvbuff is NULL");
+    expect_refused(tenonAllReduce(nullptr, out, 8, tenonFloat, tenonSum, comm, nullptr), "all_reduce",
+                   "sendbuff is NULL");
+    expect_refused(tenonAllReduce(in, nullptr, 8, tenonFloat, tenonSum, comm, nullptr), "all_reduce",
+                   "recvbuff is NULL");
     expect_refused(tenonBroadcast(nullptr, out, 8, tenonFloat, 1, comm, nullptr), "broadcast", "sendbuff is NULL");
     expect_refused(tenonReduce(in, nullptr, 8, tenonFloat, tenonSum, 1, comm, nullptr), "reduce", "recvbuff is NULL");
-    expect_refused(tenonReduceScatter(nullptr, out, 4, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter", "sendbuff is NULL");
+    expect_refused(tenonReduceScatter(nullptr, out, 4, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter",
+                   "sendbuff is NULL");
     expect_refused(tenonAllGather(in, nullptr, 4, tenonFloat, comm, nullptr), "all_gather", "recvbuff is NULL");
     expect_refused(tenonAlltoAll(nullptr, out, 4, tenonFloat, comm, nullptr), "all_to_all", "sendbuff is NULL");
     expect_refused(tenonGather(in, nullptr, 4, tenonFloat, 1, comm, nullptr), "gather", "recvbuff is NULL");
@@ -53,20 +56,28 @@ TEST_F(BadInput, NullBuffers) {
 }
 
 TEST_F(BadInput, NullArrays) {
-    expect_refused(tenonAlltoAllv(in, nullptr, offsets, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "NULL");
-    expect_refused(tenonAlltoAllv(in, two, nullptr, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "NULL");
-    expect_refused(tenonAlltoAllv(in, two, offsets, out, nullptr, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "NULL");
-    expect_refused(tenonAlltoAllv(in, two, offsets, out, two, nullptr, tenonFloat, comm, nullptr), "all_to_all_v", "NULL");
-    expect_refused(tenonAlltoAllv(nullptr, two, offsets, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "sendbuff is NULL");
+    expect_refused(tenonAlltoAllv(in, nullptr, offsets, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "NULL");
+    expect_refused(tenonAlltoAllv(in, two, nullptr, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "NULL");
+    expect_refused(tenonAlltoAllv(in, two, offsets, out, nullptr, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "NULL");
+    expect_refused(tenonAlltoAllv(in, two, offsets, out, two, nullptr, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "NULL");
+    expect_refused(tenonAlltoAllv(nullptr, two, offsets, out, two, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "sendbuff is NULL");
     expect_refused(tenonAllGatherv(in, 2, out, nullptr, offsets, tenonFloat, comm, nullptr), "all_gather_v", "NULL");
     expect_refused(tenonAllGatherv(in, 2, out, two, nullptr, tenonFloat, comm, nullptr), "all_gather_v", "NULL");
-    expect_refused(tenonReduceScatterv(in, out, nullptr, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter_v", "NULL");
+    expect_refused(tenonReduceScatterv(in, out, nullptr, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter_v",
+                   "NULL");
 }
 
 TEST_F(BadInput, CountsThatDoNotFitTogether) {
-    expect_refused(tenonAllGatherv(in, 3, out, two, offsets, tenonFloat, comm, nullptr), "all_gather_v", "sendcount is 3");
+    expect_refused(tenonAllGatherv(in, 3, out, two, offsets, tenonFloat, comm, nullptr), "all_gather_v",
+                   "sendcount is 3");
     const std::size_t other[2] = {2, 3};
-    expect_refused(tenonAlltoAllv(in, two, offsets, out, other, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "is 3");
+    expect_refused(tenonAlltoAllv(in, two, offsets, out, other, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "is 3");
 }
 
 TEST_F(BadInput, CountsThatOverflow) {
@@ -74,18 +85,22 @@ TEST_F(BadInput, CountsThatOverflow) {
     expect_refused(tenonAllGather(in, out, huge / 4, tenonFloat, comm, nullptr), "all_gather", "overflows");
     expect_refused(tenonSend(in, huge, tenonFloat64, 0, comm, nullptr), "send", "overflows");
     const std::size_t counts[2] = {huge, huge};
-    expect_refused(tenonAlltoAllv(in, counts, offsets, out, counts, offsets, tenonFloat, comm, nullptr), "all_to_all_v", "overflows");
+    expect_refused(tenonAlltoAllv(in, counts, offsets, out, counts, offsets, tenonFloat, comm, nullptr), "all_to_all_v",
+                   "overflows");
     const std::size_t far[2] = {SIZE_MAX - 1, 0};
     expect_refused(tenonAllGatherv(in, 2, out, two, far, tenonFloat, comm, nullptr), "all_gather_v", "overflows");
-    expect_refused(tenonReduceScatterv(in, out, counts, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter_v", "overflows");
+    expect_refused(tenonReduceScatterv(in, out, counts, tenonFloat, tenonSum, comm, nullptr), "reduce_scatter_v",
+                   "overflows");
 }
 
 TEST_F(BadInput, TypesAndOperationsThatAreNone) {
     for (const int type : {14, 15})
-        expect_refused(tenonAllReduce(in, out, 8, static_cast<tenonDataType_t>(type), tenonSum, comm, nullptr), "AllReduce", "data type");
+        expect_refused(tenonAllReduce(in, out, 8, static_cast<tenonDataType_t>(type), tenonSum, comm, nullptr),
+                       "AllReduce", "data type");
     expect_refused(tenonAllGather(in, out, 4, tenonNumTypes, comm, nullptr), "AllGather", "data type");
     for (const int op : {5, 6, 0x7fffffff})
-        expect_refused(tenonReduce(in, out, 8, tenonFloat, static_cast<tenonRedOp_t>(op), 0, comm, nullptr), "Reduce", "operation");
+        expect_refused(tenonReduce(in, out, 8, tenonFloat, static_cast<tenonRedOp_t>(op), 0, comm, nullptr), "Reduce",
+                       "operation");
 }
 
 TEST_F(BadInput, RootsAndPeersThatAreNoRank) {
@@ -106,7 +121,8 @@ TEST_F(BadInput, BuffersWithoutElementsMayBeNull) {
         const std::size_t none[2] = {0, 0};
         EXPECT_EQ(did(tenonAlltoAllv(nullptr, none, none, nullptr, none, none, tenonFloat, c, nullptr)), "success");
         float x = 4;
-        EXPECT_EQ(did(tenonBroadcast(rank == 0 ? &x : nullptr, &x, 1, tenonFloat, 0, c, nullptr)), "success") << "ignored elsewhere";
+        EXPECT_EQ(did(tenonBroadcast(rank == 0 ? &x : nullptr, &x, 1, tenonFloat, 0, c, nullptr)), "success")
+            << "ignored elsewhere";
     });
 }
 
@@ -212,8 +228,8 @@ TEST(BadCommunicators, SettingsMustMeanSomething) {
     EXPECT_EQ(init(tenonConfig_t{}), tenonInvalidArgument);
 }
 
-// Aborts rank 0 while ranks 0 and 1 are in a call, or a split, that rank 2 never makes. False if the abort came before rank 0 was inside,
-// which nobody can see from outside: then its call was refused as one on an aborted communicator.
+// Aborts rank 0 while ranks 0 and 1 are in a call, or a split, that rank 2 never makes. False if the abort came before
+// rank 0 was inside, which nobody can see from outside: then its call was refused as one on an aborted communicator.
 bool abort_ends(const std::function<tenonResult_t(tenonComm_t)>& waiting_call) {
     const CJob job(3);
     std::atomic<int> calling = 0;
@@ -254,7 +270,8 @@ TEST(Abort, EndsAWaitingCallFromAnotherThreadAndTellsTheOthers) {
         EXPECT_EQ(part, nullptr);
         return result;
     };
-    for (const std::function<tenonResult_t(tenonComm_t)>& call : {std::function<tenonResult_t(tenonComm_t)>(all_reduce(1)), {all_reduce(500'000)}, {split}}) {
+    for (const std::function<tenonResult_t(tenonComm_t)>& call :
+         {std::function<tenonResult_t(tenonComm_t)>(all_reduce(1)), {all_reduce(500'000)}, {split}}) {
         int attempts = 1;
         while (!abort_ends(call) && !testing::Test::HasFailure()) ASSERT_LT(++attempts, 100);
     }

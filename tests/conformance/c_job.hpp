@@ -16,7 +16,8 @@ class CJob {
 public:
     explicit CJob(int rank_count) : comms_(static_cast<std::size_t>(rank_count)) {
         setenv("TENON_TIMEOUT_MS", "20000", 0);  // what hangs fails before the test's own limit
-        if (tenonCommInitAll(comms_.data(), rank_count, nullptr) != tenonSuccess) throw std::runtime_error(tenonGetLastError(nullptr));
+        if (tenonCommInitAll(comms_.data(), rank_count, nullptr) != tenonSuccess)
+            throw std::runtime_error(tenonGetLastError(nullptr));
     }
     // Ranks that were destroyed or aborted in the test refuse this, which does no harm.
     ~CJob() {

@@ -17,7 +17,22 @@ using support::Memory;
 using support::unset;
 using support::Values;
 
-enum Dimension { algorithm_, transport_, type_, op_, count_, ranks_, root_, in_place_, memory_, access_, streaming_, slots_, values_, dimension_count };
+enum Dimension {
+    algorithm_,
+    transport_,
+    type_,
+    op_,
+    count_,
+    ranks_,
+    root_,
+    in_place_,
+    memory_,
+    access_,
+    streaming_,
+    slots_,
+    values_,
+    dimension_count
+};
 
 // Of one rank in a covering row: blocks are made smaller instead.
 constexpr std::size_t most_covering_bytes = 16 << 20;
@@ -62,7 +77,8 @@ bool is_allowed(const CoveringRow& row) {
 }
 
 Case case_of(const CoveringRow& row) {
-    static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped, DirectAccess::all};
+    static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
+                                                DirectAccess::all};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row),
             .transport = row[transport_] == 1 ? TransportChoice::shm : TransportChoice::inproc,
@@ -79,7 +95,11 @@ Case case_of(const CoveringRow& row) {
 std::string name_of(const Case& c) {
     const support::Shape& s = c.shape;
     std::string name = fmt::format("{}_{}_{}", name_of(s.collective), c.algorithm->name, name_of(s.type));
-    if (reduces(s.collective)) name += fmt::format("_{}_{}", name_of(s.op), c.values == Values::exact ? "exact" : c.values == Values::ordinary ? "ordinary" : "special");
+    if (reduces(s.collective))
+        name += fmt::format("_{}_{}", name_of(s.op),
+                            c.values == Values::exact      ? "exact"
+                            : c.values == Values::ordinary ? "ordinary"
+                                                           : "special");
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
@@ -107,7 +127,8 @@ Config config_of(const Case& c) {
     config.transport = c.transport;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
-    if (c.few_slots) config.slot_memory = {static_cast<std::uint64_t>(c.shape.rank_count) * least_slot_memory_of_a_peer};
+    if (c.few_slots)
+        config.slot_memory = {static_cast<std::uint64_t>(c.shape.rank_count) * least_slot_memory_of_a_peer};
     if (c.algorithm != nullptr)
         config.algorithms = {{.collective = c.algorithm->collective, .name = std::string{c.algorithm->name}}};
     return config;

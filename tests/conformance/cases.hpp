@@ -1,5 +1,6 @@
 // The conformance matrix: every dimension in which a call may vary, the rows that cover every two values of different
-// dimensions, and what runs one row. Enumerated from the registry, so that a new algorithm is tested without a line here.
+// dimensions, and what runs one row. Enumerated from the registry, so that a new algorithm is tested without a line
+// here.
 #pragma once
 
 #include <string>

@@ -100,13 +100,16 @@ protected:
         const DataType type = GetParam();
         std::vector<std::uint64_t> factors;
         for (int r = 0; r < job.rank_count(); r++)
-            factors.push_back(reference::is_float(type) ? reference::nearest(type, r % 2 == 0 ? 0.5 : 2) : static_cast<std::uint64_t>(r + 2));
+            factors.push_back(reference::is_float(type) ? reference::nearest(type, r % 2 == 0 ? 0.5 : 2)
+                                                        : static_cast<std::uint64_t>(r + 2));
         const Shape shape{collective, type, ReduceOp::sum, job.rank_count(), 1, count};
         const Reference reference(shape, support::Values::ordinary, false, support::test_seed(), factors);
         job.run([&](tenonComm_t comm, int rank) {
             tenonRedOp_t op;
-            ASSERT_EQ(did(tenonRedOpCreatePreMulSum(&op, &factors[static_cast<std::size_t>(rank)], static_cast<tenonDataType_t>(type),
-                                                    tenonScalarHostImmediate, comm)), "success");
+            ASSERT_EQ(
+                did(tenonRedOpCreatePreMulSum(&op, &factors[static_cast<std::size_t>(rank)],
+                                              static_cast<tenonDataType_t>(type), tenonScalarHostImmediate, comm)),
+                "success");
             for (const bool in_place : {false, true}) {
                 const support::CallBuffers buffers(reference, rank, in_place, Memory::ordinary);
                 Shape with_op = shape;
@@ -126,9 +129,10 @@ TEST_P(PreMultipliedSum, EqualsTheReference) {
             expect_right(job, collective, count);
 }
 
-constexpr DataType scaled_types[] = {DataType::int8, DataType::uint8, DataType::int16, DataType::uint16, DataType::int32,
-                                     DataType::uint32, DataType::int64, DataType::uint64, DataType::float16, DataType::bfloat16,
-                                     DataType::float32, DataType::float64, DataType::float8_e4m3, DataType::float8_e5m2};
+constexpr DataType scaled_types[] = {DataType::int8,        DataType::uint8,      DataType::int16,   DataType::uint16,
+                                     DataType::int32,       DataType::uint32,     DataType::int64,   DataType::uint64,
+                                     DataType::float16,     DataType::bfloat16,   DataType::float32, DataType::float64,
+                                     DataType::float8_e4m3, DataType::float8_e5m2};
 INSTANTIATE_TEST_SUITE_P(Types, PreMultipliedSum, ::testing::ValuesIn(scaled_types),
                          [](const auto& type) { return std::string{tenon::name_of(type.param)}; });
 
@@ -136,7 +140,8 @@ TEST(PreMultipliedSumRules, ItIsOfOneTypeOneCommunicatorAndEndsWhenDestroyed) {
     const CJob job(1), other(1);
     float factor = 2, value = 3;
     tenonRedOp_t op;
-    ASSERT_EQ(did(tenonRedOpCreatePreMulSum(&op, &factor, tenonFloat32, tenonScalarHostImmediate, job.comm(0))), "success");
+    ASSERT_EQ(did(tenonRedOpCreatePreMulSum(&op, &factor, tenonFloat32, tenonScalarHostImmediate, job.comm(0))),
+              "success");
     factor = 100;  // was read already
     EXPECT_EQ(did(tenonAllReduce(&value, &value, 1, tenonFloat32, op, job.comm(0), nullptr)), "success");
     EXPECT_EQ(value, 6);
@@ -179,9 +184,11 @@ TEST(Communicators, SlotsStayWithinTheirCap) {
         EXPECT_EQ(tenonCommSlotMemory(comm, nullptr), tenonInvalidArgument);
         std::vector<float> in(6 * 300'000, 1), out(6 * 300'000);
         for (const std::size_t count : {1U, 100U, 3'000U, 300'000U}) {
-            EXPECT_EQ(did(tenonAllReduce(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)), "success");
+            EXPECT_EQ(did(tenonAllReduce(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)),
+                      "success");
             EXPECT_EQ(did(tenonAlltoAll(in.data(), out.data(), count, tenonFloat, comm, nullptr)), "success");
-            EXPECT_EQ(did(tenonReduceScatter(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)), "success");
+            EXPECT_EQ(did(tenonReduceScatter(in.data(), out.data(), count, tenonFloat, tenonSum, comm, nullptr)),
+                      "success");
         }
         EXPECT_EQ(did(tenonCommSlotMemory(comm, &after)), "success");
         EXPECT_GT(after, before);

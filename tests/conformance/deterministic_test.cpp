@@ -1,5 +1,5 @@
-// Deterministic mode: the bits of a reduction are those of the one tree over ranks, whatever the size, memory, algorithm
-// and whether in place; NaNs, infinities, denormals and both zeros are among the inputs.
+// Deterministic mode: the bits of a reduction are those of the one tree over ranks, whatever the size, memory,
+// algorithm and whether in place; NaNs, infinities, denormals and both zeros are among the inputs.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -37,7 +37,8 @@ Config deterministic(const Algorithm& algorithm) {
 
 bool forms_the_tree(const Algorithm& algorithm, Rank rank_count) {
     return reduces(algorithm.collective) &&
-           (algorithm.deterministic || (algorithm.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(rank_count))));
+           (algorithm.deterministic ||
+            (algorithm.deterministic_by_powers && std::has_single_bit(static_cast<unsigned>(rank_count))));
 }
 
 // Every way to call a reduction that may not change its bits.
@@ -82,8 +83,8 @@ INSTANTIATE_TEST_SUITE_P(Ranks, DeterministicWays, ::testing::Range<Rank>(2, 17)
 
 TEST(DeterministicMode, CoversLargeSizes) {
     LocalJob job(4, deterministic());
-    const Reference reference({Collective::all_reduce, DataType::bfloat16, ReduceOp::sum, 4, 0, 1'048'579}, Values::special, true,
-                              support::test_seed());
+    const Reference reference({Collective::all_reduce, DataType::bfloat16, ReduceOp::sum, 4, 0, 1'048'579},
+                              Values::special, true, support::test_seed());
     job.expect_right(reference, false, Memory::ordinary);
 }
 
@@ -126,8 +127,8 @@ TEST(DeterministicMode, RefusesAlgorithmsThatAddInAnotherOrder) {
 TEST(WithoutDeterministicMode, TheSameCallGivesTheSameBitsAgain) {
     for (const Algorithm* algorithm : algorithms_of(Collective::all_reduce)) {
         LocalJob job(4, config_of({.algorithm = algorithm, .shape = {.rank_count = 4}}));
-        const Reference reference({Collective::all_reduce, DataType::float16, ReduceOp::sum, 4, 0, 30'011}, Values::ordinary, false,
-                                  support::test_seed());
+        const Reference reference({Collective::all_reduce, DataType::float16, ReduceOp::sum, 4, 0, 30'011},
+                                  Values::ordinary, false, support::test_seed());
         job.run([&](Communicator& communicator) {
             std::vector<std::byte> first;
             for (int call = 0; call < 20; call++) {

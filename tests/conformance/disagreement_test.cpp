@@ -26,7 +26,8 @@ TEST_P(Disagreements, AreToldToEveryRankInWords) {
         for (std::size_t r = 0; r < results.size(); r++) {
             EXPECT_EQ(results[r], tenonMismatch) << "rank " << r << " of " << rank_count << ": " << messages[r];
             for (const std::string& words : {GetParam().usual_words, GetParam().odd_words})
-                EXPECT_NE(messages[r].find(words), std::string::npos) << "rank " << r << " of " << rank_count << ": " << messages[r];
+                EXPECT_NE(messages[r].find(words), std::string::npos)
+                    << "rank " << r << " of " << rank_count << ": " << messages[r];
             EXPECT_NE(messages[r].find("rank " + std::to_string(odd_one)), std::string::npos) << messages[r];
         }
     }

@@ -20,8 +20,12 @@ Numbers numbers(std::size_t count, int sender, int message = 0) {
     return n;
 }
 
-tenonResult_t send(const Numbers& n, int to, tenonComm_t comm) { return tenonSend(n.data(), n.size(), tenonInt32, to, comm, nullptr); }
-tenonResult_t receive(Numbers& n, int from, tenonComm_t comm) { return tenonRecv(n.data(), n.size(), tenonInt32, from, comm, nullptr); }
+tenonResult_t send(const Numbers& n, int to, tenonComm_t comm) {
+    return tenonSend(n.data(), n.size(), tenonInt32, to, comm, nullptr);
+}
+tenonResult_t receive(Numbers& n, int from, tenonComm_t comm) {
+    return tenonRecv(n.data(), n.size(), tenonInt32, from, comm, nullptr);
+}
 
 class Ranks : public ::testing::TestWithParam<int> {
 protected:
@@ -60,13 +64,15 @@ TEST_P(Ranks, ExchangeManyMessagesWithEveryoneAtOnceInOrder) {
         for (std::size_t m = 0; m < messages; m++)
             for (int peer = job.rank_count() - 1; peer >= 0; peer--) {
                 send(sent[m], peer, comm);
-                receive(received[m * static_cast<std::size_t>(job.rank_count()) + static_cast<std::size_t>(peer)], peer, comm);
+                receive(received[m * static_cast<std::size_t>(job.rank_count()) + static_cast<std::size_t>(peer)], peer,
+                        comm);
             }
         ASSERT_EQ(did(tenonGroupEnd()), "success");
         for (int m = 0; m < messages; m++)
             for (int peer = 0; peer < job.rank_count(); peer++) {
                 const auto at = static_cast<std::size_t>(m * job.rank_count() + peer);
-                ASSERT_EQ(received[at], numbers(sizes[static_cast<std::size_t>(m)], peer, m)) << "message " << m << " from " << peer;
+                ASSERT_EQ(received[at], numbers(sizes[static_cast<std::size_t>(m)], peer, m))
+                    << "message " << m << " from " << peer;
             }
     });
 }
@@ -81,7 +87,9 @@ TEST_P(Ranks, AreServedByOneThreadInAGroup) {
             sums[at].assign(5'000, r + 1);
             sent[at] = numbers(3'000, r);
             got[at].assign(3'000, -1);
-            EXPECT_EQ(did(tenonAllReduce(sums[at].data(), sums[at].data(), sums[at].size(), tenonInt32, tenonSum, job.comm(r), nullptr)), "success");
+            EXPECT_EQ(did(tenonAllReduce(sums[at].data(), sums[at].data(), sums[at].size(), tenonInt32, tenonSum,
+                                         job.comm(r), nullptr)),
+                      "success");
             EXPECT_EQ(did(send(sent[at], next(r), job.comm(r))), "success");
             EXPECT_EQ(did(receive(got[at], previous(r), job.comm(r))), "success");
             EXPECT_EQ(did(tenonBarrier(job.comm(r), nullptr)), "success");
@@ -105,7 +113,9 @@ TEST_P(Ranks, GetTheResultsOfManySmallAllReducesOfAGroup) {
         tenonGroupStart();
         for (std::size_t i = 0; i < in.size(); i++) {
             void* to = i % 3 == 0 ? in[i].data() : out[i].data();
-            EXPECT_EQ(did(tenonAllReduce(in[i].data(), to, in[i].size(), tenonInt32, i < 25 ? tenonSum : tenonMax, comm, nullptr)), "success");
+            EXPECT_EQ(did(tenonAllReduce(in[i].data(), to, in[i].size(), tenonInt32, i < 25 ? tenonSum : tenonMax, comm,
+                                         nullptr)),
+                      "success");
         }
         ASSERT_EQ(did(tenonGroupEnd()), "success");
         for (std::size_t i = 0; i < in.size(); i++) {
@@ -113,7 +123,8 @@ TEST_P(Ranks, GetTheResultsOfManySmallAllReducesOfAGroup) {
             for (std::size_t k = 0; k < result.size(); k++) {
                 const int position = static_cast<int>(k);
                 const int sum = 1'000'000 * (ranks * (ranks - 1) / 2) + ranks * position;
-                ASSERT_EQ(result[k], i < 25 ? sum : (ranks - 1) * 1'000'000 + position) << "call " << i << ", element " << k;
+                ASSERT_EQ(result[k], i < 25 ? sum : (ranks - 1) * 1'000'000 + position)
+                    << "call " << i << ", element " << k;
             }
         }
     });
@@ -184,7 +195,8 @@ TEST(Groups, TellBothSidesOfASendThatIsNotWhatIsReceived) {
                                             : tenonRecv(memory.data(), p.received, p.received_type, 0, comm, nullptr);
             // A small send may have left before the receiver saw it: then the next call tells.
             if (first == tenonSuccess && rank == 0) first = tenonBarrier(comm, nullptr);
-            EXPECT_EQ(first, tenonMismatch) << "rank " << rank << ": " << did(first) << ", " << p.sent << " and " << p.received;
+            EXPECT_EQ(first, tenonMismatch)
+                << "rank " << rank << ": " << did(first) << ", " << p.sent << " and " << p.received;
         });
     }
 }

@@ -35,7 +35,8 @@ public:
         run([&](Communicator& communicator) {
             const support::CallBuffers buffers(reference, communicator.rank(), in_place, memory);
             const auto ran = communicator.run(call_of(reference.shape(), buffers.send(), buffers.receive()));
-            const std::string who = "rank " + std::to_string(communicator.rank()) + ", " + in_words(reference.shape()) + ": ";
+            const std::string who =
+                "rank " + std::to_string(communicator.rank()) + ", " + in_words(reference.shape()) + ": ";
             if (!ran) {
                 ADD_FAILURE() << who << ran.error().message;
             } else if (const auto problem = buffers.problem()) {

@@ -41,7 +41,8 @@ std::vector<Part> parts() {
     for (const Algorithm& algorithm : algorithms())
         for (const Rank rank_count : rank_counts)
             for (std::size_t type = 0; type < data_type_count; type++)
-                if (serves(algorithm, {.rank_count = rank_count}) && (type == 0 || algorithm.collective != Collective::barrier))
+                if (serves(algorithm, {.rank_count = rank_count}) &&
+                    (type == 0 || algorithm.collective != Collective::barrier))
                     all.push_back({&algorithm, rank_count, static_cast<DataType>(type)});
     return all;
 }
@@ -66,7 +67,8 @@ protected:
 
 TEST_P(ExhaustiveMatrix, EqualsTheReference) {
     const auto& [algorithm, rank_count, type] = GetParam();
-    const std::set<Rank> roots = is_rooted(algorithm->collective) ? std::set<Rank>{0, rank_count / 2, rank_count - 1} : std::set<Rank>{0};
+    const std::set<Rank> roots =
+        is_rooted(algorithm->collective) ? std::set<Rank>{0, rank_count / 2, rank_count - 1} : std::set<Rank>{0};
     const std::size_t ops = reduces(algorithm->collective) ? reduce_op_count : 1;
     struct Way {
         TransportChoice transport;
@@ -83,7 +85,8 @@ TEST_P(ExhaustiveMatrix, EqualsTheReference) {
             if (!serves(*algorithm, {.type = type, .count = count})) continue;
             for (std::size_t op = 0; op < ops; op++)
                 for (const Rank root : roots)
-                    expect_right(job, {algorithm->collective, type, static_cast<ReduceOp>(op), rank_count, root, count}, memory);
+                    expect_right(job, {algorithm->collective, type, static_cast<ReduceOp>(op), rank_count, root, count},
+                                 memory);
         }
     }
 }

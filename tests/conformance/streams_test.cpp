@@ -1,4 +1,5 @@
-// Streams and events: calls run in the background in order, later work waits for events, and errors come out at the wait.
+// Streams and events: calls run in the background in order, later work waits for events, and errors come out at the
+// wait.
 #include <gtest/gtest.h>
 
 #include <barrier>
@@ -40,7 +41,8 @@ TEST(Streams, RunTheirCallsInOrder) {
     job.run([&](tenonComm_t comm, int) {
         const Stream stream;
         Numbers n(1'000, 1);
-        for (int i = 0; i < 10; i++) EXPECT_EQ(did(tenonAllReduce(n.data(), n.data(), n.size(), tenonInt32, tenonSum, comm, stream)), "success");
+        for (int i = 0; i < 10; i++)
+            EXPECT_EQ(did(tenonAllReduce(n.data(), n.data(), n.size(), tenonInt32, tenonSum, comm, stream)), "success");
         EXPECT_EQ(did(tenonStreamSynchronize(stream)), "success");
         EXPECT_EQ(n, Numbers(1'000, 59'049));  // 3 to the 10th
     });
@@ -81,7 +83,8 @@ TEST(Streams, WaitForEventsOfOthers) {
         const Event summed;
         Numbers sums(50'000, rank + 1), gathered(100'000);
         EXPECT_EQ(did(tenonStreamWaitEvent(second, summed)), "success") << "not recorded: holds nothing up";
-        EXPECT_EQ(did(tenonAllReduce(sums.data(), sums.data(), sums.size(), tenonInt32, tenonSum, comm, first)), "success");
+        EXPECT_EQ(did(tenonAllReduce(sums.data(), sums.data(), sums.size(), tenonInt32, tenonSum, comm, first)),
+                  "success");
         EXPECT_EQ(did(tenonEventRecord(summed, first)), "success");
         EXPECT_EQ(did(tenonStreamWaitEvent(second, summed)), "success");
         EXPECT_EQ(did(tenonAllGather(sums.data(), gathered.data(), sums.size(), tenonInt32, comm, second)), "success");
@@ -100,13 +103,17 @@ TEST(Streams, OfOneCommunicatorMatchInTheOrderOfIssue) {
         for (int i = 0; i < 30; i++) {
             Numbers& part = n[static_cast<std::size_t>(i)];
             // Each rank spreads its calls over its streams in its own way.
-            EXPECT_EQ(did(tenonAllReduce(part.data(), part.data(), part.size(), tenonInt32, tenonSum, comm, streams[(i * (rank + 1)) % 3])), "success");
+            EXPECT_EQ(did(tenonAllReduce(part.data(), part.data(), part.size(), tenonInt32, tenonSum, comm,
+                                         streams[(i * (rank + 1)) % 3])),
+                      "success");
         }
         std::int32_t one = 1;
-        EXPECT_EQ(did(tenonAllReduce(&one, &one, 1, tenonInt32, tenonSum, comm, nullptr)), "success") << "after what streams hold";
+        EXPECT_EQ(did(tenonAllReduce(&one, &one, 1, tenonInt32, tenonSum, comm, nullptr)), "success")
+            << "after what streams hold";
         EXPECT_EQ(one, 3);
         for (const Stream& stream : streams) EXPECT_EQ(did(tenonStreamSynchronize(stream)), "success");
-        for (int i = 0; i < 30; i++) EXPECT_EQ(n[static_cast<std::size_t>(i)], Numbers(100 * static_cast<std::size_t>(i), 3 + 3 * i));
+        for (int i = 0; i < 30; i++)
+            EXPECT_EQ(n[static_cast<std::size_t>(i)], Numbers(100 * static_cast<std::size_t>(i), 3 + 3 * i));
     });
 }
 
@@ -136,7 +143,9 @@ TEST(Streams, KeepTheArraysOfACallThatRunsLater) {
         {
             const std::size_t block = rank == 0 ? 1 : 3;
             std::vector<std::size_t> counts = {1, 3}, offsets = {0, 1}, mirrored = {block, block}, places = {0, block};
-            EXPECT_EQ(did(tenonAlltoAllv(in.data(), counts.data(), offsets.data(), out.data(), mirrored.data(), places.data(), tenonInt32, comm, stream)), "success");
+            EXPECT_EQ(did(tenonAlltoAllv(in.data(), counts.data(), offsets.data(), out.data(), mirrored.data(),
+                                         places.data(), tenonInt32, comm, stream)),
+                      "success");
             for (auto* array : {&counts, &offsets, &mirrored, &places}) array->assign(2, 1 << 20);
         }
         EXPECT_EQ(did(tenonStreamSynchronize(stream)), "success");
@@ -149,7 +158,9 @@ TEST(Streams, TellErrorsAtTheWaitAndToTheCommunicator) {
     job.run([&](tenonComm_t comm, int rank) {
         const Stream stream;
         Numbers n(200, 1);
-        EXPECT_EQ(tenonAllReduce(n.data(), n.data(), 100U + static_cast<unsigned>(rank), tenonInt32, tenonSum, comm, stream), tenonSuccess);
+        EXPECT_EQ(
+            tenonAllReduce(n.data(), n.data(), 100U + static_cast<unsigned>(rank), tenonInt32, tenonSum, comm, stream),
+            tenonSuccess);
         EXPECT_EQ(tenonStreamSynchronize(stream), tenonMismatch);
         tenonResult_t state;
         EXPECT_EQ(did(tenonCommGetAsyncError(comm, &state)), "success");
@@ -158,13 +169,14 @@ TEST(Streams, TellErrorsAtTheWaitAndToTheCommunicator) {
     });
 }
 
-// Calls that still wait for their turn when their communicator is aborted end too, and hold up neither the abort nor the
-// other communicators of their group.
+// Calls that still wait for their turn when their communicator is aborted end too, and hold up neither the abort nor
+// the other communicators of their group.
 TEST(Streams, QueuedCallsOfAnAbortedCommunicatorEnd) {
     const CJob job(2), other(2);
     const Stream stream;
     float value = 1, sums[3] = {};
-    ASSERT_EQ(did(tenonAllReduce(&value, &sums[0], 1, tenonFloat, tenonSum, job.comm(0), stream)), "success");  // nobody comes
+    ASSERT_EQ(did(tenonAllReduce(&value, &sums[0], 1, tenonFloat, tenonSum, job.comm(0), stream)),
+              "success");  // nobody comes
     ASSERT_EQ(did(tenonGroupStart()), "success");
     ASSERT_EQ(did(tenonAllReduce(&value, &sums[1], 1, tenonFloat, tenonSum, job.comm(0), stream)), "success");
     ASSERT_EQ(did(tenonAllReduce(&value, &sums[2], 1, tenonFloat, tenonSum, other.comm(0), stream)), "success");

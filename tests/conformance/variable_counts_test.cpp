@@ -27,15 +27,16 @@ struct World {
 };
 
 std::string name_of(const World& w) {
-    return std::to_string(w.rank_count) + "_ranks_" + names[static_cast<int>(w.sizes)] + (w.access == DirectAccess::off ? "_staged" : "") +
-           (w.memory == Memory::tenon ? "_tenon_memory" : "");
+    return std::to_string(w.rank_count) + "_ranks_" + names[static_cast<int>(w.sizes)] +
+           (w.access == DirectAccess::off ? "_staged" : "") + (w.memory == Memory::tenon ? "_tenon_memory" : "");
 }
 void PrintTo(const World& w, std::ostream* out) { *out << name_of(w); }
 
 std::vector<World> worlds() {
     std::vector<World> all;
     for (const Rank ranks : {1, 2, 3, 4, 8})
-        for (const Sizes sizes : {Sizes::equal, Sizes::none, Sizes::one_rank_gives_all, Sizes::one_rank_gets_all, Sizes::random}) {
+        for (const Sizes sizes :
+             {Sizes::equal, Sizes::none, Sizes::one_rank_gives_all, Sizes::one_rank_gets_all, Sizes::random}) {
             all.push_back({ranks, sizes, DirectAccess::off, Memory::ordinary});
             all.push_back({ranks, sizes, DirectAccess::automatic, Memory::tenon});
         }
@@ -86,9 +87,12 @@ protected:
 
     // Any function that tells elements apart.
     static std::uint32_t value(Rank from, Rank to, std::size_t i) {
-        return static_cast<std::uint32_t>(from) * 1'000'003U + static_cast<std::uint32_t>(to) * 7'919U + static_cast<std::uint32_t>(i) * 31U;
+        return static_cast<std::uint32_t>(from) * 1'000'003U + static_cast<std::uint32_t>(to) * 7'919U +
+               static_cast<std::uint32_t>(i) * 31U;
     }
-    static std::uint32_t* elements(const GuardedBuffer& buffer) { return reinterpret_cast<std::uint32_t*>(buffer.data()); }
+    static std::uint32_t* elements(const GuardedBuffer& buffer) {
+        return reinterpret_cast<std::uint32_t*>(buffer.data());
+    }
     GuardedBuffer buffer(std::size_t elements) const { return {4 * elements, 4, GetParam().memory}; }
 
     void run(const std::function<void(Communicator&, Rank)>& body) {
@@ -110,16 +114,24 @@ TEST_P(VariableCounts, AllToAllBringsEachBlockToItsPlace) {
         const Counts& sent = counts_[own];
         const Counts send_offsets = offsets_of(sent, true), receive_offsets = offsets_of(received, me % 2 == 0);
         const std::size_t room = total(received) + received.size() + 1;
-        const GuardedBuffer input = buffer(total(sent) + sent.size() + 1), output = buffer(room), expected = buffer(room);
+        const GuardedBuffer input = buffer(total(sent) + sent.size() + 1), output = buffer(room),
+                            expected = buffer(room);
         for (std::size_t to = 0; to < sent.size(); to++)
-            for (std::size_t i = 0; i < sent[to]; i++) elements(input)[send_offsets[to] + i] = value(me, static_cast<Rank>(to), i);
+            for (std::size_t i = 0; i < sent[to]; i++)
+                elements(input)[send_offsets[to] + i] = value(me, static_cast<Rank>(to), i);
         for (std::size_t from = 0; from < received.size(); from++)
             for (std::size_t i = 0; i < received[from]; i++)
                 elements(expected)[receive_offsets[from] + i] = value(static_cast<Rank>(from), me, i);
-        expect_success(communicator.run({.collective = Collective::all_to_all_v, .type = DataType::uint32, .send = input.data(),
-                                         .receive = output.data(), .send_counts = sent.data(), .send_offsets = send_offsets.data(),
-                                         .receive_counts = received.data(), .receive_offsets = receive_offsets.data()}));
-        EXPECT_TRUE(std::ranges::equal(output.bytes(), expected.bytes())) << "rank " << me << " got other blocks, or the gaps were written";
+        expect_success(communicator.run({.collective = Collective::all_to_all_v,
+                                         .type = DataType::uint32,
+                                         .send = input.data(),
+                                         .receive = output.data(),
+                                         .send_counts = sent.data(),
+                                         .send_offsets = send_offsets.data(),
+                                         .receive_counts = received.data(),
+                                         .receive_offsets = receive_offsets.data()}));
+        EXPECT_TRUE(std::ranges::equal(output.bytes(), expected.bytes()))
+            << "rank " << me << " got other blocks, or the gaps were written";
         EXPECT_EQ(output.damage(), std::nullopt);
     });
 }
@@ -134,9 +146,14 @@ TEST_P(VariableCounts, AllGatherBringsEachBlockToItsPlaceAlsoInPlace) {
             std::uint32_t* from = in_place ? elements(output) + offsets[own] : elements(input);
             for (std::size_t i = 0; i < counts[own]; i++) from[i] = value(me, 0, i);
             for (std::size_t r = 0; r < counts.size(); r++)
-                for (std::size_t i = 0; i < counts[r]; i++) elements(expected)[offsets[r] + i] = value(static_cast<Rank>(r), 0, i);
-            expect_success(communicator.run({.collective = Collective::all_gather_v, .type = DataType::uint32, .send = from,
-                                             .receive = output.data(), .count = counts[own], .receive_counts = counts.data(),
+                for (std::size_t i = 0; i < counts[r]; i++)
+                    elements(expected)[offsets[r] + i] = value(static_cast<Rank>(r), 0, i);
+            expect_success(communicator.run({.collective = Collective::all_gather_v,
+                                             .type = DataType::uint32,
+                                             .send = from,
+                                             .receive = output.data(),
+                                             .count = counts[own],
+                                             .receive_counts = counts.data(),
                                              .receive_offsets = offsets.data()}));
             EXPECT_TRUE(std::ranges::equal(output.bytes(), expected.bytes())) << "rank " << me;
             EXPECT_EQ(output.damage(), std::nullopt);
@@ -152,8 +169,12 @@ TEST_P(VariableCounts, ReduceScatterGivesEachItsBlockOfTheSumAlsoInPlace) {
             const GuardedBuffer input = buffer(total(counts)), output = buffer(counts[own]);
             for (std::size_t i = 0; i < total(counts); i++) elements(input)[i] = value(me, 0, i);
             std::uint32_t* to = in_place ? elements(input) + first : elements(output);
-            expect_success(communicator.run({.collective = Collective::reduce_scatter_v, .type = DataType::uint32, .op = ReduceOp::sum,
-                                             .send = input.data(), .receive = to, .receive_counts = counts.data()}));
+            expect_success(communicator.run({.collective = Collective::reduce_scatter_v,
+                                             .type = DataType::uint32,
+                                             .op = ReduceOp::sum,
+                                             .send = input.data(),
+                                             .receive = to,
+                                             .receive_counts = counts.data()}));
             std::size_t wrong = 0;
             for (std::size_t i = 0; i < counts[own]; i++) {
                 std::uint32_t sum = 0;
@@ -166,7 +187,8 @@ TEST_P(VariableCounts, ReduceScatterGivesEachItsBlockOfTheSumAlsoInPlace) {
         });
 }
 
-INSTANTIATE_TEST_SUITE_P(Worlds, VariableCounts, ::testing::ValuesIn(worlds()), [](const auto& world) { return name_of(world.param); });
+INSTANTIATE_TEST_SUITE_P(Worlds, VariableCounts, ::testing::ValuesIn(worlds()),
+                         [](const auto& world) { return name_of(world.param); });
 
 // The other types and operations, and that the tree's order is kept, for the one v-collective that reduces.
 TEST(ReduceScatterV, EqualsReduceScatterOfEqualBlocksForEveryTypeAndOperation) {
@@ -178,12 +200,21 @@ TEST(ReduceScatterV, EqualsReduceScatterOfEqualBlocksForEveryTypeAndOperation) {
     const Counts counts(ranks, 2'011);
     for (std::size_t type = 0; type < data_type_count; type++)
         for (std::size_t op = 0; op < reduce_op_count; op++) {
-            const support::Shape shape{Collective::reduce_scatter, static_cast<DataType>(type), static_cast<ReduceOp>(op), ranks, 0, counts[0]};
+            const support::Shape shape{Collective::reduce_scatter,
+                                       static_cast<DataType>(type),
+                                       static_cast<ReduceOp>(op),
+                                       ranks,
+                                       0,
+                                       counts[0]};
             const support::Reference reference(shape, support::Values::special, true, support::test_seed());
             job.run([&](Communicator& communicator) {
                 const support::CallBuffers buffers(reference, communicator.rank(), false, Memory::ordinary);
-                const auto ran = communicator.run({.collective = Collective::reduce_scatter_v, .type = shape.type, .op = shape.op,
-                                                   .send = buffers.send(), .receive = buffers.receive(), .receive_counts = counts.data()});
+                const auto ran = communicator.run({.collective = Collective::reduce_scatter_v,
+                                                   .type = shape.type,
+                                                   .op = shape.op,
+                                                   .send = buffers.send(),
+                                                   .receive = buffers.receive(),
+                                                   .receive_counts = counts.data()});
                 ASSERT_TRUE(ran) << ran.error().message;
                 EXPECT_EQ(buffers.problem(), std::nullopt) << in_words(shape);
             });

@@ -7,7 +7,8 @@
 #include "plan/verifier.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-    if (const auto plans = tenon::plans_from_json({reinterpret_cast<const char*>(bytes), size}); plans && plans->size() <= 16)
+    if (const auto plans = tenon::plans_from_json({reinterpret_cast<const char*>(bytes), size});
+        plans && plans->size() <= 16)
         static_cast<void>(tenon::verify(*plans, {}));
     return 0;
 }

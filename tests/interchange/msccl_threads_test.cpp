@@ -25,14 +25,20 @@ constexpr std::uint64_t slot_memory_bytes = 512 << 20;  // one of the files uses
 void run_rank(const Plan& plan, const Request& request, std::byte* segment, support::CallBuffers& buffers) {
     std::vector<PeerFacts> peers(static_cast<std::size_t>(request.rank_count));
     for (PeerFacts& p : peers) p.same_process = true;
-    const auto transport = make_transport({.segment = segment, .control_bytes = 0, .rank = request.rank, .rank_count = request.rank_count,
-                                           .slot_memory_bytes = slot_memory_bytes, .peers = std::move(peers)});
+    const auto transport = make_transport({.segment = segment,
+                                           .control_bytes = 0,
+                                           .rank = request.rank,
+                                           .rank_count = request.rank_count,
+                                           .slot_memory_bytes = slot_memory_bytes,
+                                           .peers = std::move(peers)});
     const auto program = bind(plan, request, *transport);
     ASSERT_TRUE(program) << program.error().message;
     std::vector<std::byte> scratch(program->scratch_bytes);
     Execution execution;
-    execution.begin(*program, {static_cast<const std::byte*>(buffers.send()), static_cast<std::byte*>(buffers.receive()), scratch.data()},
-                    program->signature, {});
+    execution.begin(
+        *program,
+        {static_cast<const std::byte*>(buffers.send()), static_cast<std::byte*>(buffers.receive()), scratch.data()},
+        program->signature, {});
     Progress progress = execution.advance();
     for (; progress == Progress::blocked; progress = execution.advance())
         if (!execution.moved()) os::yield_core();
@@ -41,8 +47,12 @@ void run_rank(const Plan& plan, const Request& request, std::byte* segment, supp
 
 void run_on_threads(const MscclAlgorithm& algorithm, std::size_t count, bool in_place) {
     const Plan& first = algorithm.plans[0];
-    const support::Shape shape{.collective = first.collective, .type = DataType::float32, .op = ReduceOp::avg, .rank_count = first.rank_count,
-                               .root = first.root, .count = count};
+    const support::Shape shape{.collective = first.collective,
+                               .type = DataType::float32,
+                               .op = ReduceOp::avg,
+                               .rank_count = first.rank_count,
+                               .root = first.root,
+                               .count = count};
     SCOPED_TRACE(in_words(shape) + (in_place ? ", in place" : ""));
     const support::Reference reference(shape, support::Values::exact, false, support::test_seed());
     auto segment = os::Mapping::anonymous({segment_bytes(shape.rank_count, slot_memory_bytes, 0)});
@@ -51,9 +61,15 @@ void run_on_threads(const MscclAlgorithm& algorithm, std::size_t count, bool in_
     for (Rank r = 0; r < shape.rank_count; r++)
         buffers.push_back(std::make_unique<support::CallBuffers>(reference, r, in_place, support::Memory::ordinary));
     support::on_rank_threads(shape.rank_count, [&](Rank r) {
-        const Request request{.collective = shape.collective, .rank = r, .rank_count = shape.rank_count, .count = {count},
-                              .type = shape.type, .op = shape.op, .root = shape.root};
-        run_rank(algorithm.plans[static_cast<std::size_t>(r)], request, segment->data(), *buffers[static_cast<std::size_t>(r)]);
+        const Request request{.collective = shape.collective,
+                              .rank = r,
+                              .rank_count = shape.rank_count,
+                              .count = {count},
+                              .type = shape.type,
+                              .op = shape.op,
+                              .root = shape.root};
+        run_rank(algorithm.plans[static_cast<std::size_t>(r)], request, segment->data(),
+                 *buffers[static_cast<std::size_t>(r)]);
     });
     for (Rank r = 0; r < shape.rank_count; r++)
         EXPECT_EQ(buffers[static_cast<std::size_t>(r)]->problem().value_or(""), "") << "rank " << r;
@@ -65,7 +81,8 @@ void run_file(const std::string& xml, const std::string& name) {
     for (const std::size_t count : {0, 5, 1000, 30'011}) {
         run_on_threads(*algorithm, count, false);
         // An all-to-all in place is a call on a copy of the input: see plan.hpp.
-        if (algorithm->in_place && algorithm->facts.collective != Collective::all_to_all) run_on_threads(*algorithm, count, true);
+        if (algorithm->in_place && algorithm->facts.collective != Collective::all_to_all)
+            run_on_threads(*algorithm, count, true);
     }
 }
 
@@ -78,7 +95,8 @@ TEST(MscclThreads, OwnFilesGiveTheRightData) {
 
 TEST(MscclThreads, PublicFilesGiveTheRightData) {
     const char* given = std::getenv("TENON_CORPORA");
-    const std::filesystem::path folder = std::filesystem::path(given != nullptr ? given : TENON_SOURCE_DIR "/../shared/corpora") / "msccl";
+    const std::filesystem::path folder =
+        std::filesystem::path(given != nullptr ? given : TENON_SOURCE_DIR "/../shared/corpora") / "msccl";
     if (!std::filesystem::is_directory(folder)) GTEST_SKIP() << "no " << folder;
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         SCOPED_TRACE(entry.path().filename().string());

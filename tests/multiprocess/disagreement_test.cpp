@@ -37,12 +37,15 @@ TEST(ProcessDisagreement, OfBlocksThatOnePairExchanges) {
         const std::size_t offsets[3] = {0, 10, 20};
         if (self.rank() == 2) received[1] = 9;
         std::vector<int> in(30), out(30);
-        tenonResult_t result = tenonAlltoAllv(in.data(), sent.data(), offsets, out.data(), received.data(), offsets, tenonInt, comm, nullptr);
+        tenonResult_t result = tenonAlltoAllv(in.data(), sent.data(), offsets, out.data(), received.data(), offsets,
+                                              tenonInt, comm, nullptr);
         if (result == tenonSuccess) result = tenonBarrier(comm, nullptr);
         return support::outcome(result, comm);
     });
     for (const std::string& line : ranks.results())
-        EXPECT_TRUE(contains(line, "mismatch") && contains(line, "all_to_all_v") && contains(line, "rank 2") && contains(line, "rank 1")) << line;
+        EXPECT_TRUE(contains(line, "mismatch") && contains(line, "all_to_all_v") && contains(line, "rank 2") &&
+                    contains(line, "rank 1"))
+            << line;
 }
 
 }  // namespace

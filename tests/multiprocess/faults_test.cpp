@@ -1,5 +1,5 @@
-// Peers that are killed or stopped in the middle of a stream of calls: every other rank gets an error that names the peer,
-// in time, and nothing is left behind.
+// Peers that are killed or stopped in the middle of a stream of calls: every other rank gets an error that names the
+// peer, in time, and nothing is left behind.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <time.h>
@@ -31,7 +31,8 @@ void send_self_later(int signal, long microseconds) {
 // Calls of every kind and size, the same on every rank, until one fails.
 class StreamOfCalls {
 public:
-    StreamOfCalls(tenonComm_t comm, int rank_count, std::uint64_t seed) : comm_(comm), rank_count_(rank_count), random_(seed) {
+    StreamOfCalls(tenonComm_t comm, int rank_count, std::uint64_t seed)
+        : comm_(comm), rank_count_(rank_count), random_(seed) {
         require(tenonCommUserRank(comm, &rank_), comm);
         if (random_() % 2 == 0) {
             memory_.resize(2 * room);
@@ -52,10 +53,13 @@ private:
     static constexpr std::size_t room = 8 << 20;
 
     tenonResult_t run_one() {
-        static constexpr Collective kinds[] = {Collective::all_reduce, Collective::all_gather, Collective::reduce_scatter,
-                                               Collective::all_to_all, Collective::broadcast, Collective::barrier};
+        static constexpr Collective kinds[] = {Collective::all_reduce,     Collective::all_gather,
+                                               Collective::reduce_scatter, Collective::all_to_all,
+                                               Collective::broadcast,      Collective::barrier};
         static constexpr std::size_t counts[] = {1, 16, 300, 5'000, 200'000};
-        support::Shape shape{.collective = kinds[random_() % std::size(kinds)], .type = DataType::float32, .rank_count = rank_count_,
+        support::Shape shape{.collective = kinds[random_() % std::size(kinds)],
+                             .type = DataType::float32,
+                             .rank_count = rank_count_,
                              .count = counts[random_() % std::size(counts)]};
         shape.root = static_cast<Rank>(random_() % static_cast<unsigned>(rank_count_));
         switch (random_() % 8) {
@@ -73,13 +77,15 @@ private:
             received.push_back(count / static_cast<std::size_t>(1 + (peer + 2 * rank_) % 3));
             offsets.push_back(count * static_cast<std::size_t>(peer));
         }
-        return tenonAlltoAllv(in_, sent.data(), offsets.data(), in_ + room, received.data(), offsets.data(), tenonFloat32, comm_, nullptr);
+        return tenonAlltoAllv(in_, sent.data(), offsets.data(), in_ + room, received.data(), offsets.data(),
+                              tenonFloat32, comm_, nullptr);
     }
 
     tenonResult_t exchange_with_neighbours(std::size_t count) {
         require(tenonGroupStart());
         require(tenonSend(in_, count, tenonFloat32, (rank_ + 1) % rank_count_, comm_, nullptr), comm_);
-        require(tenonRecv(in_ + room, count, tenonFloat32, (rank_ + rank_count_ - 1) % rank_count_, comm_, nullptr), comm_);
+        require(tenonRecv(in_ + room, count, tenonFloat32, (rank_ + rank_count_ - 1) % rank_count_, comm_, nullptr),
+                comm_);
         return tenonGroupEnd();
     }
 
@@ -124,7 +130,8 @@ protected:
         const int victim = static_cast<int>(random_() % static_cast<unsigned>(rank_count));
         const auto after_us = static_cast<long>(random_() % 30'000) + 1;
         const std::uint64_t seed = random_();
-        SCOPED_TRACE(testing::Message() << "rank " << victim << " of " << rank_count << " dies after " << after_us << " us");
+        SCOPED_TRACE(testing::Message() << "rank " << victim << " of " << rank_count << " dies after " << after_us
+                                        << " us");
         RankProcesses ranks(rank_count, [&](RankProcess& self) {
             tenonComm_t comm = join(self);
             StreamOfCalls calls(comm, self.rank_count(), seed);
@@ -162,7 +169,8 @@ TEST_F(Faults, AStoppedPeerIsNamedWhenTimeIsOver) {
         const int victim = rank_count - 1;
         const auto after_us = static_cast<long>(random_() % 20'000) + 1;
         const std::uint64_t seed = random_();
-        SCOPED_TRACE(testing::Message() << "rank " << victim << " of " << rank_count << " stops after " << after_us << " us");
+        SCOPED_TRACE(testing::Message() << "rank " << victim << " of " << rank_count << " stops after " << after_us
+                                        << " us");
         RankProcesses ranks(rank_count, [&](RankProcess& self) {
             tenonConfig_t config = TENON_CONFIG_INITIALIZER;
             config.timeoutMs = 500;
@@ -176,7 +184,8 @@ TEST_F(Faults, AStoppedPeerIsNamedWhenTimeIsOver) {
             const Ending ending = ranks.wait(r);
             ASSERT_EQ(ending.exit_code, 0) << ending.last_line;
             EXPECT_TRUE(contains(ending.last_line, "timeout")) << "rank " << r << ": " << ending.last_line;
-            EXPECT_TRUE(contains(ending.last_line, "rank " + std::to_string(victim))) << "rank " << r << ": " << ending.last_line;
+            EXPECT_TRUE(contains(ending.last_line, "rank " + std::to_string(victim)))
+                << "rank " << r << ": " << ending.last_line;
         }
     }
 }
@@ -192,7 +201,9 @@ TEST_F(Faults, APeerThatNeverCallsIsNamedWhenTimeIsOver) {
     });
     for (const int r : {0, 2}) {
         const std::string line = ranks.wait(r).last_line;
-        EXPECT_TRUE(contains(line, "timeout") && contains(line, "all_reduce of 1 float64, sum") && contains(line, "rank 1")) << line;
+        EXPECT_TRUE(contains(line, "timeout") && contains(line, "all_reduce of 1 float64, sum") &&
+                    contains(line, "rank 1"))
+            << line;
     }
     ranks.tell(1, "done");
     EXPECT_EQ(ranks.wait(1).exit_code, 0);
@@ -206,7 +217,8 @@ TEST_F(Faults, APeerThatLeavesInGoodOrderIsNamed) {
             return "left";
         }
         std::vector<float> x(100'000);
-        return support::outcome(tenonAllReduce(x.data(), x.data(), x.size(), tenonFloat, tenonSum, comm, nullptr), comm);
+        return support::outcome(tenonAllReduce(x.data(), x.data(), x.size(), tenonFloat, tenonSum, comm, nullptr),
+                                comm);
     });
     const auto results = ranks.results();
     for (const int r : {0, 1}) {
@@ -251,8 +263,10 @@ TEST_F(Faults, ALateRankIsExplainedInTheLogAndMayStillCome) {
         return sum == 3 ? "right" : "wrong";
     });
     const std::string verdict = ranks.hear(0);
-    EXPECT_TRUE(contains(verdict, "rank 0: all_reduce of 1 float32, sum (call 1), in receive") && contains(verdict, "lane") &&
-                contains(verdict, "rank 2, which has not made this call") && contains(verdict, "error after 600000 ms")) << verdict;
+    EXPECT_TRUE(contains(verdict, "rank 0: all_reduce of 1 float32, sum (call 1), in receive") &&
+                contains(verdict, "lane") && contains(verdict, "rank 2, which has not made this call") &&
+                contains(verdict, "error after 600000 ms"))
+        << verdict;
     ranks.tell(2, "come");
     for (const std::string& line : ranks.results()) EXPECT_EQ(line, "right");
 }

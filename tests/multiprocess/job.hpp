@@ -1,4 +1,5 @@
-// A rank's part in a job of processes: joining by a unique id that rank 0 makes, and the C API's words for what happened.
+// A rank's part in a job of processes: joining by a unique id that rank 0 makes, and the C API's words for what
+// happened.
 #pragma once
 
 #include <stdexcept>

@@ -37,13 +37,15 @@ std::vector<std::string> outcomes(int rank_count, const RankProcesses::Body& try
 }
 
 TEST(Meeting, ARankGivenTwiceIsToldToAll) {
-    const auto words = outcomes(3, [](RankProcess& self) { return try_to_join(shared_id(self), 3, self.rank() == 2 ? 1 : self.rank()); });
+    const auto words = outcomes(
+        3, [](RankProcess& self) { return try_to_join(shared_id(self), 3, self.rank() == 2 ? 1 : self.rank()); });
     for (const std::string& line : words)
         EXPECT_TRUE(contains(line, "mismatch") && contains(line, "rank 1")) << line;
 }
 
 TEST(Meeting, SizesThatDisagreeAreToldToAll) {
-    const auto words = outcomes(3, [](RankProcess& self) { return try_to_join(shared_id(self), self.rank() == 2 ? 4 : 3, self.rank()); });
+    const auto words = outcomes(
+        3, [](RankProcess& self) { return try_to_join(shared_id(self), self.rank() == 2 ? 4 : 3, self.rank()); });
     for (const std::string& line : words)
         EXPECT_TRUE(contains(line, "mismatch") && contains(line, "3") && contains(line, "4")) << line;
 }
@@ -53,7 +55,8 @@ TEST(Meeting, SettingsThatDisagreeAreToldToAll) {
         if (self.rank() == 1) setenv("TENON_ALGORITHM", "all_reduce=ring", 1);
         return try_to_join(shared_id(self), 2, self.rank());
     });
-    for (const std::string& line : words) EXPECT_TRUE(contains(line, "mismatch") && contains(line, "TENON_ALGORITHM")) << line;
+    for (const std::string& line : words)
+        EXPECT_TRUE(contains(line, "mismatch") && contains(line, "TENON_ALGORITHM")) << line;
 }
 
 TEST(Meeting, ARankThatDoesNotComeIsNamed) {
@@ -95,9 +98,11 @@ TEST_P(WrongVariable, IsNamedWithWhatIsAllowed) {
 INSTANTIATE_TEST_SUITE_P(Variables, WrongVariable,
                          ::testing::Values(std::pair{"TENON_TIMEOUT_MS", "soon"}, std::pair{"TENON_TIMEOUT_MS", "0"},
                                            std::pair{"TENON_TIMEOUT_MS", ""}, std::pair{"TENON_DETERMINISTIC", "yes"},
-                                           std::pair{"TENON_ALGORITHM", "all_reduce"}, std::pair{"TENON_ALGORITHM", "all_reduce=no_such"},
+                                           std::pair{"TENON_ALGORITHM", "all_reduce"},
+                                           std::pair{"TENON_ALGORITHM", "all_reduce=no_such"},
                                            std::pair{"TENON_SLOT_MEMORY_BYTES", "1"}, std::pair{"TENON_SPIN", "-1"},
-                                           std::pair{"TENON_DIRECT_ACCESS", "ON"}, std::pair{"TENON_TRANSPORT", "carrier_pigeon"},
+                                           std::pair{"TENON_DIRECT_ACCESS", "ON"},
+                                           std::pair{"TENON_TRANSPORT", "carrier_pigeon"},
                                            std::pair{"TENON_TIMEOUT", "5"}));
 
 std::string numbers_of(RankProcess& self, const char* job, int rank_count, int rank, int number) {
@@ -130,10 +135,13 @@ TEST(Meeting, TwoJobsAtATimeDoNotMeet) {
 TEST(Meeting, AJobsNameCanBeUsedAgain) {
     const std::string job = "again-" + std::to_string(getpid());
     for (int round = 0; round < 3; round++) {
-        RankProcesses ranks(2, [&](RankProcess& self) { return numbers_of(self, job.c_str(), 2, self.rank(), self.rank() + 10 * round); });
+        RankProcesses ranks(2, [&](RankProcess& self) {
+            return numbers_of(self, job.c_str(), 2, self.rank(), self.rank() + 10 * round);
+        });
         for (int r = 0; r < 2; r++) ranks.hear(r);
         for (int r = 0; r < 2; r++) ranks.tell(r, "go");
-        for (const std::string& line : ranks.results()) EXPECT_EQ(line, std::to_string(10 * round) + " " + std::to_string(10 * round + 1) + " ");
+        for (const std::string& line : ranks.results())
+            EXPECT_EQ(line, std::to_string(10 * round) + " " + std::to_string(10 * round + 1) + " ");
     }
 }
 
@@ -148,7 +156,8 @@ TEST(Meeting, NeedsNoSpaceInDevShm) {
     RankProcesses ranks(3, [](RankProcess& self) -> std::string {
         if (!enter_world_with_little_shared_memory()) return std::string("not permitted: ") + std::strerror(errno);
         struct statvfs space{};
-        if (statvfs("/dev/shm", &space) != 0 || space.f_blocks * space.f_frsize > (64 << 10)) return "there is more space than that";
+        if (statvfs("/dev/shm", &space) != 0 || space.f_blocks * space.f_frsize > (64 << 10))
+            return "there is more space than that";
         tenonComm_t comm = join(self);
         void* memory = nullptr;
         require(tenonMemAlloc(&memory, 4 << 20));

@@ -26,7 +26,8 @@ namespace {
 
 enum class How { at_once, in_group, in_stream };
 
-tenonResult_t all_reduce(How how, const std::vector<float>& in, std::vector<float>& out, tenonRedOp_t op, tenonComm_t comm) {
+tenonResult_t all_reduce(How how, const std::vector<float>& in, std::vector<float>& out, tenonRedOp_t op,
+                         tenonComm_t comm) {
     tenonStream_t stream = nullptr;
     if (how == How::in_stream) require(tenonStreamCreate(&stream));
     if (how == How::in_group) require(tenonGroupStart());

@@ -1,5 +1,5 @@
-// Collectives between processes equal the reference: a sample of the conformance matrix, and deterministic mode bit for bit,
-// in ordinary memory and in memory that peers map.
+// Collectives between processes equal the reference: a sample of the conformance matrix, and deterministic mode bit for
+// bit, in ordinary memory and in memory that peers map.
 #include <gtest/gtest.h>
 
 #include "tests/multiprocess/job.hpp"
@@ -14,9 +14,9 @@ using support::Reference;
 using support::Shape;
 using support::Values;
 
-constexpr Collective collectives[] = {Collective::all_reduce, Collective::reduce, Collective::broadcast, Collective::reduce_scatter,
-                                      Collective::all_gather, Collective::all_to_all, Collective::gather, Collective::scatter,
-                                      Collective::barrier};
+constexpr Collective collectives[] = {Collective::all_reduce,     Collective::reduce,     Collective::broadcast,
+                                      Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
+                                      Collective::gather,         Collective::scatter,    Collective::barrier};
 
 // What is wrong with one call, or "".
 std::string check(const Reference& reference, int rank, bool in_place, Memory memory, tenonComm_t comm) {
@@ -42,8 +42,12 @@ TEST_P(Processes, EqualTheReference) {
         auto random = support::random_generator();  // the same choices on every rank
         for (const Collective collective : collectives)
             for (const std::size_t count : {0, 1, 7, 1'025, 65'537, 262'147}) {
-                const Shape shape{collective, static_cast<DataType>(random() % data_type_count), static_cast<ReduceOp>(random() % reduce_op_count),
-                                  self.rank_count(), static_cast<Rank>(random() % static_cast<unsigned>(self.rank_count())), count};
+                const Shape shape{collective,
+                                  static_cast<DataType>(random() % data_type_count),
+                                  static_cast<ReduceOp>(random() % reduce_op_count),
+                                  self.rank_count(),
+                                  static_cast<Rank>(random() % static_cast<unsigned>(self.rank_count())),
+                                  count};
                 const Reference reference(shape, Values::exact, false, support::test_seed());
                 for (const Memory memory : {Memory::ordinary, Memory::tenon})
                     for (const bool in_place : {false, true}) {
@@ -60,7 +64,9 @@ TEST_P(Processes, ExchangeBlocksOfDifferentLengths) {
     expect_right([](RankProcess& self) -> std::string {
         tenonComm_t comm = join(self);
         const auto ranks = static_cast<std::size_t>(self.rank_count()), own = static_cast<std::size_t>(self.rank());
-        const auto count = [](std::size_t from, std::size_t to) { return from == to ? 5 : (from * 7 + to * 3) % 5 * 30'011; };
+        const auto count = [](std::size_t from, std::size_t to) {
+            return from == to ? 5 : (from * 7 + to * 3) % 5 * 30'011;
+        };
         std::vector<std::size_t> sent, received, send_offsets, receive_offsets;
         std::vector<std::uint64_t> in, out, expected;
         for (std::size_t r = 0; r < ranks; r++) {
@@ -74,8 +80,9 @@ TEST_P(Processes, ExchangeBlocksOfDifferentLengths) {
         out.resize(expected.size());
         for (int call = 0; call < 5; call++) {
             std::fill(out.begin(), out.end(), 0);
-            require(tenonAlltoAllv(in.data(), sent.data(), send_offsets.data(), out.data(), received.data(), receive_offsets.data(),
-                                   tenonUint64, comm, nullptr), comm);
+            require(tenonAlltoAllv(in.data(), sent.data(), send_offsets.data(), out.data(), received.data(),
+                                   receive_offsets.data(), tenonUint64, comm, nullptr),
+                    comm);
             if (out != expected) return "other blocks came";
         }
         require(tenonCommDestroy(comm));
@@ -116,10 +123,11 @@ TEST_P(DeterministicProcesses, GiveTheBitsOfTheTree) {
         for (const Collective collective : {Collective::all_reduce, Collective::reduce, Collective::reduce_scatter})
             for (const DataType type : {DataType::float32, DataType::float16, DataType::bfloat16})
                 for (const std::size_t count : {1, 7, 1'025, 40'009}) {
-                    const Reference reference({collective, type, ReduceOp::sum, self.rank_count(), 1, count}, Values::special, true,
-                                              support::test_seed());
+                    const Reference reference({collective, type, ReduceOp::sum, self.rank_count(), 1, count},
+                                              Values::special, true, support::test_seed());
                     for (const Memory memory : {Memory::ordinary, Memory::tenon}) {
-                        const std::string problem = check(reference, self.rank(), memory == Memory::tenon, memory, comm);
+                        const std::string problem =
+                            check(reference, self.rank(), memory == Memory::tenon, memory, comm);
                         if (!problem.empty()) return problem;
                     }
                 }

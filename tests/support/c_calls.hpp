@@ -8,7 +8,8 @@
 
 namespace tenon::support {
 
-inline tenonResult_t submit(const Shape& s, const void* send, void* receive, tenonComm_t comm, tenonStream_t stream = nullptr) {
+inline tenonResult_t submit(const Shape& s, const void* send, void* receive, tenonComm_t comm,
+                            tenonStream_t stream = nullptr) {
     const auto type = static_cast<tenonDataType_t>(s.type);
     const auto op = static_cast<tenonRedOp_t>(s.op);
     switch (s.collective) {

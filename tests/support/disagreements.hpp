@@ -27,21 +27,41 @@ inline std::vector<Disagreement> disagreements() {
     const Shape broadcast{.collective = Collective::broadcast, .type = DataType::uint8, .root = 0, .count = 500};
     const Shape barrier{};
     return {
-        {"small_count", {sum}, {with(sum, &Shape::count, 99)}, "all_reduce of 100 float32, sum", "all_reduce of 99 float32, sum"},
-        {"tiny_count", {with(sum, &Shape::count, 1)}, {with(sum, &Shape::count, 2)}, "all_reduce of 1 float32", "all_reduce of 2 float32"},
-        {"large_count", {with(sum, &Shape::count, 300'000)}, {with(sum, &Shape::count, 299'999)}, "300000 float32", "299999 float32"},
+        {"small_count",
+         {sum},
+         {with(sum, &Shape::count, 99)},
+         "all_reduce of 100 float32, sum",
+         "all_reduce of 99 float32, sum"},
+        {"tiny_count",
+         {with(sum, &Shape::count, 1)},
+         {with(sum, &Shape::count, 2)},
+         "all_reduce of 1 float32",
+         "all_reduce of 2 float32"},
+        {"large_count",
+         {with(sum, &Shape::count, 300'000)},
+         {with(sum, &Shape::count, 299'999)},
+         "300000 float32",
+         "299999 float32"},
         {"no_elements", {sum}, {with(sum, &Shape::count, 0)}, "all_reduce of 100 float32", "all_reduce of 0 float32"},
         {"type", {sum}, {with(sum, &Shape::type, DataType::int32)}, "100 float32", "100 int32"},
         {"operation", {sum}, {with(sum, &Shape::op, ReduceOp::max)}, "float32, sum", "float32, max"},
-        {"root", {broadcast}, {with(broadcast, &Shape::root, 1)}, "broadcast of 500 uint8, root 0", "broadcast of 500 uint8, root 1"},
-        {"collective", {sum}, {with(sum, &Shape::collective, Collective::reduce)}, "all_reduce of 100", "reduce of 100"},
+        {"root",
+         {broadcast},
+         {with(broadcast, &Shape::root, 1)},
+         "broadcast of 500 uint8, root 0",
+         "broadcast of 500 uint8, root 1"},
+        {"collective",
+         {sum},
+         {with(sum, &Shape::collective, Collective::reduce)},
+         "all_reduce of 100",
+         "reduce of 100"},
         {"large_and_small", {gather}, {barrier}, "all_gather of 30000 int64", "barrier"},
         {"order", {sum, gather}, {gather, sum}, "all_reduce of 100 float32, sum", "all_gather of 30000 int64"},
     };
 }
 
-// A barrier, the calls, and a barrier for ranks whose calls were done before they could notice; the first error, if any.
-// The first barrier may end with it too, on a rank that is slow to leave it.
+// A barrier, the calls, and a barrier for ranks whose calls were done before they could notice; the first error, if
+// any. The first barrier may end with it too, on a rank that is slow to leave it.
 inline tenonResult_t make_calls(const std::vector<Shape>& calls, tenonComm_t comm) {
     int ranks = 0, rank = 0;
     tenonCommCount(comm, &ranks);
@@ -51,7 +71,8 @@ inline tenonResult_t make_calls(const std::vector<Shape>& calls, tenonComm_t com
         call.rank_count = ranks;
         const std::size_t bytes = call.count * static_cast<std::size_t>(ranks) * element_bytes(call.type);
         std::vector<std::byte> in(bytes), out(bytes);
-        if (const tenonResult_t result = submit(call, in.data(), out.data(), comm); result != tenonSuccess) return result;
+        if (const tenonResult_t result = submit(call, in.data(), out.data(), comm); result != tenonSuccess)
+            return result;
     }
     return tenonBarrier(comm, nullptr);
 }

@@ -1,5 +1,5 @@
-// A buffer of a test: elements between guards, in ordinary memory or in memory from tenonMemAlloc, at an address that is
-// not aligned beyond one element. Owns its memory; one thread.
+// A buffer of a test: elements between guards, in ordinary memory or in memory from tenonMemAlloc, at an address that
+// is not aligned beyond one element. Owns its memory; one thread.
 #pragma once
 
 #include <algorithm>
@@ -18,7 +18,8 @@ enum class Memory { ordinary, tenon };
 
 class GuardedBuffer {
 public:
-    GuardedBuffer(std::size_t bytes, std::size_t element_bytes, Memory memory) : bytes_(bytes), offset_(guard_bytes + element_bytes) {
+    GuardedBuffer(std::size_t bytes, std::size_t element_bytes, Memory memory)
+        : bytes_(bytes), offset_(guard_bytes + element_bytes) {
         const std::size_t whole = offset_ + bytes + guard_bytes;
         if (memory == Memory::ordinary) {
             ordinary_.resize(whole);
@@ -43,7 +44,8 @@ public:
     std::optional<std::string> damage() const {
         const auto written = [](std::byte b) { return b != poison; };
         if (std::any_of(base_, base_ + offset_, written)) return "bytes before the buffer were written";
-        if (std::any_of(data() + bytes_, data() + bytes_ + guard_bytes, written)) return "bytes behind the buffer were written";
+        if (std::any_of(data() + bytes_, data() + bytes_ + guard_bytes, written))
+            return "bytes behind the buffer were written";
         return std::nullopt;
     }
 

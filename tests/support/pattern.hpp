@@ -30,7 +30,8 @@ public:
     // `elements` are the bits of each, at most pattern_period of them.
     Pattern(DataType type, const std::vector<std::uint64_t>& elements);
     // For a buffer of `length` elements that `op` will reduce (or not: then the values are any).
-    static Pattern random(DataType type, std::size_t length, Values values, const ReduceOp* op, std::mt19937_64& random);
+    static Pattern random(DataType type, std::size_t length, Values values, const ReduceOp* op,
+                          std::mt19937_64& random);
 
     std::size_t period() const { return elements_.size(); }
     std::uint64_t operator[](std::size_t position) const { return elements_[position % elements_.size()]; }

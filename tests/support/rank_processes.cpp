@@ -28,7 +28,8 @@ void read_all(int descriptor, void* bytes, std::size_t length) {
     auto* to = static_cast<char*>(bytes);
     while (length != 0) {
         const ssize_t got = read(descriptor, to, length);
-        if (got == 0 || (got < 0 && errno != EINTR)) throw std::runtime_error("another rank ended before it shared its bytes");
+        if (got == 0 || (got < 0 && errno != EINTR))
+            throw std::runtime_error("another rank ended before it shared its bytes");
         if (got > 0) to += got, length -= static_cast<std::size_t>(got);
     }
 }
@@ -56,7 +57,8 @@ std::int64_t now_ms() {
 
 void RankProcess::share(std::span<std::byte> bytes) {
     if (rank_ != 0) return read_all(share_read_[static_cast<std::size_t>(rank_)], bytes.data(), bytes.size());
-    for (int r = 1; r < rank_count_; r++) write_all(share_write_[static_cast<std::size_t>(r)], bytes.data(), bytes.size());
+    for (int r = 1; r < rank_count_; r++)
+        write_all(share_write_[static_cast<std::size_t>(r)], bytes.data(), bytes.size());
 }
 
 void RankProcess::tell(const std::string& line) const {
@@ -84,7 +86,8 @@ RankProcesses::RankProcesses(int rank_count, const Body& body, std::chrono::mill
     close_all(share_write);
 }
 
-void RankProcesses::start(int rank, const Body& body, const std::vector<int>& share_read, const std::vector<int>& share_write) {
+void RankProcesses::start(int rank, const Body& body, const std::vector<int>& share_read,
+                          const std::vector<int>& share_write) {
     Child& child = children_[static_cast<std::size_t>(rank)];
     RankProcess self(rank, static_cast<int>(children_.size()));
     make_pipe(child.from, self.to_test_);
@@ -194,7 +197,8 @@ std::vector<Ending> RankProcesses::wait_for_all() {
 std::vector<std::string> RankProcesses::results() {
     std::vector<std::string> lines;
     for (const Ending& ending : wait_for_all()) {
-        EXPECT_EQ(ending.exit_code, 0) << "rank " << lines.size() << ": signal " << ending.signal << ", " << ending.last_line;
+        EXPECT_EQ(ending.exit_code, 0) << "rank " << lines.size() << ": signal " << ending.signal << ", "
+                                       << ending.last_line;
         lines.push_back(ending.last_line);
     }
     return lines;

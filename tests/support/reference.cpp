@@ -59,8 +59,9 @@ std::size_t output_elements(const Shape& s, Rank rank) {
 }
 
 std::size_t in_place_offset(const Shape& s, Rank rank) {
-    const bool own_block = s.collective == Collective::reduce_scatter || s.collective == Collective::all_gather ||
-                           ((s.collective == Collective::gather || s.collective == Collective::scatter) && rank == s.root);
+    const bool own_block =
+        s.collective == Collective::reduce_scatter || s.collective == Collective::all_gather ||
+        ((s.collective == Collective::gather || s.collective == Collective::scatter) && rank == s.root);
     return own_block ? static_cast<std::size_t>(rank) * s.count : 0;
 }
 
@@ -129,8 +130,8 @@ std::vector<std::byte> Reference::output(Rank rank) const {
         case Collective::scatter: roots.write(bytes.data(), own_block, s.count); break;
         default:
             for (std::size_t r = 0; r < inputs_.size(); r++)
-                inputs_[r].write(bytes.data() + r * s.count * size, s.collective == Collective::all_to_all ? own_block : 0,
-                                 s.count);
+                inputs_[r].write(bytes.data() + r * s.count * size,
+                                 s.collective == Collective::all_to_all ? own_block : 0, s.count);
     }
     return bytes;
 }
@@ -140,9 +141,11 @@ std::optional<std::string> Reference::difference(Rank rank, std::span<const std:
     if (std::ranges::equal(got, expected)) return std::nullopt;
     if (slack_.empty()) return first_difference(shape_.type, got, expected);
     const std::size_t size = element_bytes(shape_.type);
-    const std::size_t first = shape_.collective == Collective::reduce_scatter ? static_cast<std::size_t>(rank) * shape_.count : 0;
+    const std::size_t first =
+        shape_.collective == Collective::reduce_scatter ? static_cast<std::size_t>(rank) * shape_.count : 0;
     for (std::size_t i = 0; i < expected.size() / size; i++) {
-        const std::uint64_t has = load_element(got.data() + i * size, size), wants = load_element(expected.data() + i * size, size);
+        const std::uint64_t has = load_element(got.data() + i * size, size),
+                            wants = load_element(expected.data() + i * size, size);
         if (has == wants) continue;
         const double off = std::fabs(reference::value_of(shape_.type, has) - reference::value_of(shape_.type, wants));
         if (off <= slack_[(first + i) % slack_.size()]) continue;
@@ -154,7 +157,8 @@ std::optional<std::string> Reference::difference(Rank rank, std::span<const std:
 
 std::optional<std::string> first_difference(DataType type, std::span<const std::byte> got,
                                             std::span<const std::byte> expected) {
-    if (got.size() != expected.size()) return fmt::format("there are {} bytes instead of {}", got.size(), expected.size());
+    if (got.size() != expected.size())
+        return fmt::format("there are {} bytes instead of {}", got.size(), expected.size());
     const std::size_t size = element_bytes(type);
     std::size_t wrong = 0, first = 0;
     for (std::size_t i = 0; i < expected.size() / size; i++)
@@ -162,7 +166,8 @@ std::optional<std::string> first_difference(DataType type, std::span<const std::
     if (wrong == 0) return std::nullopt;
     return fmt::format("element {} is {} instead of {}; {} of {} elements are wrong", first,
                        describe(type, load_element(got.data() + first * size, size)),
-                       describe(type, load_element(expected.data() + first * size, size)), wrong, expected.size() / size);
+                       describe(type, load_element(expected.data() + first * size, size)), wrong,
+                       expected.size() / size);
 }
 
 }  // namespace tenon::support

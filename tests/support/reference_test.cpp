@@ -18,8 +18,11 @@ std::vector<std::int32_t> numbers(const std::vector<std::byte>& bytes) {
 
 class Three : public ::testing::TestWithParam<Collective> {
 protected:
-    const Reference reference{{.collective = GetParam(), .type = DataType::int32, .rank_count = 3, .root = 2, .count = 2},
-                              Values::exact, false, test_seed()};
+    const Reference reference{
+        {.collective = GetParam(), .type = DataType::int32, .rank_count = 3, .root = 2, .count = 2},
+        Values::exact,
+        false,
+        test_seed()};
     std::vector<std::int32_t> in(Rank rank) const { return numbers(reference.input(rank)); }
     std::vector<std::int32_t> out(Rank rank) const { return numbers(reference.output(rank)); }
     // Element i of the sum of all inputs.
@@ -41,8 +44,12 @@ TEST_P(Three, RanksGetWhatTheDefinitionSays) {
             break;
         case Collective::broadcast: EXPECT_EQ(out(0), in(2)); break;
         case Collective::reduce_scatter: EXPECT_EQ(out(1), (Numbers{sum(2), sum(3)})); break;
-        case Collective::all_gather: EXPECT_EQ(out(1), (Numbers{in(0)[0], in(0)[1], in(1)[0], in(1)[1], in(2)[0], in(2)[1]})); break;
-        case Collective::all_to_all: EXPECT_EQ(out(1), (Numbers{in(0)[2], in(0)[3], in(1)[2], in(1)[3], in(2)[2], in(2)[3]})); break;
+        case Collective::all_gather:
+            EXPECT_EQ(out(1), (Numbers{in(0)[0], in(0)[1], in(1)[0], in(1)[1], in(2)[0], in(2)[1]}));
+            break;
+        case Collective::all_to_all:
+            EXPECT_EQ(out(1), (Numbers{in(0)[2], in(0)[3], in(1)[2], in(1)[3], in(2)[2], in(2)[3]}));
+            break;
         case Collective::gather:
             EXPECT_EQ(out(2), (Numbers{in(0)[0], in(0)[1], in(1)[0], in(1)[1], in(2)[0], in(2)[1]}));
             EXPECT_EQ(out(0), Numbers{});
@@ -59,8 +66,9 @@ INSTANTIATE_TEST_SUITE_P(Collectives, Three,
                          [](const auto& collective) { return std::string{name_of(collective.param)}; });
 
 TEST(ReferenceComparison, NoticesOneWrongBitWhereBitsCount) {
-    const Reference reference({.collective = Collective::all_reduce, .type = DataType::float16, .rank_count = 3, .count = 10'000},
-                              Values::exact, false, test_seed());
+    const Reference reference(
+        {.collective = Collective::all_reduce, .type = DataType::float16, .rank_count = 3, .count = 10'000},
+        Values::exact, false, test_seed());
     std::vector<std::byte> got = reference.output(0);
     EXPECT_EQ(reference.difference(0, got), std::nullopt);
     got[2 * 9'999] ^= std::byte{1};
@@ -68,8 +76,9 @@ TEST(ReferenceComparison, NoticesOneWrongBitWhereBitsCount) {
 }
 
 TEST(ReferenceComparison, AllowsRoundingAndNoMore) {
-    const Reference reference({.collective = Collective::reduce_scatter, .type = DataType::float32, .rank_count = 4, .count = 5'000},
-                              Values::ordinary, false, test_seed());
+    const Reference reference(
+        {.collective = Collective::reduce_scatter, .type = DataType::float32, .rank_count = 4, .count = 5'000},
+        Values::ordinary, false, test_seed());
     std::vector<std::byte> got = reference.output(3);
     const std::uint64_t right = load_element(got.data() + 4 * 4'321, 4);
     store_element(got.data() + 4 * 4'321, 4, right ^ 1);
@@ -79,7 +88,8 @@ TEST(ReferenceComparison, AllowsRoundingAndNoMore) {
 }
 
 TEST(ReferenceValues, SumsOfExactOnesAreTheSameInEveryOrder) {
-    for (const DataType type : {DataType::float8_e5m2, DataType::float8_e4m3, DataType::bfloat16, DataType::float16, DataType::float32}) {
+    for (const DataType type :
+         {DataType::float8_e5m2, DataType::float8_e4m3, DataType::bfloat16, DataType::float16, DataType::float32}) {
         auto random = random_generator();
         for (const ReduceOp op : {ReduceOp::sum, ReduceOp::prod}) {
             const Pattern p = Pattern::random(type, pattern_period, Values::exact, &op, random);

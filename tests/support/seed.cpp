@@ -11,7 +11,8 @@ namespace {
 class PrintsSeed final : public ::testing::EmptyTestEventListener {
     void OnTestPartResult(const ::testing::TestPartResult& result) override {
         if (result.failed())
-            std::fprintf(stderr, "to repeat this: TENON_TEST_SEED=%llu\n", static_cast<unsigned long long>(test_seed()));
+            std::fprintf(stderr, "to repeat this: TENON_TEST_SEED=%llu\n",
+                         static_cast<unsigned long long>(test_seed()));
     }
 };
 

@@ -1,4 +1,5 @@
-// The seed of a test run's random inputs: the environment variable TENON_TEST_SEED, or a new one. A test that fails prints it.
+// The seed of a test run's random inputs: the environment variable TENON_TEST_SEED, or a new one. A test that fails
+// prints it.
 #pragma once
 
 #include <cstdint>

@@ -19,8 +19,13 @@ protected:
 
 TEST_F(TwoRanks, SeeEachOthersLastCalls) {
     for (std::uint64_t n = 1; n <= 20; n++)
-        first_.record({.number = n, .count = 10 * n, .signature = static_cast<std::uint32_t>(n), .collective = Collective::broadcast,
-                       .type = DataType::float64, .op = ReduceOp::max, .root = 1});
+        first_.record({.number = n,
+                       .count = 10 * n,
+                       .signature = static_cast<std::uint32_t>(n),
+                       .collective = Collective::broadcast,
+                       .type = DataType::float64,
+                       .op = ReduceOp::max,
+                       .root = 1});
     const auto call = second_.call_of(0, 20);
     ASSERT_TRUE(call);
     EXPECT_EQ(call->count, 200U);

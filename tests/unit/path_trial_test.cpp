@@ -22,7 +22,12 @@ TEST(PathTrial, KeepsTheQuickestWay) {
         for (const int way : {0, 1, 2}) {
             PathTrial trial(everything, {0, 2, 2});
             run(trial, [&](const Path& p, std::size_t) {
-                return ((p.streaming_slots ? 1 : p.kernel_copies ? 2 : 0) == way ? 500U : 1000U) + (p.streaming_stores == streaming ? 0U : 100U);
+                return ((p.streaming_slots ? 1
+                         : p.kernel_copies ? 2
+                                           : 0) == way
+                            ? 500U
+                            : 1000U) +
+                       (p.streaming_stores == streaming ? 0U : 100U);
             });
             EXPECT_EQ(trial.path().streaming_stores, streaming);
             EXPECT_EQ(trial.path().streaming_slots, way == 1);
@@ -59,7 +64,8 @@ TEST(PathTrial, SizesOfOneClassAreComparedByTheByte) {
     for (const std::uint64_t bytes : {100'000u, 100'000u, 100'000u, 100'000u, 190'000u, 190'000u, 190'000u, 190'000u})
         trial.took(bytes / (trial.path().kernel_copies ? 12 : 10), bytes);
     EXPECT_TRUE(trial.decided() && trial.path().kernel_copies);
-    EXPECT_EQ(trial.explanation(), "copied by the kernel is quickest; us per 64 KiB: staged 6.55; copied by the kernel 5.46");
+    EXPECT_EQ(trial.explanation(),
+              "copied by the kernel is quickest; us per 64 KiB: staged 6.55; copied by the kernel 5.46");
 }
 
 TEST(PathTrial, TakesOverWhatAnotherRankFound) {
@@ -109,8 +115,11 @@ TEST(PathTrial, BeginsAgainWhenTheMachineMayHaveChanged) {
 
 TEST(PathTrial, NoiseChangesNothing) {
     PathTrial trial(everything, {0, 2, 2});
-    run(trial, [](const Path& p, std::size_t) { return p.streaming_stores || p.streaming_slots || p.kernel_copies ? 990u : 1000u; });
-    EXPECT_FALSE(trial.path().streaming_stores || trial.path().streaming_slots || trial.path().kernel_copies) << "a gain of 1 % is none";
+    run(trial, [](const Path& p, std::size_t) {
+        return p.streaming_stores || p.streaming_slots || p.kernel_copies ? 990u : 1000u;
+    });
+    EXPECT_FALSE(trial.path().streaming_stores || trial.path().streaming_slots || trial.path().kernel_copies)
+        << "a gain of 1 % is none";
 }
 
 }  // namespace

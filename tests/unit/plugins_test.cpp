@@ -8,7 +8,8 @@ namespace {
 
 using testing::HasSubstr;
 
-constexpr Algorithm known_ring{.name = "ring", .collective = Collective::all_reduce, .summary = "", .cost = "", .source = "", .build = nullptr};
+constexpr Algorithm known_ring{
+    .name = "ring", .collective = Collective::all_reduce, .summary = "", .cost = "", .source = "", .build = nullptr};
 
 std::string refusal(const std::vector<std::string>& paths) {
     const auto loaded = load_plugins(paths, std::span(&known_ring, 1));
@@ -24,7 +25,9 @@ TEST(Plugins, BringTheirAlgorithms) {
     EXPECT_EQ(loaded->front().name, "own");
 }
 
-TEST(Plugins, ThatAreNotThereAreNamed) { EXPECT_THAT(refusal({"/nowhere/libown.so"}), HasSubstr("/nowhere/libown.so")); }
+TEST(Plugins, ThatAreNotThereAreNamed) {
+    EXPECT_THAT(refusal({"/nowhere/libown.so"}), HasSubstr("/nowhere/libown.so"));
+}
 
 TEST(Plugins, ThatAreNoModulesAreNamed) {
     EXPECT_THAT(refusal({__FILE__}), HasSubstr(__FILE__));
@@ -32,15 +35,18 @@ TEST(Plugins, ThatAreNoModulesAreNamed) {
 }
 
 TEST(Plugins, OfAnotherVersionAreRefusedWithBoth) {
-    EXPECT_THAT(refusal({MODULE_OLD}), testing::AllOf(HasSubstr(MODULE_OLD), HasSubstr("version 999"), HasSubstr("build it again")));
+    EXPECT_THAT(refusal({MODULE_OLD}),
+                testing::AllOf(HasSubstr(MODULE_OLD), HasSubstr("version 999"), HasSubstr("build it again")));
 }
 
 TEST(Plugins, BuiltInAnotherWayAreRefusedWithBothTags) {
-    EXPECT_THAT(refusal({MODULE_OTHER}), testing::AllOf(HasSubstr(MODULE_OTHER), HasSubstr("another compiler's"), HasSubstr("libstdc++")));
+    EXPECT_THAT(refusal({MODULE_OTHER}),
+                testing::AllOf(HasSubstr(MODULE_OTHER), HasSubstr("another compiler's"), HasSubstr("libstdc++")));
 }
 
 TEST(Plugins, WithANameThatIsTakenAreRefused) {
-    EXPECT_THAT(refusal({MODULE_TAKEN}), testing::AllOf(HasSubstr(MODULE_TAKEN), HasSubstr("ring"), HasSubstr("all_reduce")));
+    EXPECT_THAT(refusal({MODULE_TAKEN}),
+                testing::AllOf(HasSubstr(MODULE_TAKEN), HasSubstr("ring"), HasSubstr("all_reduce")));
     EXPECT_THAT(refusal({MODULE_GOOD, MODULE_GOOD}), HasSubstr("own")) << "the same one twice";
 }
 

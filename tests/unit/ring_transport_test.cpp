@@ -1,4 +1,5 @@
-// The rings of a host's ranks: what one end needs of the other, whichever of them is used first; and how much they take.
+// The rings of a host's ranks: what one end needs of the other, whichever of them is used first; and how much they
+// take.
 #include "transports/rings/ring_transport.hpp"
 
 #include <gtest/gtest.h>
@@ -24,7 +25,8 @@ constexpr std::uint64_t cap = 64 << 20;
 class Host {
 public:
     explicit Host(Rank rank_count)
-        : layout_(SegmentLayout::of(rank_count, cap, 4096)), memory_(std::move(*os::Mapping::anonymous({layout_.bytes()}))) {
+        : layout_(SegmentLayout::of(rank_count, cap, 4096)),
+          memory_(std::move(*os::Mapping::anonymous({layout_.bytes()}))) {
         for (Rank r = 0; r < rank_count; r++)
             ranks.push_back(std::make_unique<RingTransport>(memory_.data(), layout_, r, rank_count, cap,
                                                             [](Rank) { return std::make_unique<NoReach>(); }));
@@ -93,7 +95,8 @@ TEST(RingTransport, RefusesTheRingThatWouldExceedTheCapInWords) {
         for (Channel channel = 0; channel < max_channels; channel++)
             if (const auto end = own.connection(peer).receive_end(channel); !end) {
                 status = end.error().status;
-                EXPECT_NE(end.error().message.find("TENON_SLOT_MEMORY_BYTES"), std::string::npos) << end.error().message;
+                EXPECT_NE(end.error().message.find("TENON_SLOT_MEMORY_BYTES"), std::string::npos)
+                    << end.error().message;
             }
     EXPECT_EQ(status, Status::system_error);
     EXPECT_LE(own.slot_memory().value, cap);

@@ -1,5 +1,5 @@
-// The ends of a ring: every message arrives once, in order and whole, whatever the lengths, forms and who is ahead; credits
-// come by themselves, also where all of them travel in headers.
+// The ends of a ring: every message arrives once, in order and whole, whatever the lengths, forms and who is ahead;
+// credits come by themselves, also where all of them travel in headers.
 #include "tenon/plugin/slots.hpp"
 
 #include <gtest/gtest.h>
@@ -20,7 +20,8 @@ constexpr std::uint32_t signature = 0x5eed;
 // Two rings of one pair, both sides in this thread.
 class Pair {
 public:
-    explicit Pair(const RingShape& shape) : shape_(shape), memory_(std::move(*os::Mapping::anonymous({2 * shape.bytes()}))) {
+    explicit Pair(const RingShape& shape)
+        : shape_(shape), memory_(std::move(*os::Mapping::anonymous({2 * shape.bytes()}))) {
         for (std::size_t side = 0; side < 2; side++) {
             std::byte* own = memory_.data() + side * shape.bytes();
             auto* taken = reinterpret_cast<Taken*>(own + shape.taken_offset());
@@ -78,16 +79,22 @@ class Slots : public testing::TestWithParam<bool> {};  // do credits travel in h
 
 TEST_P(Slots, EveryMessageArrivesWhole) {
     std::mt19937_64 random = support::random_generator();
-    for (const RingShape& shape : {RingShape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024},
-                                   RingShape{.slots = 2, .slot_bytes = 1024, .area_bytes = 20'000, .medium_slots = 2, .medium_bytes = 1024},
-                                   RingShape{.slots = 16, .slot_bytes = 2048, .area_bytes = 17 * 2048 + 100, .medium_slots = 8, .medium_bytes = 768}}) {
+    for (const RingShape& shape :
+         {RingShape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024},
+          RingShape{.slots = 2, .slot_bytes = 1024, .area_bytes = 20'000, .medium_slots = 2, .medium_bytes = 1024},
+          RingShape{.slots = 16,
+          .slot_bytes = 2048,
+          .area_bytes = 17 * 2048 + 100,
+          .medium_slots = 8,
+          .medium_bytes = 768}}) {
         Pair pair(shape);
         if (GetParam()) pair.pair_up();
         std::deque<Sent> under_way[2];
         for (int turn = 0; turn < 20'000; turn++) {
             const std::size_t side = random() % 2;
             if (random() % 2 == 0) {
-                const std::size_t most = std::array{packed_bytes, std::size_t{shape.medium_bytes}, std::size_t{shape.slot_bytes}}[random() % 3];
+                const std::size_t most = std::array{packed_bytes, std::size_t{shape.medium_bytes},
+                                                    std::size_t{shape.slot_bytes}}[random() % 3];
                 const Sent message{1 + random() % most, static_cast<unsigned char>(random())};
                 if (try_send(pair.out[side], message)) under_way[side].push_back(message);
             } else if (!under_way[side].empty()) {
@@ -104,12 +111,14 @@ TEST_P(Slots, EveryMessageArrivesWhole) {
 // A plan may count on two messages of each row under way, whatever the other side has sent back and not told.
 TEST_P(Slots, TwoMessagesMayAlwaysBeUnderWay) {
     std::mt19937_64 random = support::random_generator();
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
+    const RingShape shape{
+        .slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     if (GetParam()) pair.pair_up();
     for (int turn = 0; turn < 5000; turn++) {
         const std::size_t side = random() % 2;
-        const Sent messages[2] = {{100 + random() % 3900, static_cast<unsigned char>(random())}, {100 + random() % 3900, static_cast<unsigned char>(random())}};
+        const Sent messages[2] = {{100 + random() % 3900, static_cast<unsigned char>(random())},
+                                  {100 + random() % 3900, static_cast<unsigned char>(random())}};
         for (const Sent& m : messages) ASSERT_TRUE(try_send(pair.out[side], m)) << "turn " << turn;
         for (const Sent& m : messages) expect_taken(pair.in[1 - side], m);
     }
@@ -117,7 +126,8 @@ TEST_P(Slots, TwoMessagesMayAlwaysBeUnderWay) {
 
 // A lane that sends first and receives later finds its credit in a message that it has not taken.
 TEST(SlotsPaired, CreditsAreFoundInMessagesNotYetTaken) {
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
+    const RingShape shape{
+        .slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     pair.pair_up();
     const Sent message{900, 1};
@@ -130,7 +140,8 @@ TEST(SlotsPaired, CreditsAreFoundInMessagesNotYetTaken) {
 }
 
 TEST(SlotsArrival, AnotherSignatureIsAMismatchAndTheNextNumberIsNot) {
-    const RingShape shape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
+    const RingShape shape{
+        .slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024};
     Pair pair(shape);
     EXPECT_EQ(pair.in[1].bulk_arrival(Row::medium, signature), Arrival::none);
     EXPECT_EQ(pair.in[1].next_signature(), std::nullopt);
@@ -140,7 +151,8 @@ TEST(SlotsArrival, AnotherSignatureIsAMismatchAndTheNextNumberIsNot) {
     EXPECT_EQ(pair.in[1].next_signature(), signature);
 }
 
-INSTANTIATE_TEST_SUITE_P(Credits, Slots, testing::Bool(), [](const auto& credits) { return credits.param ? "InHeaders" : "InTheirLine"; });
+INSTANTIATE_TEST_SUITE_P(Credits, Slots, testing::Bool(),
+                         [](const auto& credits) { return credits.param ? "InHeaders" : "InTheirLine"; });
 
 }  // namespace
 }  // namespace tenon

@@ -15,6 +15,7 @@ FOLDERS = (".ci", "include", "src", "transports", "algorithms", "tests", "perf",
 TOP_FILES = ("CMakeLists.txt", "CMakePresets.json", "README.md", "LICENSE", ".gitignore", ".clang-format")
 CODE_SUFFIXES = {".h", ".hpp", ".c", ".cpp", ".py", ".cmake", ".sh"}
 LINES_WARNED, LINES_ALLOWED = 500, 800
+COLUMNS = 120  # as .clang-format
 
 # Each layer may include the ones above it in this list; folders of one layer may include each other, but not in a circle.
 LAYERS = (
@@ -197,6 +198,12 @@ def file_size(tree):
                           is_warning=count <= LINES_ALLOWED)
 
 
+def line_length(tree):
+    for path, number, line in tree.lines():
+        if PurePosixPath(path).suffix in (".h", ".hpp", ".c", ".cpp") and len(line) > COLUMNS:
+            yield Finding(path, number, f"has {len(line)} columns ({COLUMNS} at most): clang-format -i --lines={number}:{number}")
+
+
 def vague_names(tree):
     for path in tree.texts:
         for part in PurePosixPath(path).parts:
@@ -254,7 +261,7 @@ def dead_links(tree):
                 yield Finding(path, number, f"links to {target}, which is not there; mend or remove the link")
 
 
-RULES = (include_direction, system_calls, environment, file_size, vague_names, unfinished, tests_switched_off,
+RULES = (include_direction, system_calls, environment, file_size, line_length, vague_names, unfinished, tests_switched_off,
          sleeping_tests, machine_names, folder_readmes, dead_links)
 
 

@@ -123,8 +123,12 @@ FactsTable algorithm_facts(std::span<const Algorithm> known) {
 // What a communicator of this many ranks would decide from this machine's facts.
 FactsTable decision_facts(const Config& config, Rank rank_count) {
     const std::uint64_t slot = largest_slot_bytes(rank_count, config.slot_memory.value);
-    const Topology topology{.rank_count = rank_count, .cores = usable_cores(), .one_process = false, .slot_bytes = slot};
-    FactsTable table{.title = fmt::format("decisions for {} ranks", rank_count), .columns = {"what", "value", "why"}, .rows = {}, .text_columns = 3};
+    const Topology topology{
+        .rank_count = rank_count, .cores = usable_cores(), .one_process = false, .slot_bytes = slot};
+    FactsTable table{.title = fmt::format("decisions for {} ranks", rank_count),
+                     .columns = {"what", "value", "why"},
+                     .rows = {},
+                     .text_columns = 3};
     for (const Decision& d : decide(config, topology).explained) table.rows.push_back({d.what, d.value, d.why});
     return table;
 }

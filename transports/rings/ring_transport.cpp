@@ -10,8 +10,8 @@
 namespace tenon {
 namespace {
 
-// With few ranks, a ring's pages are brought in when it is first used, so that calls do not wait for them one by one; with
-// many, most of the memory is never touched.
+// With few ranks, a ring's pages are brought in when it is first used, so that calls do not wait for them one by one;
+// with many, most of the memory is never touched.
 constexpr Rank most_ranks_brought_in = 8;
 
 void bring_in(std::byte* ring, std::uint64_t bytes, Rank rank_count) {
@@ -28,7 +28,8 @@ public:
     Result<SendEnd*> send_end(std::uint16_t channel) override {
         if (auto ok = check(channel); !ok) return std::unexpected(ok.error());
         Ends& ends = ends_of(channel);
-        if (!std::exchange(ends.sends, true)) bring_in(ring(transport_.rank_, peer_, channel), shape(channel).bytes(), transport_.rank_count_);
+        if (!std::exchange(ends.sends, true))
+            bring_in(ring(transport_.rank_, peer_, channel), shape(channel).bytes(), transport_.rank_count_);
         return &ends.out;
     }
 
@@ -50,7 +51,9 @@ public:
     std::byte* address_of(const Exposure& exposure, std::size_t length) override {
         return reach_->address_of(exposure, length);
     }
-    Result<void> read(void* to, const Exposure& from, std::size_t length) override { return reach_->read(to, from, length); }
+    Result<void> read(void* to, const Exposure& from, std::size_t length) override {
+        return reach_->read(to, from, length);
+    }
     Result<void> write(const Exposure& to, const void* from, std::size_t length) override {
         return reach_->write(to, from, length);
     }

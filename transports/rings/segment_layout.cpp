@@ -11,8 +11,8 @@ namespace {
 constexpr std::uint64_t large_slots = 8, medium_slots = 4, least_board_medium_slots = 32, most_board_medium_slots = 128;
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_large_bytes_of_few = 128 << 10, few_ranks = 4;
 constexpr std::uint64_t most_medium_bytes = 4 << 10, least_slot_bytes = 1 << 10;
-// The areas of large messages: larger than a core's own caches where few ranks share the host, but, as long as one holds its
-// slots, all of them together not larger than what cores share.
+// The areas of large messages: larger than a core's own caches where few ranks share the host, but, as long as one
+// holds its slots, all of them together not larger than what cores share.
 constexpr std::uint64_t most_area_bytes = 2 << 20, all_areas_bytes = 8 << 20;
 
 // A slot such that `count` of them take about this share of a ring.
@@ -22,7 +22,8 @@ std::uint64_t slot_of(std::uint64_t share, std::uint64_t count, std::uint64_t mo
 
 // For one of `rings`, of which each may take `share`.
 std::uint64_t area_of(std::uint64_t rings, std::uint64_t share, std::uint64_t slot_bytes) {
-    const std::uint64_t wanted = std::min({most_area_bytes, all_areas_bytes / std::max<std::uint64_t>(rings, 1), share / 2});
+    const std::uint64_t wanted =
+        std::min({most_area_bytes, all_areas_bytes / std::max<std::uint64_t>(rings, 1), share / 2});
     return std::max(wanted, (large_slots + 1) * slot_bytes);
 }
 
@@ -38,13 +39,18 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
     l.rank_count_ = rank_count;
     l.channels_ = rank_count <= 64 ? max_channels : Channel{8};
     l.control_bytes_ = whole_pages(control_bytes);
-    l.usual_ = {.slots = large_slots, .slot_bytes = slot_of(share / 2, large_slots + 1, ranks <= few_ranks ? most_large_bytes_of_few : most_large_bytes),
-                .medium_slots = medium_slots, .medium_bytes = slot_of(share / 8, least_board_medium_slots, most_medium_bytes), .readers = 1};
+    l.usual_ = {.slots = large_slots,
+                .slot_bytes = slot_of(share / 2, large_slots + 1,
+                                      ranks <= few_ranks ? most_large_bytes_of_few : most_large_bytes),
+                .medium_slots = medium_slots,
+                .medium_bytes = slot_of(share / 8, least_board_medium_slots, most_medium_bytes),
+                .readers = 1};
     l.further_ = l.board_ = l.usual_;
     l.usual_.area_bytes = area_of(ranks * (ranks - 1), share, l.usual_.slot_bytes);
     l.further_.area_bytes = (large_slots + 1) * l.further_.slot_bytes;
     l.board_.readers = ranks;
-    l.board_.medium_slots = std::clamp(std::bit_floor(share / 4 / l.board_.medium_bytes), least_board_medium_slots, most_board_medium_slots);
+    l.board_.medium_slots = std::clamp(std::bit_floor(share / 4 / l.board_.medium_bytes), least_board_medium_slots,
+                                       most_board_medium_slots);
     l.board_.area_bytes = area_of(ranks, share, l.board_.slot_bytes);
     return l;
 }

@@ -30,7 +30,9 @@ public:
     Result<void> read(void* to, const Exposure& from, std::size_t length) override {
         if (from.form == MessageForm::process)
             return os::read_peer_memory(peer_.process, from.address, {static_cast<std::byte*>(to), length});
-        return fail(Status::system_error, fmt::format("cannot map the memory that process {} shares; is address space limited (ulimit -v)?", peer_.process));
+        return fail(Status::system_error,
+                    fmt::format("cannot map the memory that process {} shares; is address space limited (ulimit -v)?",
+                                peer_.process));
     }
 
     Result<void> write(const Exposure& to, const void* from, std::size_t length) override {

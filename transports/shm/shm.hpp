@@ -1,5 +1,5 @@
-// Two processes of one host: memory from tenonMemAlloc is mapped by both; other memory can be copied by the kernel where
-// it allows that (process_vm_readv).
+// Two processes of one host: memory from tenonMemAlloc is mapped by both; other memory can be copied by the kernel
+// where it allows that (process_vm_readv).
 #pragma once
 
 #include <sys/types.h>

@@ -1,4 +1,5 @@
-// An algorithm: a pure function (Request, Topology) -> Plan, and the manifest row that is the only other place naming it.
+// An algorithm: a pure function (Request, Topology) -> Plan, and the manifest row that is the only other place naming
+// it.
 #pragma once
 
 #include <span>
@@ -28,8 +29,8 @@ struct Algorithm {
     bool deterministic = false;
     // Right when input and output are the same memory in the collective's in-place way. The verifier proves it.
     bool in_place = true;
-    // The sum is the same tree where the ranks are a power of two, but formed in several places: only types whose partial sums
-    // travel unrounded (not 8- and 16-bit floats) have its bits. The verifier proves it.
+    // The sum is the same tree where the ranks are a power of two, but formed in several places: only types whose
+    // partial sums travel unrounded (not 8- and 16-bit floats) have its bits. The verifier proves it.
     bool deterministic_by_powers = false;
 };
 

@@ -140,7 +140,9 @@ struct Plan {
     std::vector<Chunk> operands;
     std::vector<StepRef> dependencies;
 
-    std::span<const Chunk> operands_of(const Step& s) const { return {operands.data() + s.first_operand, s.operand_count}; }
+    std::span<const Chunk> operands_of(const Step& s) const {
+        return {operands.data() + s.first_operand, s.operand_count};
+    }
     std::span<const StepRef> dependencies_of(const Step& s) const {
         return {dependencies.data() + s.first_dependency, s.dependency_count};
     }

@@ -70,8 +70,12 @@ public:
     Chunk input(ChunkIndex index, std::uint32_t count = 1) const;
     Chunk output(ChunkIndex index, std::uint32_t count = 1) const;
     Chunk scratch(const Chunk& like);  // new cells, with the lengths of `like`
-    Chunk block_of_input(Rank block) const { return input(static_cast<ChunkIndex>(block) * plan_.pieces, plan_.pieces); }
-    Chunk block_of_output(Rank block) const { return output(static_cast<ChunkIndex>(block) * plan_.pieces, plan_.pieces); }
+    Chunk block_of_input(Rank block) const {
+        return input(static_cast<ChunkIndex>(block) * plan_.pieces, plan_.pieces);
+    }
+    Chunk block_of_output(Rank block) const {
+        return output(static_cast<ChunkIndex>(block) * plan_.pieces, plan_.pieces);
+    }
     Chunk chunk(BufferId buffer, ChunkIndex index, std::uint32_t count) const;
 
     LaneBuilder lane();

@@ -1,6 +1,6 @@
-// Slots: how messages travel. A *ring* is memory written by one rank and read by one other (or, a board, by all others);
-// its two ends are a SendEnd and a ReceiveEnd. The executor works on ends directly, without a virtual call; a transport
-// whose peers do not share memory fills and empties the same rings from its progress function.
+// Slots: how messages travel. A *ring* is memory written by one rank and read by one other (or, a board, by all
+// others); its two ends are a SendEnd and a ReceiveEnd. The executor works on ends directly, without a virtual call; a
+// transport whose peers do not share memory fills and empties the same rings from its progress function.
 //
 // A message is one tile (or a whole small chunk). Both sides know its length from their plans. There are two forms:
 //   packed   up to packed_bytes: cache lines of 56 bytes of data and the message's word, so that data and flag arrive
@@ -13,9 +13,9 @@
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
-// Credits: the reader tells what it has taken in the headers that it sends itself, and counts it in its own Taken line when
-// half of a row is untold; the writer looks there only when the credits it knows of are used up. So where messages go to
-// and fro no line travels for credits alone. An exposed or put message is always acknowledged at once.
+// Credits: the reader tells what it has taken in the headers that it sends itself, and counts it in its own Taken line
+// when half of a row is untold; the writer looks there only when the credits it knows of are used up. So where messages
+// go to and fro no line travels for credits alone. An exposed or put message is always acknowledged at once.
 // Offers run the other way: the reader says where message number m may be put, for the writer to look at when it gets
 // to m; a writer that finds none stages or exposes.
 //
@@ -133,8 +133,13 @@ public:
           takers_(takers) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
-                                                    ring + shape.payload_offset(row), shape.slots_of(row), shape.area_of(row),
-                                                    shape.grain_of(row), 0, 0, shape.slots_of(row)};
+                                                    ring + shape.payload_offset(row),
+                                                    shape.slots_of(row),
+                                                    shape.area_of(row),
+                                                    shape.grain_of(row),
+                                                    0,
+                                                    0,
+                                                    shape.slots_of(row)};
     }
 
     std::uint64_t next_number() const { return number_ + 1; }
@@ -148,7 +153,8 @@ public:
     // `length` bytes, at most packed_bytes, from anywhere.
     void send_packed(const std::byte* data, std::size_t length, std::uint32_t signature) {
         const std::uint64_t word = message_word(++number_, signature);
-        for (; length > sizeof(PackedLine::data); data += sizeof(PackedLine::data), length -= sizeof(PackedLine::data)) {
+        for (; length > sizeof(PackedLine::data);
+             data += sizeof(PackedLine::data), length -= sizeof(PackedLine::data)) {
             PackedLine& line = packed_[packed_sent_++ & (packed_lines - 1)];
             std::memcpy(line.data, data, sizeof line.data);
             store_release(line.word, word);
@@ -205,8 +211,8 @@ private:
         std::uint64_t sent = 0, limit = 0;
 
         std::uint64_t grains(std::size_t length) const { return (length + grain - 1) / grain * grain; }
-        // Behind the last one, or at the start where the area ends. With fewer than `slots` messages under way, none longer
-        // than a slot, that place is free: the area has one slot more, for what stays empty at its end.
+        // Behind the last one, or at the start where the area ends. With fewer than `slots` messages under way, none
+        // longer than a slot, that place is free: the area has one slot more, for what stays empty at its end.
         std::uint64_t place(std::size_t length) const { return next + length > area ? 0 : next; }
     };
     SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
@@ -255,13 +261,14 @@ public:
     std::uint64_t next_number() const { return number_ + 1; }
     Row row_of(std::size_t length) const { return length <= medium_bytes_ ? Row::medium : Row::large; }
 
-    // What the sender signed the next message with, wherever in the ring it lies and however much of it is there; nothing
-    // before it comes. Tells those who wait in vain for a message of another form or length.
+    // What the sender signed the next message with, wherever in the ring it lies and however much of it is there;
+    // nothing before it comes. Tells those who wait in vain for a message of another form or length.
     std::optional<std::uint32_t> next_signature() const {
         const std::uint64_t* const words[] = {&packed_[packed_taken_ & (packed_lines - 1)].word,
                                               &header(Row::medium).word, &header(Row::large).word};
         for (const std::uint64_t* at_word : words)
-            if (const std::uint64_t word = load_acquire(*at_word); word >> 32 == static_cast<std::uint32_t>(number_ + 1))
+            if (const std::uint64_t word = load_acquire(*at_word);
+                word >> 32 == static_cast<std::uint32_t>(number_ + 1))
                 return static_cast<std::uint32_t>(word);
         return std::nullopt;
     }
@@ -270,7 +277,8 @@ public:
     Arrival packed_arrival(std::size_t length, std::uint32_t signature) const {
         const std::uint64_t end = packed_taken_ + lines_of(length);
         for (std::uint64_t i = packed_taken_; i != end; i++)
-            if (const Arrival a = arrival(packed_[i & (packed_lines - 1)].word, signature); a != Arrival::here) return a;
+            if (const Arrival a = arrival(packed_[i & (packed_lines - 1)].word, signature); a != Arrival::here)
+                return a;
         return Arrival::here;
     }
     // Its bytes, exactly `length`, after packed_arrival said `here`; and done with it.
@@ -298,7 +306,8 @@ public:
         store_release(taken_line_->bulk[static_cast<std::size_t>(row)], r.taken);
     }
     // Says where message `number` may be put; at most offer_count() ahead of the next one.
-    void offer(std::uint64_t number, MessageForm form, std::uint64_t address, std::size_t length, std::uint32_t signature) {
+    void offer(std::uint64_t number, MessageForm form, std::uint64_t address, std::size_t length,
+               std::uint32_t signature) {
         Offer& o = offers_[number & (offer_count_ - 1)];
         o.form = form;
         o.address = address;
@@ -319,8 +328,10 @@ private:
         for (const SlotRow& r : rows_)
             for (std::uint64_t i = 0; i < r.slots; i++) {
                 const Header& h = r.headers[i];
-                const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(load_acquire(h.word) >> 32) - static_cast<std::uint32_t>(number_));
-                if (ahead > 0 && static_cast<std::uint64_t>(ahead) <= packed_lines + rows_[0].slots + rows_[1].slots) use(h);
+                const auto ahead = static_cast<std::int32_t>(static_cast<std::uint32_t>(load_acquire(h.word) >> 32) -
+                                                             static_cast<std::uint32_t>(number_));
+                if (ahead > 0 && static_cast<std::uint64_t>(ahead) <= packed_lines + rows_[0].slots + rows_[1].slots)
+                    use(h);
             }
     }
     struct SlotRow {

@@ -41,7 +41,8 @@ inline constexpr std::size_t data_type_count = 14;
 
 // 8- and 16-bit floats, which are summed in float32.
 constexpr bool is_narrow_float(DataType type) {
-    return type == DataType::float16 || type == DataType::bfloat16 || type == DataType::float8_e4m3 || type == DataType::float8_e5m2;
+    return type == DataType::float16 || type == DataType::bfloat16 || type == DataType::float8_e4m3 ||
+           type == DataType::float8_e5m2;
 }
 
 enum class ReduceOp : std::uint8_t { sum = 0, prod = 1, max = 2, min = 3, avg = 4 };
