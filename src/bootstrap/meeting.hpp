@@ -38,7 +38,7 @@ struct Introduction {
     std::int32_t arena = -1;  // which of Meeting::arenas is this rank's process's; -1 for none
 };
 
-// Shared by the ranks of a process that met together. A process's liveness locks on the segment last as long as it.
+// Shared by the ranks of a process that met together.
 struct Meeting {
     std::vector<Introduction> ranks;  // by rank
     os::FileDescriptor segment;       // zero at first, Agreement::segment bytes; never shrinks

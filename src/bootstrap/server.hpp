@@ -4,9 +4,6 @@
 // stranger who connects and says nothing, or garbage, delays nobody: strangers are dropped when their patience ends or
 // their proof is wrong, and only so many are kept. Every known process gets either the meeting or the same refusal;
 // a refusing server stays a little for ranks that come late (by a job's name, for rank 0).
-//
-// When the meeting succeeds, "go" is the last thing sent, after the server has closed its own descriptors of the
-// segment: closing one would drop liveness locks that ranks of this process take on it (os/liveness_lock.hpp).
 #pragma once
 
 #include <atomic>

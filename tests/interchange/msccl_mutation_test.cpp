@@ -1,24 +1,17 @@
 // Right files with a few things changed at random: the reader must not crash, and what it still accepts must be right.
-// The seed is printed; TENON_TEST_SEED sets it.
 #include <gtest/gtest.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 
 #include "interchange/msccl.hpp"
 #include "tests/interchange/msccl_files.hpp"
 #include "tests/interchange/plan_runner.hpp"
+#include "tests/support/seed.hpp"
 
 namespace tenon::interchange_test {
 namespace {
 
 using Random = std::mt19937_64;
-
-std::uint64_t chosen_seed() {
-    const char* given = std::getenv("TENON_TEST_SEED");
-    return given != nullptr ? std::strtoull(given, nullptr, 10) : std::random_device{}();
-}
 
 std::size_t below(Random& random, std::size_t limit) {
     return std::uniform_int_distribution<std::size_t>(0, limit - 1)(random);
@@ -62,9 +55,8 @@ std::string mutated(std::string xml, Random& random) {
 }
 
 TEST(MscclMutation, NothingCrashesAndWhatIsAcceptedIsRight) {
-    const std::uint64_t seed = chosen_seed();
-    std::printf("TENON_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-    Random random{seed};
+    const std::uint64_t seed = support::test_seed();
+    Random random = support::random_generator();
     const auto files = right_files();
     int accepted = 0, refused = 0;
     for (int i = 0; i < 800; i++) {

@@ -1,12 +1,11 @@
 // What travels between ranks and the rendezvous reads back as it was written, and no bytes upset the readers.
 #include <gmock/gmock.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 
 #include "bootstrap/roll_call.hpp"
 #include "bootstrap/wire.hpp"
+#include "tests/support/seed.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -106,11 +105,7 @@ TEST(RankNames, AreReadable) {
 
 // The fuzzer's target over its seeds, each damaged in many ways, where no fuzzer can be built.
 TEST(Wire, SurvivesDamage) {
-    const char* wanted = std::getenv("TENON_TEST_SEED");
-    const unsigned seed =
-        wanted != nullptr ? static_cast<unsigned>(std::strtoul(wanted, nullptr, 10)) : std::random_device{}();
-    std::printf("TENON_TEST_SEED=%u\n", seed);
-    std::mt19937 random{seed};
+    auto random = support::random_generator();
     std::vector<std::vector<std::byte>> whole;
     const auto add = [&](std::uint8_t kind, auto bytes) {
         whole.emplace_back(1, std::byte{kind}).insert(whole.back().end(), bytes.begin(), bytes.end());

@@ -9,7 +9,6 @@
 
 #include "os/clock.hpp"
 #include "os/futex.hpp"
-#include "os/liveness_lock.hpp"
 #include "os/memory.hpp"
 #include "os/peer_memory.hpp"
 #include "os/process.hpp"
@@ -106,43 +105,6 @@ TEST(WatchProcess, BecomesReadableAtTheEnd) {
     child.end();
     EXPECT_TRUE(*wait_ready(std::span{&watched, 1}, Deadline::after_ms(60'000), 60'000));
     EXPECT_EQ(watch_process(process).error().status, Status::remote_error);
-}
-
-TEST(LivenessLock, EndsWithItsProcess) {
-    const auto memory = create_shared_memory("test", {4096});
-    ASSERT_TRUE(memory);
-    auto ends = LocalSocket::pair();
-    Child child{[&] {
-        const auto held = liveness_lock::hold(*memory, 5);
-        const std::array<std::byte, 1> said{std::byte{held.has_value()}};
-        static_cast<void>(ends->second.send(said, Deadline::after_ms(60'000)));
-        stay();
-    }};
-    std::array<std::byte, 1> held{};
-    ASSERT_TRUE(ends->first.receive(held, Deadline::after_ms(60'000)));
-    ASSERT_EQ(held[0], std::byte{1});
-    EXPECT_TRUE(*liveness_lock::is_held(*memory, 5));
-    EXPECT_FALSE(*liveness_lock::is_held(*memory, 4));
-    EXPECT_EQ(liveness_lock::hold(*memory, 5).error().status, Status::system_error);
-    child.end();
-    EXPECT_FALSE(*liveness_lock::is_held(*memory, 5));
-    EXPECT_TRUE(liveness_lock::hold(*memory, 5));
-}
-
-TEST(LivenessLock, IsNotInheritedAndIsDroppedWithAnyDescriptorOfTheFile) {
-    const auto memory = create_shared_memory("test", {4096});
-    const auto seen = Mapping::shared(*memory, {4096});
-    ASSERT_TRUE(seen && liveness_lock::hold(*memory, 1));
-    const auto child_sees = [&] {
-        Child child{[&] { seen->data()[0] = std::byte{*liveness_lock::is_held(*memory, 1)}; }};
-        child.wait();
-        return seen->data()[0] == std::byte{1};
-    };
-    EXPECT_TRUE(child_sees());
-    EXPECT_TRUE(child_sees()) << "a child that ended must not have released it";
-    EXPECT_FALSE(*liveness_lock::is_held(*memory, 1)) << "the holder does not see its own";
-    memory->duplicate()->close();
-    EXPECT_FALSE(child_sees());
 }
 
 TEST(Futex, WakesAcrossProcesses) {

@@ -1,9 +1,7 @@
 #include "tests/unit/reduction_elements.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
-#include <iostream>
 #include <iterator>
 
 #include "tests/unit/reduction_reference.hpp"
@@ -18,16 +16,6 @@ std::uint64_t ElementView::operator[](std::size_t i) const {
 
 void ElementView::set(std::size_t i, std::uint64_t bits) const {
     std::memcpy(data_ + i * element_bytes(type_), &bits, element_bytes(type_));
-}
-
-std::uint64_t reduction_test_seed() {
-    static const std::uint64_t seed = [] {
-        const char* wanted = std::getenv("TENON_TEST_SEED");
-        const std::uint64_t chosen = wanted != nullptr ? std::strtoull(wanted, nullptr, 0) : std::random_device{}();
-        std::cout << "TENON_TEST_SEED=" << chosen << std::endl;
-        return chosen;
-    }();
-    return seed;
 }
 
 std::vector<std::byte> random_elements(DataType type, std::size_t count, std::mt19937_64& random) {

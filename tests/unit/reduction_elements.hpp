@@ -36,8 +36,6 @@ private:
     std::byte* data_;
 };
 
-// TENON_TEST_SEED, or one of its own; printed either way.
-std::uint64_t reduction_test_seed();
 
 // Ordinary values, specials without and with infinities and NaNs, and random bits take turns by position, so that sums
 // over many sources do not all end as NaN.

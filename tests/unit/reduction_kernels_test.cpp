@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "reduction/kernels.hpp"
+#include "tests/support/seed.hpp"
 #include "tests/unit/reduction_elements.hpp"
 #include "tests/unit/reduction_reference.hpp"
 #include "tests/unit/reduction_targets.hpp"
@@ -106,7 +107,7 @@ protected:
     }
 
     const DataType type = GetParam();
-    std::mt19937_64 random{reduction_test_seed()};
+    std::mt19937_64 random = support::random_generator();
     std::vector<std::vector<std::byte>> sources;
     std::vector<std::byte> expected;
     std::vector<Operand> operands = std::vector<Operand>(33);

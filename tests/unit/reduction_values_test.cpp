@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "reduction/kernels.hpp"
+#include "tests/support/seed.hpp"
 #include "tests/unit/reduction_elements.hpp"
 #include "tests/unit/reduction_reference.hpp"
 #include "tests/unit/reduction_targets.hpp"
@@ -75,7 +76,7 @@ TEST_P(NarrowFloats, KeepEveryValueButCanonicaliseNaNs) {
 // Every float8 with every other; every float16 and bfloat16 with some, of which half are of a close magnitude, where
 // sums tie most.
 TEST_P(NarrowFloats, RoundToNearestEvenWithEveryPartner) {
-    std::mt19937_64 random{reduction_test_seed()};
+    auto random = support::random_generator();
     const std::vector<std::byte> codes = every_code();
     const std::size_t partners = element_bytes(type) == 1 ? code_count : 16;
     for (std::size_t partner = 0; partner < partners; ++partner) {
@@ -143,7 +144,7 @@ TEST(ReductionValues, NegativeZeroIsBelowZero) {
 }
 
 TEST(ReductionMode, CallersRoundingModeChangesNothing) {
-    std::mt19937_64 random{reduction_test_seed()};
+    auto random = support::random_generator();
     for (const DataType type : {DataType::float32, DataType::float64, DataType::float16, DataType::bfloat16}) {
         const std::vector<std::vector<std::byte>> sources = {random_elements(type, 100, random),
                                                              random_elements(type, 100, random)};
