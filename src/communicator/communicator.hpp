@@ -110,6 +110,7 @@ private:
     bool serves(const PreparedCall& prepared, const Call& call) const;
     void prepare_path(PreparedCall& prepared, std::uint64_t bytes);
     bool tells(const PreparedCall& prepared) const;
+    bool runs_as_found(PreparedCall& prepared);
     void follow_trial(PreparedCall& prepared);
     void settle(PreparedCall& prepared);
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);

@@ -81,7 +81,7 @@ Result<void> Communicator::run(const Call& call) {
     if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) &&
         call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
         (call.receive != nullptr || !prepared->needs_receive) && runs_as_it_is(call.send, call.receive, *prepared) &&
-        nothing_stands_in_the_way()) [[likely]]
+        nothing_stands_in_the_way() && runs_as_found(*prepared)) [[likely]]
         return run_small(call.send, call.receive, *prepared);
     if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
     const Progress progress = execution_.advance();
@@ -124,7 +124,7 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
 }
 
 void Communicator::remember(const CallWords& words) {
-    if (running_ == nullptr || !running_->program.small || !running_->settled) return;
+    if (running_ == nullptr || !running_->program.small || running_->path != nullptr) return;
     repeated_ = words;
     running_small_ = running_;
 }
@@ -301,6 +301,13 @@ bool Communicator::tells(const PreparedCall& prepared) const {
     const Collective collective = prepared.program.collective;
     const bool root_sends = collective == Collective::broadcast || collective == Collective::scatter;
     return rank_ == (prepared.key.root + (root_sends ? 1 : 0)) % rank_count_;
+}
+
+// Whether the call, which counts, is none that tries a way. Which calls are small may differ between ranks; which count
+// may not.
+bool Communicator::runs_as_found(PreparedCall& prepared) {
+    return prepared.path == nullptr ||
+           (prepared.path_beginnings == prepared.path->beginnings() && prepared.path->next_call_as_found());
 }
 
 void Communicator::follow_trial(PreparedCall& prepared) {

@@ -56,8 +56,10 @@ public:
 
     // A call is about to run.
     void next_call() {
-        if (decided() && ways_ != Path{} && calls_left_-- == 0) begin_again();
+        if (!next_call_as_found() && decided() && ways_ != Path{}) begin_again();
     }
+    // The same, but nothing happens, and it is false, where the call would be a try.
+    bool next_call_as_found() { return decided() && calls_left_ != 0 && calls_left_-- != 0; }
     // How often it has begun: what was found before counts no longer.
     std::uint32_t beginnings() const { return beginnings_; }
     // What was decided last differs from what was found before.
@@ -110,21 +112,28 @@ private:
         beginnings_++;
     }
 
-    // Of a way's tries the lower median counts. A way is taken over an earlier one only if it gains more than one part
-    // in so many: less is noise.
+    // Of a way's tries the lower median counts. A way is taken over an earlier one, and over what was found before,
+    // only if it gains more than one part in so many: less is noise.
     static constexpr std::uint64_t worth_changing = 32;
+    bool gains(std::size_t way, std::size_t over) const {
+        return median_[way] < median_[over] - median_[over] / worth_changing;
+    }
     void decide() {
-        std::uint64_t least = UINT64_MAX;
+        std::size_t best = 0;
         for (std::size_t i = 0; i < count_; i++) {
             const auto first = cost_[i].begin(), last = first + static_cast<std::ptrdiff_t>(tries_.counted);
             const auto middle = first + (last - first - 1) / 2;
             std::nth_element(first, middle, last);
             median_[i] = *middle;
-            if (median_[i] < least - least / worth_changing) least = median_[i], best_ = paths_[i];
+            if (gains(i, best)) best = i;
         }
+        for (std::size_t i = 0; beginnings_ > 1 && i < count_; i++)
+            if (paths_[i] == before_ && !gains(best, i)) best = i;
+        best_ = paths_[best];
     }
 
-    static constexpr unsigned most_questions = 8;
+    // The root of a broadcast may be many calls ahead of who tells it.
+    static constexpr unsigned most_questions = 256;
     static constexpr std::size_t most_ways = 4;
 
     Path paths_[most_ways], best_, before_, ways_;

@@ -105,7 +105,8 @@ std::string restrictions(const Algorithm& algorithm) {
 }
 
 std::string deterministic(const Algorithm& algorithm) {
-    return algorithm.deterministic_by_powers ? "wide types, 2^n ranks" : yes_or_no(algorithm.deterministic);
+    if (algorithm.deterministic_by_powers && !algorithm.deterministic) return "wide types, 2^n ranks";
+    return yes_or_no(algorithm.deterministic);
 }
 
 FactsTable algorithm_facts(std::span<const Algorithm> known) {
