@@ -10,7 +10,7 @@
 // Workstations, JPDC 2009, and of the two-shot kernels of NVIDIA TensorRT-LLM and vLLM (custom all-reduce).
 #include "algorithms/all_reduce/algorithms.hpp"
 #include "algorithms/patterns/one_rank.hpp"
-#include "algorithms/patterns/ring.hpp"
+#include "algorithms/patterns/results.hpp"
 
 namespace tenon {
 
@@ -27,11 +27,7 @@ Result<Plan> ring_direct_all_reduce(const Request& request, const Topology&) {
         summing.receive_reduce_send(plan.input(piece_of(ring.behind(steps))), ring.previous(), ring.next());
     summing.receive_reduce_publish(plan.output(mine), plan.input(mine), ring.previous()).completes().source_stable();
 
-    auto incoming = plan.lane();
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank owner = ring.ahead(steps);
-        incoming.receive_published(plan.output(piece_of(owner)), owner).destination_free();
-    }
+    take_results(plan, ring, [&](Rank owner) { return plan.output(piece_of(owner)); });
     return plan.finish();
 }
 

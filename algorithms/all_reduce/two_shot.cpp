@@ -10,6 +10,7 @@
 #include "algorithms/all_reduce/algorithms.hpp"
 #include "algorithms/patterns/contributions.hpp"
 #include "algorithms/patterns/one_rank.hpp"
+#include "algorithms/patterns/results.hpp"
 
 namespace tenon {
 namespace {
@@ -47,11 +48,7 @@ Result<Plan> two_shot_all_reduce(const Request& request, const Topology&) {
     const auto operands = take_contributions(plan, summing, ring, plan.input(piece_of(request.rank)), contributions);
     summing.reduce_publish(plan.output(piece_of(request.rank)), operands).completes().source_stable();
 
-    auto incoming = plan.lane();
-    for (Rank steps = 1; steps < request.rank_count; steps++) {
-        const Rank owner = ring.ahead(steps);
-        incoming.receive_published(plan.output(piece_of(owner)), owner).destination_free();
-    }
+    take_results(plan, ring, [&](Rank owner) { return plan.output(piece_of(owner)); });
     return plan.finish();
 }
 

@@ -67,6 +67,8 @@ public:
     Progress poll(Backoff& backoff);
     Error poll_error() const { return execution_error_; }
     bool moved() const { return execution_.moved(); }
+    // How many calls have tried a way of moving bytes (PathTrial): the same on every rank after the same calls.
+    std::uint64_t tries() const { return tries_; }
 
     // All ranks call; null for a rank that joins none (color < 0).
     Result<std::unique_ptr<Communicator>> split(int color, int key, const Config& config);
@@ -163,6 +165,7 @@ private:
     Program point_to_point_;
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
+    std::uint64_t tries_ = 0;
     CallRecord record_;
     Error execution_error_;
     bool warned_late_ = false;

@@ -98,6 +98,7 @@ Result<void> Communicator::run(const Call& call) {
 inline void Communicator::note_elapsed() {
     if (call_started_ns_ == 0) return;
     PathTrial& trial = *running_->path;
+    tries_++;
     trial.took(os::now_ns() - call_started_ns_, running_->path_bytes);
     if (!trial.decided()) return;
     if (tells(*running_)) control_.tell_finding(finding_of(*running_), trial.path().number());
