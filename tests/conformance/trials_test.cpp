@@ -39,7 +39,8 @@ void expect_tries_in_step(const Call& call) {
 }
 
 TEST(Trials, AreInStepWhereARootMovesMoreThanOthers) {
-    for (const Collective collective : {Collective::broadcast, Collective::scatter, Collective::gather, Collective::reduce})
+    for (const Collective collective :
+         {Collective::broadcast, Collective::scatter, Collective::gather, Collective::reduce})
         for (const std::uint64_t count : {12 << 10, 24 << 10, 100 << 10})
             for (const Rank root : {0, 2})
                 expect_tries_in_step({.collective = collective, .type = DataType::uint8, .root = root, .count = count});
