@@ -22,7 +22,7 @@ Result<Plan> ring_direct_all_reduce(const Request& request, const Topology&) {
     const ChunkIndex mine = piece_of(request.rank);
 
     auto summing = plan.lane();
-    summing.send(plan.input(piece_of(ring.previous())), ring.next()).source_stable();
+    summing.send(plan.input(piece_of(ring.previous())), ring.next()).source_stable().answered();
     for (Rank steps = 2; steps < request.rank_count; steps++)
         summing.receive_reduce_send(plan.input(piece_of(ring.behind(steps))), ring.previous(), ring.next());
     summing.receive_reduce_publish(plan.output(mine), plan.input(mine), ring.previous()).completes().source_stable();

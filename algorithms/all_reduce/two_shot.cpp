@@ -24,7 +24,7 @@ Result<Plan> two_ranks(const Request& request) {
     const auto mine = static_cast<ChunkIndex>(request.rank);
     const ChunkIndex theirs = 1 - mine;
     const Rank peer = 1 - request.rank;
-    plan.lane().send(plan.input(theirs), peer, contributions).source_stable();
+    plan.lane().send(plan.input(theirs), peer, contributions).source_stable().answered();
     plan.lane()
         .receive_reduce_copy_send(plan.output(mine), plan.input(mine), peer, peer, contributions, results)
         .completes()
@@ -42,7 +42,7 @@ Result<Plan> two_shot_all_reduce(const Request& request, const Topology&) {
     PlanBuilder plan{request, static_cast<std::uint32_t>(request.rank_count)};
     const auto piece_of = [](Rank rank) { return static_cast<ChunkIndex>(rank); };
 
-    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions);
+    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions, true);
 
     auto summing = plan.lane();
     const auto operands = take_contributions(plan, summing, ring, plan.input(piece_of(request.rank)), contributions);

@@ -13,13 +13,13 @@
 namespace tenon {
 
 // Adds a lane that sends `part_of(owner)` to every other owner. Parts are stable even in place: one is overwritten only
-// by its owner's result, which can only come after the owner took it.
+// by its owner's result, which can only come after the owner took it. `answered`: that result comes.
 template <class PartOf>
-void give_contributions(PlanBuilder& plan, const Ring& ring, PartOf part_of, Channel channel = 0) {
+void give_contributions(PlanBuilder& plan, const Ring& ring, PartOf part_of, Channel channel, bool answered) {
     auto lane = plan.lane();
     for (Rank steps = 1; steps < ring.rank_count; steps++) {
         const Rank owner = ring.ahead(steps);
-        lane.send(part_of(owner), owner, channel).source_stable();
+        lane.send(part_of(owner), owner, channel).source_stable().answered(answered);
     }
 }
 

@@ -26,7 +26,7 @@ Result<Plan> two_shot_reduce(const Request& request, const Topology&) {
     const Chunk mine = plan.input(piece_of(request.rank));
     const bool is_root = request.rank == request.root;
 
-    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions);
+    give_contributions(plan, ring, [&](Rank owner) { return plan.input(piece_of(owner)); }, contributions, false);
 
     auto summing = plan.lane();
     const auto operands = take_contributions(plan, summing, ring, mine, contributions);

@@ -17,7 +17,7 @@ Result<Plan> direct_reduce_scatter(const Request& request, const Topology&) {
     PlanBuilder plan{request};
     const Chunk mine = plan.block_of_input(request.rank);
 
-    give_contributions(plan, ring, [&](Rank owner) { return plan.block_of_input(owner); });
+    give_contributions(plan, ring, [&](Rank owner) { return plan.block_of_input(owner); }, 0, false);
 
     auto summing = plan.lane();
     if (request.rank_count == 2) {

@@ -54,8 +54,9 @@ public:
 
     // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call
     // to its first message. False when this is not the way for it, and nothing has been done.
-    bool repeats(const CallWords& words, const void* send, const void* receive) const {
-        return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_);
+    bool repeats(const CallWords& words, const void* send, const void* receive) {
+        return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_) &&
+               running_small_->settled && runs_as_found(*running_small_);
     }
     Result<void> repeat(const void* send, void* receive) { return run_small(send, receive, *running_small_); }
     // After run(call): from now on, `words` mean this call, if it is a small one.
@@ -112,9 +113,15 @@ private:
     bool serves(const PreparedCall& prepared, const Call& call) const;
     void prepare_path(PreparedCall& prepared, std::uint64_t bytes);
     bool tells(const PreparedCall& prepared) const;
-    bool runs_as_found(PreparedCall& prepared);
+    // Whether the call, which counts, is none that tries a way. Which calls are small may differ between ranks; which
+    // count may not.
+    static bool runs_as_found(PreparedCall& prepared) {
+        return prepared.path == nullptr ||
+               (prepared.path_beginnings == prepared.path->beginnings() && prepared.path->next_call_as_found());
+    }
     void follow_trial(PreparedCall& prepared);
     void settle(PreparedCall& prepared);
+    AccessPolicy access(const PreparedCall& prepared, const void* send, const void* receive) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
     void note(const Program& program);

@@ -107,6 +107,16 @@ inline void Communicator::note_elapsed() {
             name_of(running_->program.collective), std::bit_floor(running_->path_bytes), trial.explanation());
 }
 
+// How the call's memory is reached: not at all where no peer can address it and it is too little for the kernel to
+// copy.
+inline AccessPolicy Communicator::access(const PreparedCall& prepared, const void* send, const void* receive) const {
+    AccessPolicy access = prepared.access;
+    if (!prepared.program.packed && prepared.program.moved_bytes < access.copy_min_bytes && !transport_->shares(send) &&
+        !transport_->shares(receive))
+        access.direct_min_bytes = UINT64_MAX;
+    return access;
+}
+
 Result<void> Communicator::run_small(const void* send, void* receive, PreparedCall& prepared) {
     const Program& program = prepared.program;
     const std::uint64_t number = ++call_number_;
@@ -118,14 +128,15 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
     };
     if (execution_.run_small(
             program, {static_cast<const std::byte*>(send), static_cast<std::byte*>(receive), scratch_.data()},
-            numbered(program.signature, number), prepared.access, decisions_.wait.spins, meanwhile)) [[likely]]
+            numbered(program.signature, number), access(prepared, send, receive), decisions_.wait.spins, meanwhile))
+        [[likely]]
         return {};
     call_started_ns_ = 0;
     return finish();
 }
 
 void Communicator::remember(const CallWords& words) {
-    if (running_ == nullptr || !running_->program.small || running_->path != nullptr) return;
+    if (running_ == nullptr || !running_->program.small) return;
     repeated_ = words;
     running_small_ = running_;
 }
@@ -173,7 +184,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     ++call_number_;
     note(program);
     execution_.begin(program, {input, output, scratch(program.scratch_bytes)},
-                     numbered(program.signature, call_number_), prepared.access);
+                     numbered(program.signature, call_number_), access(prepared, input, output));
     return {};
 }
 
@@ -302,13 +313,6 @@ bool Communicator::tells(const PreparedCall& prepared) const {
     const Collective collective = prepared.program.collective;
     const bool root_sends = collective == Collective::broadcast || collective == Collective::scatter;
     return rank_ == (prepared.key.root + (root_sends ? 1 : 0)) % rank_count_;
-}
-
-// Whether the call, which counts, is none that tries a way. Which calls are small may differ between ranks; which count
-// may not.
-bool Communicator::runs_as_found(PreparedCall& prepared) {
-    return prepared.path == nullptr ||
-           (prepared.path_beginnings == prepared.path->beginnings() && prepared.path->next_call_as_found());
 }
 
 void Communicator::follow_trial(PreparedCall& prepared) {

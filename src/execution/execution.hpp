@@ -80,6 +80,7 @@ private:
     void begin_bulk(const AccessPolicy& policy);
     bool all_taken();
     bool try_small(const Operation& operation);
+    bool try_staged(const Operation& operation);
     void leave_small(std::uint32_t next);
     bool advance_lane(std::size_t lane);
     bool dependencies_met(const Operation& operation, std::uint64_t tile) const;

@@ -87,7 +87,7 @@ private:
         // A board's writer puts nothing, and its readers would share one place for their offers.
         const bool may_offer = step.destination_free && step.receive_channel != board_channel;
         Operation o{.kind = step.kind, .completes = step.completes, .source_stable = step.source_stable,
-                    .destination_free = may_offer, .sends_to_all = step.send_to == everyone,
+                    .destination_free = may_offer, .answered = step.answered, .sends_to_all = step.send_to == everyone,
                     .send_to = step.send_to, .receive_from = step.receive_from,
                     .first_operand = step.first_operand, .operand_count = step.operand_count,
                     .first_dependency = step.first_dependency, .dependency_count = step.dependency_count};

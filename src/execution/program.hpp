@@ -23,6 +23,7 @@ struct Operation {
     bool completes = false;
     bool source_stable = false;
     bool destination_free = false;
+    bool answered = false;
     bool sends_to_all = false;
     bool after_whole_lane = false;  // its dependencies are on all tiles of their lanes, not on the same tile
     bool offers = false;            // destination_free, and the only receiver on its ring: message numbers are known

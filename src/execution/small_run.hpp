@@ -47,7 +47,8 @@ inline bool Execution::run_small(const Program& program, const Buffers& buffers,
 
 // One look; false when the operation cannot be done yet, or is for the general way to do.
 inline bool Execution::try_small(const Operation& o) {
-    if (o.bytes > packed_bytes) return step(o, {0, o.bytes}) == Outcome::done;
+    if (o.bytes > packed_bytes)
+        return o.bytes < policy_.direct_min_bytes ? try_staged(o) : step(o, {0, o.bytes}) == Outcome::done;
     if (o.bytes == 0 && !o.token) return true;
     switch (o.kind) {
         case StepKind::send:
@@ -75,6 +76,39 @@ inline bool Execution::try_small(const Operation& o) {
             return true;
         default: return step(o, {0, o.bytes}) == Outcome::done;
     }
+}
+
+// The same for a message in a slot, which this rank neither exposes nor puts.
+inline bool Execution::try_staged(const Operation& o) {
+    switch (o.kind) {
+        case StepKind::send: {
+            const Row row = o.out->row_of(o.bytes);
+            if (!o.out->may_send_bulk(row)) return false;
+            stage(o.out->payload(row, o.bytes), at(o.source, 0), o.bytes);
+            o.out->send_staged(row, o.bytes, signature_ ^ o.salt);
+            return true;
+        }
+        case StepKind::receive:
+        case StepKind::receive_reduce: {
+            const Row row = o.in->row_of(o.bytes);
+            const Arrival arrival = o.in->bulk_arrival(row, signature_ ^ o.salt);
+            if (arrival == Arrival::none) return false;
+            if (arrival != Arrival::here || !o.in->is_staged(row, o.bytes)) break;
+            std::byte* const to = at(o.destination, 0);
+            if (o.kind == StepKind::receive) {
+                copy(to, o.in->payload(row), o.bytes);
+            } else if (combine_message(o, {0, o.bytes}, o.in->payload(row)) != Outcome::done) {
+                return false;
+            }
+            o.in->release_bulk(row, false);
+            return true;
+        }
+        case StepKind::copy:
+            copy(at(o.destination, 0), at(o.source, 0), o.bytes);
+            return true;
+        default: break;
+    }
+    return step(o, {0, o.bytes}) == Outcome::done;
 }
 
 }  // namespace tenon

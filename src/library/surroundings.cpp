@@ -77,6 +77,9 @@ std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_byte
 
 std::unique_ptr<Transport> make_transport(HostShare share) {
     const auto layout = SegmentLayout::of(share.rank_count, share.slot_memory_bytes, share.control_bytes);
+    bool has_threads = false;
+    for (Rank r = 0; r < share.rank_count; r++)
+        if (r != share.rank) has_threads |= share.peers[static_cast<std::size_t>(r)].same_process;
     auto peers = std::make_shared<std::vector<PeerFacts>>(std::move(share.peers));
     return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count, share.slot_memory_bytes,
                                            [peers](Rank peer) -> std::unique_ptr<Reach> {
@@ -84,7 +87,8 @@ std::unique_ptr<Transport> make_transport(HostShare share) {
                                                if (facts.same_process) return inproc_reach();
                                                return shm_reach(
                                                    {facts.process, std::move(facts.arena), facts.kernel_copies});
-                                           });
+                                           },
+                                           has_threads ? inproc_shares : shm_shares);
 }
 
 }  // namespace tenon

@@ -30,6 +30,11 @@ StepHandle& StepHandle::source_stable() {
     return *this;
 }
 
+StepHandle& StepHandle::answered(bool yes) {
+    builder_->step(at_).answered = yes;
+    return *this;
+}
+
 StepHandle& StepHandle::destination_free() {
     builder_->step(at_).destination_free = true;
     return *this;

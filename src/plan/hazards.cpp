@@ -107,6 +107,8 @@ public:
                     if (auto stable = check_stable(id); !stable) return stable;
                 if (world_.step(id).destination_free)
                     if (auto free = check_free(id); !free) return free;
+                if (world_.step(id).answered)
+                    if (auto answered = check_answered(id); !answered) return answered;
             }
         return {};
     }
@@ -161,6 +163,16 @@ private:
                                      world_.name(other.step), other.writes ? "write" : "read", name_of(other.chunk)));
         }
         return {};
+    }
+
+    Result<void> check_answered(StepId id) {
+        const std::uint32_t piece = sent_chunk(world_.step(id)).shape;
+        for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++)
+            for (std::uint32_t s = 0; s < plan_.lanes[lane].steps.size(); s++)
+                if (receives(plan_.lanes[lane].steps[s].kind) &&
+                    before_.taken_before(id, world_.sender_of(world_.id(plan_.rank, {lane, s})), piece))
+                    return {};
+        return wrong(world_, id, "claims to be answered, but no message comes that is sent after it has been taken");
     }
 
     // The exception of destination_free: a send of this memory that is taken before the message is sent. Where one step

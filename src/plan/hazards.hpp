@@ -10,7 +10,7 @@ namespace tenon {
 Result<void> check_alignment(const World& world, bool in_place);
 
 // Of two accesses to one piece from two lanes, with a write among them, one happens before the other; and
-// source_stable and destination_free are true as plan.hpp defines them.
+// source_stable, destination_free and answered are true as plan.hpp defines them.
 Result<void> check_order_of_accesses(const World& world, std::span<const StepId> order, bool in_place);
 
 }  // namespace tenon

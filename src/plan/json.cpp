@@ -44,6 +44,7 @@ Json written(const Plan& plan, const Step& step) {
     if (step.completes) json["completes"] = true;
     if (step.source_stable) json["source_stable"] = true;
     if (step.destination_free) json["destination_free"] = true;
+    if (step.answered) json["answered"] = true;
     return json;
 }
 
@@ -192,7 +193,7 @@ private:
         if (!json.is_object()) problem(where, "is not an object");
         only(json, where,
              {"kind", "source", "destination", "operands", "from", "receive_channel", "to", "send_channel", "after",
-              "completes", "source_stable", "destination_free"});
+              "completes", "source_stable", "destination_free", "answered"});
         step.kind = named(json, where, "kind", step_kind_named, StepKind::nothing);
         const auto unused = [&](std::initializer_list<std::string_view> keys) {
             for (const auto key : keys)
@@ -209,6 +210,7 @@ private:
         step.completes = flag(json, where, "completes");
         step.source_stable = flag(json, where, "source_stable");
         step.destination_free = flag(json, where, "destination_free");
+        step.answered = flag(json, where, "answered");
         step.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
         each(json, where, "operands", [&](const Json& item, const std::string& at) {
             plan_.operands.push_back(chunk(item, at));

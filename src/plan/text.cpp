@@ -36,6 +36,7 @@ std::string remarks_of(const Plan& plan, const Step& step) {
     if (step.completes) add("completes");
     if (step.source_stable) add("source stable");
     if (step.destination_free) add("destination free");
+    if (step.answered) add("answered");
     return words.empty() ? words : "  [" + words + "]";
 }
 

@@ -30,7 +30,7 @@ TEST(PlanBuilder, TakesTheHeaderFromTheRequest) {
 TEST(PlanBuilder, WritesStepsInOrderWithWhatWasSaidOfThem) {
     PlanBuilder builder{all_reduce_of_4, 4};
     auto lane = builder.lane();
-    lane.send(builder.input(1), 2, 3).source_stable();
+    lane.send(builder.input(1), 2, 3).source_stable().answered();
     lane.receive_reduce_copy_send(builder.output(2), builder.input(2), 0, 3, 1, 2).completes();
     lane.receive_published(builder.output(0), 3).destination_free();
     const Plan plan = builder.finish().value();
@@ -42,6 +42,7 @@ TEST(PlanBuilder, WritesStepsInOrderWithWhatWasSaidOfThem) {
     EXPECT_EQ(steps[0].send_to, 2);
     EXPECT_EQ(steps[0].send_channel, 3);
     EXPECT_TRUE(steps[0].source_stable);
+    EXPECT_TRUE(steps[0].answered);
     EXPECT_EQ(steps[1].receive_from, 0);
     EXPECT_EQ(steps[1].receive_channel, 1);
     EXPECT_EQ(steps[1].send_to, 3);

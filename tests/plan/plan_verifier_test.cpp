@@ -342,6 +342,24 @@ TEST(PlanVerifier, AcceptsAFreeDestinationThatWasTakenBefore) {
     expect_right(plans, {.in_place = true});
 }
 
+// Rank 1 adds what rank 0 sends, and sends the sum back; or, before it has seen rank 0's, another message.
+std::vector<Plan> sum_and_answer(bool in_order) {
+    return make_world(Collective::all_reduce, 2, 1, [&](PlanBuilder& plan, Rank r) {
+        auto lane = plan.lane();
+        if (r == 0) lane.send(plan.input(0), 1, 0).source_stable().answered();
+        if (r == 0) lane.receive_reduce(plan.output(0), plan.input(0), 1, 1).completes();
+        if (r == 1 && in_order) lane.receive_reduce(plan.output(0), plan.input(0), 0, 0).completes();
+        lane.nothing();
+        if (r == 1) lane.send(plan.input(0), 0, 1).source_stable();
+        if (r == 1 && !in_order) lane.receive_reduce(plan.output(0), plan.input(0), 0, 0).completes();
+    });
+}
+
+TEST(PlanVerifier, KnowsWhatIsAnswered) {
+    expect_right(sum_and_answer(true));
+    expect_refused(sum_and_answer(false), {"rank 0, lane 0, step 0 (send) claims to be answered"});
+}
+
 TEST(PlanVerifier, RefusesClaimsThatMeanNothing) {
     auto plans = ring_all_reduce(3);
     step(plans, 0, 4).source_stable = true;
@@ -349,6 +367,9 @@ TEST(PlanVerifier, RefusesClaimsThatMeanNothing) {
     plans = ring_all_reduce(3);
     step(plans, 0, 1).destination_free = true;
     expect_refused(plans, {"step 1 (receive_reduce_send) claims a free destination"});
+    plans = ring_all_reduce(3);
+    step(plans, 0, 4).answered = true;
+    expect_refused(plans, {"step 4 (receive) claims to be answered, but sends nothing"});
 }
 
 TEST(PlanVerifier, RefusesChunksWhoseTilesDoNotMeet) {

@@ -29,7 +29,8 @@ public:
           memory_(std::move(*os::Mapping::anonymous({layout_.bytes()}))) {
         for (Rank r = 0; r < rank_count; r++)
             ranks.push_back(std::make_unique<RingTransport>(memory_.data(), layout_, r, rank_count, cap,
-                                                            [](Rank) { return std::make_unique<NoReach>(); }));
+                                                            [](Rank) { return std::make_unique<NoReach>(); },
+                                                            [](const void*) { return false; }));
     }
 
 private:

@@ -98,13 +98,15 @@ private:
 };
 
 RingTransport::RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
-                             std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of)
+                             std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of,
+                             Shares peer_shares)
     : segment_(segment),
       layout_(layout),
       rank_(rank),
       rank_count_(rank_count),
       slot_memory_cap_(slot_memory_cap_bytes),
       reach_of_(std::move(reach_of)),
+      shares_(peer_shares),
       connections_(static_cast<std::size_t>(rank_count)),
       boards_in_(static_cast<std::size_t>(rank_count)) {}
 

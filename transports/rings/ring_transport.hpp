@@ -27,16 +27,21 @@ public:
     virtual std::string_view name() const = 0;
 };
 
+// Whether some peer can address the memory that begins here.
+using Shares = bool (*)(const void* bytes);
+
 class RingTransport final : public Transport {
 public:
     // reach_of(peer) is asked for once for each peer, when it is first spoken to.
     RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
-                  std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of);
+                  std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of,
+                  Shares peer_shares);
     ~RingTransport() override;
 
     Connection& connection(Rank peer) override;
     Result<SendEnd*> board_send_end() override;
     Result<ReceiveEnd*> board_receive_end(Rank writer) override;
+    bool shares(const void* bytes) const override { return shares_(bytes); }
     std::uint64_t ring_bytes() const override { return layout_.pair_shape(0).area_bytes; }
     std::uint64_t slot_bytes() const override { return layout_.pair_shape(0).slot_bytes; }
     ByteCount slot_memory() const override { return {slot_memory_.load(std::memory_order_relaxed)}; }
@@ -52,6 +57,7 @@ private:
     std::atomic<std::uint64_t> slot_memory_ = 0;  // any thread may ask
     std::uint64_t slot_memory_cap_;
     std::function<std::unique_ptr<Reach>(Rank)> reach_of_;
+    Shares shares_;
     std::mutex connecting_;  // any thread may ask what joins it to a peer
     std::vector<std::unique_ptr<PairConnection>> connections_;
     std::unique_ptr<SendEnd> board_out_;

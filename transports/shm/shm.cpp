@@ -59,4 +59,9 @@ private:
 
 std::unique_ptr<Reach> shm_reach(ShmPeer peer) { return std::make_unique<ShmReach>(std::move(peer)); }
 
+bool shm_shares(const void* bytes) {
+    const os::SharedArena* arena = os::SharedArena::if_made();
+    return arena != nullptr && arena->offset_of(bytes, 1);
+}
+
 }  // namespace tenon

@@ -16,5 +16,6 @@ struct ShmPeer {
 };
 
 std::unique_ptr<Reach> shm_reach(ShmPeer peer);
+bool shm_shares(const void* bytes);
 
 }  // namespace tenon

@@ -19,7 +19,7 @@
 #include "tenon/plugin/algorithm.hpp"
 
 // Raised by every change to the types in tenon/plugin.
-#define TENON_PLUGIN_VERSION 2
+#define TENON_PLUGIN_VERSION 3
 
 // Names all that decides how the C++ types between module and library are laid out.
 #define TENON_TEXT_OF(value) #value

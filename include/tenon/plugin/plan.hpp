@@ -108,6 +108,9 @@ struct Step {
     // nothing on this rank touches the destination between the start of the call and this message's arrival, except
     // sends whose receiver takes them before it sends this message.
     bool destination_free = false;
+    // this rank receives a message that is only sent when every receiver has taken this one, so that the end of the
+    // call needs no other word that they have.
+    bool answered = false;
     Channel send_channel = 0;
     Channel receive_channel = 0;
     Rank send_to = no_rank;

@@ -30,6 +30,7 @@ public:
     StepHandle& completes(bool yes = true);   // see Step::completes
     StepHandle& source_stable();              // see Step::source_stable
     StepHandle& destination_free();           // see Step::destination_free
+    StepHandle& answered(bool yes = true);    // see Step::answered
     StepRef ref() const { return at_; }
 
 private:

@@ -295,6 +295,10 @@ public:
 
     Arrival bulk_arrival(Row row, std::uint32_t signature) const { return arrival(header(row).word, signature); }
     const Header& header(Row row) const { return at(row).headers[at(row).taken & (at(row).slots - 1)]; }
+    // Of a message that is here: does it lie in a slot, so long?
+    bool is_staged(Row row, std::size_t length) const {
+        return header(row).form == MessageForm::staged && header(row).length == length;
+    }
     // Of a staged message that is here.
     const std::byte* payload(Row row) const { return at(row).payload + header(row).address; }
     void release_bulk(Row row, bool at_once) {

@@ -54,6 +54,10 @@ public:
     virtual Result<SendEnd*> board_send_end() = 0;
     virtual Result<ReceiveEnd*> board_receive_end(Rank writer) = 0;
 
+    // Could a peer address the memory of this process that begins here? Asked for each call: where no buffer of a call
+    // is such memory, expose() is not.
+    virtual bool shares(const void* bytes) const = 0;
+
     // What a slot holds; the same on every rank.
     virtual std::uint64_t slot_bytes() const = 0;
     // After how many bytes of large messages the memory of a ring is used again.
