@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
 // From here on, two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
 // With fewer cores than ranks a hop is a change of threads.
-constexpr std::uint64_t direct_bytes_with_cores = 1 << 10, direct_bytes_without = 8 << 10;
+constexpr std::uint64_t direct_bytes_with_cores = 2 << 10, direct_bytes_without = 8 << 10;
 
 Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy& wait) {
     wait.cores_short = topology.cores_are_short();

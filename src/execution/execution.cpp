@@ -23,6 +23,7 @@ void Execution::begin(const Program& program, const Buffers& buffers, std::uint3
 void Execution::begin_bulk(const AccessPolicy& policy) {
     policy_ = policy;
     exposed_.clear();
+    exchange_ = {};
     if (!program_->has_offers || program_->moved_bytes < policy.direct_min_bytes) return;
     for (const Operation& o : program_->operations)
         if (o.offers && o.bytes > packed_bytes) post_first_offers(o);

@@ -94,7 +94,12 @@ private:
     Outcome combine_message(const Operation& operation, Tile tile, const std::byte* message);
     Outcome combine_into(const Operation& operation, Tile tile, const void* const* sources, std::uint32_t count);
     Outcome combine_operands(const Operation& operation, Tile tile);
+    void send_in_slot(const Operation& operation, const std::byte* bytes, std::size_t length);
     Outcome send_bytes(const Operation& operation, const std::byte* bytes, std::size_t length, bool stable);
+    // halving.cpp
+    Tile half_of(Tile tile, bool first) const;
+    bool try_expose_for_halving(const Operation& operation, Tile tile);
+    Outcome reduce_half(const Operation& operation, Tile tile, const Header& header);
     bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
     Result<bool> put(const Operation& operation, const Exposure& place, const std::byte* bytes, std::size_t length);
     std::optional<Exposure> exposure_of(const Operation& operation, const std::byte* bytes, std::size_t length) const;
@@ -128,6 +133,11 @@ private:
     AccessPolicy policy_;
     std::vector<LaneState> lanes_;
     std::vector<Exposed> exposed_;
+    // Of the exchange that is under way: as the how many-th of its row this rank's source is exposed, or 0.
+    struct Exchange {
+        std::uint64_t exposed = 0;
+        bool halved = false;  // this rank's half is done
+    } exchange_;
     std::vector<const void*> sources_;
     std::vector<std::byte> bounce_;  // for messages that only the kernel can copy and that are not simply stored
     Error error_;

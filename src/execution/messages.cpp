@@ -15,6 +15,10 @@ bool Execution::may_send(const Operation& o, std::size_t length) const {
 
 Execution::Outcome Execution::send(const Operation& o, Tile tile) {
     if (!may_send(o, tile.length)) return Outcome::blocked;
+    if (o.exchanges && tile.length > packed_bytes) {
+        if (!try_expose_for_halving(o, tile)) send_in_slot(o, at(o.source, tile.offset), tile.length);
+        return Outcome::done;
+    }
     return send_bytes(o, at(o.source, tile.offset), tile.length, o.source_stable);
 }
 
@@ -37,9 +41,14 @@ Execution::Outcome Execution::send_bytes(const Operation& o, const std::byte* by
         }
     }
     if (stable && program_->only_sends && try_expose(o, bytes, length)) return Outcome::done;
-    stage(o.out->payload(o.out->row_of(length), length), bytes, length);
-    o.out->send_staged(o.out->row_of(length), length, signature_ ^ o.salt);
+    send_in_slot(o, bytes, length);
     return Outcome::done;
+}
+
+void Execution::send_in_slot(const Operation& o, const std::byte* bytes, std::size_t length) {
+    const Row row = o.out->row_of(length);
+    stage(o.out->payload(row, length), bytes, length);
+    o.out->send_staged(row, length, signature_ ^ o.salt);
 }
 
 // Stores the bytes where their receiver offered; false if this rank cannot, or not well.
@@ -115,6 +124,7 @@ Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
     if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
     const Header header = o.in->header(row);
     if (header.length != tile.length) return disagree(o);
+    if (o.exchanges && exchange_.exposed != 0) return reduce_half(o, tile, header);
     const std::uint64_t tile_number = tile.offset / program_->tile_bytes;
     const Outcome outcome = combines(o.kind) ? combine_arrived(o, tile, header) : store_arrived(o, tile, header);
     if (outcome != Outcome::done) return outcome;

@@ -135,9 +135,23 @@ private:
     Program program_;
 };
 
+// A send and the next step, which adds what its receiver sends to what it sent: where lanes take turns it could be
+// others' steps between.
+void find_exchanges(Program& program) {
+    if (program.lanes.size() != 1) return;
+    for (std::size_t i = 0; i + 1 < program.operations.size(); i++) {
+        Operation &sent = program.operations[i], &reduction = program.operations[i + 1];
+        if (sent.kind == StepKind::send && reduction.kind == StepKind::receive_reduce &&
+            sent.out_connection == reduction.in_connection && sent.bytes == reduction.bytes &&
+            sent.source == reduction.source)
+            sent.exchanges = reduction.exchanges = true;
+    }
+}
+
 }  // namespace
 
 void describe(Program& program) {
+    find_exchanges(program);
     std::unordered_map<const ReceiveEnd*, int> receivers;
     for (const Operation& o : program.operations)
         if (o.in != nullptr) receivers[o.in]++;
@@ -157,6 +171,7 @@ Result<Program> bind(const Plan& plan, const Request& request, Transport& transp
     TENON_ASSERT(plan.rank == request.rank && plan.rank_count == request.rank_count, "the plan is another rank's");
     auto program = Binder(plan, request, transport).run();
     if (!program) return program;
+    program->rank = request.rank;
     program->collective = request.collective;
     program->type = request.type;
     program->op = request.op;

@@ -15,6 +15,7 @@ namespace tenon {
 struct Place {
     BufferId buffer = BufferId::input;
     std::uint64_t offset = 0;  // bytes
+    friend bool operator==(const Place&, const Place&) = default;
 };
 
 struct Operation {
@@ -26,6 +27,7 @@ struct Operation {
     bool answered = false;
     bool sends_to_all = false;
     bool after_whole_lane = false;  // its dependencies are on all tiles of their lanes, not on the same tile
+    bool exchanges = false;         // see halving.cpp
     bool offers = false;            // destination_free, and the only receiver on its ring: message numbers are known
     Rank send_to = no_rank;
     Rank receive_from = no_rank;
@@ -47,6 +49,7 @@ struct LaneProgram {
 };
 
 struct Program {
+    Rank rank = no_rank;
     std::vector<Operation> operations;
     std::vector<LaneProgram> lanes;
     std::vector<Place> operands;

@@ -84,8 +84,7 @@ inline bool Execution::try_staged(const Operation& o) {
         case StepKind::send: {
             const Row row = o.out->row_of(o.bytes);
             if (!o.out->may_send_bulk(row)) return false;
-            stage(o.out->payload(row, o.bytes), at(o.source, 0), o.bytes);
-            o.out->send_staged(row, o.bytes, signature_ ^ o.salt);
+            send_in_slot(o, at(o.source, 0), o.bytes);
             return true;
         }
         case StepKind::receive:

@@ -10,7 +10,7 @@ constexpr std::uint64_t K = 1 << 10, M = 1 << 20, any_size = UINT64_MAX;
 constexpr Rank any = 1 << 20;
 
 constexpr TableRow rows[] = {
-    {all_reduce, 1, 2, Cores::any, 2 * K, "one_shot"},
+    {all_reduce, 1, 2, Cores::any, 64 * K, "one_shot"},
     {all_reduce, 1, 2, Cores::any, any_size, "two_shot"},
     {all_reduce, 3, 16, Cores::few, 8 * K, "one_shot"},
     {all_reduce, 3, 16, Cores::few, 32 * K, "recursive_doubling"},

@@ -96,7 +96,7 @@ TEST(DeterministicMode, RefusesToRoundPartialSums) {
             std::vector<float> input(100), output(100);
             for (const DataType type : rounding_types) {
                 const Shape shape{algorithm.collective, type, ReduceOp::sum, 4, 0, 7};
-                const auto ran = communicator.run(LocalJob::call_of(shape, input.data(), output.data()));
+                const auto ran = communicator.run(call_of(shape, input.data(), output.data()));
                 ASSERT_EQ(ran.has_value(), !is_narrow_float(type)) << algorithm.name;
                 if (!ran) {
                     EXPECT_EQ(ran.error().status, Status::invalid_usage);
@@ -114,7 +114,7 @@ TEST(DeterministicMode, RefusesAlgorithmsThatAddInAnotherOrder) {
         const Shape shape{algorithm.collective, DataType::float32, ReduceOp::sum, 3, 0, 100};
         job.run([&](Communicator& communicator) {
             std::vector<float> input(300), output(300);
-            const auto ran = communicator.run(LocalJob::call_of(shape, input.data(), output.data()));
+            const auto ran = communicator.run(call_of(shape, input.data(), output.data()));
             ASSERT_FALSE(ran) << algorithm.name;
             EXPECT_EQ(ran.error().status, Status::invalid_usage);
             EXPECT_NE(ran.error().message.find(algorithm.name), std::string::npos) << ran.error().message;
@@ -133,7 +133,7 @@ TEST(WithoutDeterministicMode, TheSameCallGivesTheSameBitsAgain) {
             std::vector<std::byte> first;
             for (int call = 0; call < 20; call++) {
                 const support::CallBuffers buffers(reference, communicator.rank(), call % 2 == 1, Memory::ordinary);
-                ASSERT_TRUE(communicator.run(LocalJob::call_of(reference.shape(), buffers.send(), buffers.receive())));
+                ASSERT_TRUE(communicator.run(call_of(reference.shape(), buffers.send(), buffers.receive())));
                 const auto* result = static_cast<const std::byte*>(buffers.receive());
                 if (call == 0) first.assign(result, result + 2 * 30'011);
                 ASSERT_TRUE(std::equal(first.begin(), first.end(), result)) << algorithm->name << ", call " << call;

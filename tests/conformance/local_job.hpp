@@ -13,6 +13,24 @@
 
 namespace tenon::conformance {
 
+inline Call call_of(const support::Shape& shape, const void* send, void* receive) {
+    return {.collective = shape.collective, .type = shape.type, .op = shape.op, .root = shape.root,
+            .send = send, .receive = receive, .count = shape.count};
+}
+
+// One rank makes the reference's call, which must succeed and leave its memory as it should be.
+inline void expect_right(Communicator& communicator, const support::Reference& reference, bool in_place,
+                         support::Memory memory) {
+    const support::CallBuffers buffers(reference, communicator.rank(), in_place, memory);
+    const auto ran = communicator.run(call_of(reference.shape(), buffers.send(), buffers.receive()));
+    const std::string who = "rank " + std::to_string(communicator.rank()) + ", " + in_words(reference.shape()) + ": ";
+    if (!ran) {
+        ADD_FAILURE() << who << ran.error().message;
+    } else if (const auto problem = buffers.problem()) {
+        ADD_FAILURE() << who << *problem;
+    }
+}
+
 class LocalJob {
 public:
     LocalJob(Rank rank_count, const Config& config) {
@@ -30,24 +48,11 @@ public:
         support::on_rank_threads(rank_count(), [&](Rank r) { body(rank(r)); });
     }
 
-    // Every rank makes the reference's call; each must succeed and leave its memory as it should be.
+    // The same on every rank.
     void expect_right(const support::Reference& reference, bool in_place, support::Memory memory) {
         run([&](Communicator& communicator) {
-            const support::CallBuffers buffers(reference, communicator.rank(), in_place, memory);
-            const auto ran = communicator.run(call_of(reference.shape(), buffers.send(), buffers.receive()));
-            const std::string who =
-                "rank " + std::to_string(communicator.rank()) + ", " + in_words(reference.shape()) + ": ";
-            if (!ran) {
-                ADD_FAILURE() << who << ran.error().message;
-            } else if (const auto problem = buffers.problem()) {
-                ADD_FAILURE() << who << *problem;
-            }
+            conformance::expect_right(communicator, reference, in_place, memory);
         });
-    }
-
-    static Call call_of(const support::Shape& shape, const void* send, void* receive) {
-        return {.collective = shape.collective, .type = shape.type, .op = shape.op, .root = shape.root,
-                .send = send, .receive = receive, .count = shape.count};
     }
 
 private:

@@ -56,7 +56,9 @@ struct alignas(cache_line_bytes) Header {
     std::uint32_t length;  // bytes
     std::uint64_t address;
     std::uint64_t taken[2];  // of the ring in the other direction, by row, as the sender of this message has taken
+    std::uint64_t result;    // of an exposed message, in the same form: where to store what is made of it, or no_result
 };
+inline constexpr std::uint64_t no_result = UINT64_MAX;
 // What a reader offers for one message: the same forms (arena, process).
 using Offer = Header;
 
@@ -176,12 +178,14 @@ public:
         r.next = place + r.grains(length);
         send_header(row, MessageForm::staged, length, place, signature);
     }
-    void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature) {
+    void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature,
+                     std::uint64_t result = no_result) {
         SlotRow& r = at(row);
         Header& header = r.headers[r.sent & (r.slots - 1)];
         header.form = form;
         header.length = static_cast<std::uint32_t>(length);
         header.address = address;
+        header.result = result;
         tell_taken(header);
         store_release(header.word, message_word(++number_, signature));
         r.sent++;
