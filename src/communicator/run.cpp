@@ -30,8 +30,7 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
 // The longer a call, the fewer tries tell; and the fewer it takes until the rings' memory has gone around.
 PathTrial::Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
     const std::uint64_t around = std::max<std::uint64_t>(1, 2 * ring_bytes / bytes);
-    if (bytes >= 64 << 20) return {around, 0, 1};
-    if (bytes >= 16 << 20) return {around, 1, 1};
+    if (bytes >= 64 << 20) return {around, 0, 2};
     if (bytes >= 4 << 20) return {around, 1, 2};
     if (bytes >= 1 << 20) return {around, 4, 3};
     return {around, std::clamp<std::uint64_t>(around, 6, 16), 6};

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t large_slots = 8, medium_slots = 4, least_board_medium_slots = 32, most_board_medium_slots = 128;
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_large_bytes_of_few = 128 << 10, few_ranks = 2;
-constexpr std::uint64_t most_medium_bytes = 4 << 10, least_slot_bytes = 1 << 10;
+constexpr std::uint64_t most_medium_bytes = 4 << 10, most_medium_bytes_of_few = 8 << 10, least_slot_bytes = 1 << 10;
 // The areas of large messages: larger than a core's own caches where few ranks share the host, but, as long as one
 // holds its slots, all of them together not larger than what cores share.
 constexpr std::uint64_t most_area_bytes = 2 << 20, all_areas_bytes = 8 << 20;
@@ -39,11 +39,12 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
     l.rank_count_ = rank_count;
     l.channels_ = rank_count <= 64 ? max_channels : Channel{8};
     l.control_bytes_ = whole_pages(control_bytes);
+    const bool few = ranks <= few_ranks;
     l.usual_ = {.slots = large_slots,
-                .slot_bytes = slot_of(share / 2, large_slots + 1,
-                                      ranks <= few_ranks ? most_large_bytes_of_few : most_large_bytes),
+                .slot_bytes = slot_of(share / 2, large_slots + 1, few ? most_large_bytes_of_few : most_large_bytes),
                 .medium_slots = medium_slots,
-                .medium_bytes = slot_of(share / 8, least_board_medium_slots, most_medium_bytes),
+                .medium_bytes = slot_of(share / 8, least_board_medium_slots,
+                                        few ? most_medium_bytes_of_few : most_medium_bytes),
                 .readers = 1};
     l.further_ = l.board_ = l.usual_;
     l.usual_.area_bytes = area_of(ranks * (ranks - 1), share, l.usual_.slot_bytes);
