@@ -186,9 +186,10 @@ TENON_EXPORT tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId);
 TENON_EXPORT tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId);
 
 /* Joins the communicator that `commId` names, as rank `rank` of `nranks`, and returns when all ranks have joined. One
- * thread or process for each rank; not inside a group (tenonInvalidUsage). *comm is owned by the caller, who ends it
- * with tenonCommDestroy or tenonCommAbort. Errors, on every rank that has come: tenonInvalidArgument for a rank outside
- * [0, nranks), tenonMismatch for a rank given twice or another nranks, tenonTimeout for a rank that does not come. */
+ * thread or process for each rank, or one thread for several inside a group: then they join, and *comm is set, when the
+ * group ends. *comm is owned by the caller, who ends it with tenonCommDestroy or tenonCommAbort. Errors, on every rank
+ * that has come: tenonInvalidArgument for a rank outside [0, nranks), tenonMismatch for a rank given twice or another
+ * nranks, tenonTimeout for a rank that does not come. */
 TENON_EXPORT tenonResult_t tenonCommInitRank(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank);
 
 /* The same with settings; config == NULL means none. Settings are read before the call returns. Any thread. */
@@ -203,7 +204,8 @@ TENON_EXPORT tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const 
 /* Splits a communicator: all of its ranks call; those with the same color (>= 0) form a new one, ordered by key and,
  * within equal keys, by old rank. A rank with TENON_SPLIT_NOCOLOR joins none and gets *newcomm == NULL. config == NULL
  * inherits the settings of `comm`. The new communicator is independent: each is destroyed by itself, though aborting
- * `comm` aborts it too. The thread that makes the calls on `comm`; ranks of one process come from a thread each. */
+ * `comm` aborts it too. The thread that makes the calls on `comm`; ranks of one process come from a thread each, or
+ * from one inside a group, whose end sets *newcomm. */
 #define TENON_SPLIT_NOCOLOR (-1)
 TENON_EXPORT tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm,
                                           tenonConfig_t* config);
@@ -346,7 +348,8 @@ TENON_EXPORT tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType
 /* Calls of this thread between tenonGroupStart and the matching tenonGroupEnd only record what to do; their arguments
  * are still checked at once. tenonGroupEnd issues all of them as if at the same time: sends and receives of a group
  * cannot block one another, and one thread may issue for several ranks of this process. For calls with stream == NULL
- * it returns when they have completed. Groups nest; the outermost end issues. The first error of the group is the
+ * it returns when they have completed. Communicators that the group makes (tenonCommInitRank, tenonCommSplit) are made
+ * first, and may be used by later groups. Groups nest; the outermost end issues. The first error of the group is the
  * result of tenonGroupEnd, and then nothing has been issued if it was an argument's. Without a start:
  * tenonInvalidUsage. Any thread; each has its own group. */
 TENON_EXPORT tenonResult_t tenonGroupStart(void);
@@ -363,7 +366,7 @@ TENON_EXPORT tenonResult_t tenonMemFree(void* ptr);
 
 /* Tells `comm` that buff[size bytes] will be used often, so that what can be prepared is prepared once. An offer, never
  * needed for correctness. *handle is for tenonCommDeregister, to be called before the memory is freed and before `comm`
- * is destroyed. Local. Any thread. */
+ * is destroyed; another handle than one of `comm`'s own is tenonInvalidArgument. Local. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle);
 TENON_EXPORT tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle);
 

@@ -16,171 +16,19 @@
 #include <concepts>
 #include <cstdint>
 #include <exception>
-#include <initializer_list>
 #include <memory>
 #include <optional>
 #include <ranges>
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
-#if __has_include(<stdfloat>)
-#include <stdfloat>
-#endif
-
-#include "tenon/tenon.h"
+#include "tenon/handles.hpp"
 
 namespace tenon {
-inline namespace api {  // apart from the library's own classes in namespace tenon, which modules may see too
-
-// ------------------------------------------------------------------------------------------------------- Errors
-
-class Exception : public std::runtime_error {
-public:
-    Exception(tenonResult_t result, const std::string& message) : std::runtime_error(message), result_(result) {}
-    tenonResult_t result() const noexcept { return result_; }
-
-private:
-    tenonResult_t result_;
-};
-
-// Throws unless the call, made by this thread just now, succeeded.
-inline void check(tenonResult_t result) {
-    if (result == tenonSuccess) return;
-    const std::string message = tenonGetLastError(nullptr);
-    throw Exception(result, message.empty() ? tenonGetErrorString(result) : message);
-}
-
-// -------------------------------------------------------------------------------------------------- Element types
-
-// The data type of a C++ type. Specialise it for types of your own, such as a 16-bit float of another library.
-template <class T>
-struct datatype_of;
-
-template <std::integral T>
-requires(!std::same_as<T, bool>) struct datatype_of<T> {
-    static constexpr tenonDataType_t value = sizeof(T) == 1   ? (std::is_signed_v<T> ? tenonInt8 : tenonUint8)
-                                             : sizeof(T) == 2 ? (std::is_signed_v<T> ? tenonInt16 : tenonUint16)
-                                             : sizeof(T) == 4 ? (std::is_signed_v<T> ? tenonInt32 : tenonUint32)
-                                                              : (std::is_signed_v<T> ? tenonInt64 : tenonUint64);
-};
-template <>
-struct datatype_of<float> {
-    static constexpr tenonDataType_t value = tenonFloat32;
-};
-template <>
-struct datatype_of<double> {
-    static constexpr tenonDataType_t value = tenonFloat64;
-};
-#ifdef __STDCPP_FLOAT16_T__
-template <>
-struct datatype_of<std::float16_t> {
-    static constexpr tenonDataType_t value = tenonFloat16;
-};
-#endif
-#ifdef __STDCPP_BFLOAT16_T__
-template <>
-struct datatype_of<std::bfloat16_t> {
-    static constexpr tenonDataType_t value = tenonBfloat16;
-};
-#endif
-
-template <class R>
-concept InputBuffer =
-    std::ranges::contiguous_range<R> && std::ranges::sized_range<R> && std::ranges::borrowed_range<R> && requires {
-    datatype_of<std::ranges::range_value_t<R>>::value;
-};
-
-template <class R>
-concept OutputBuffer = InputBuffer<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
-
-template <class A, class B>
-concept SameElements = std::same_as<std::ranges::range_value_t<A>, std::ranges::range_value_t<B>>;
-
-template <class R>
-inline constexpr tenonDataType_t datatype_in = datatype_of<std::ranges::range_value_t<R>>::value;
-
-// -------------------------------------------------------------------------------------------------------- Handles
-
-// Owns one handle of the C API and gives it back with `release`.
-template <class Handle, tenonResult_t (*release)(Handle)>
-class Owned {
-public:
-    operator Handle() const noexcept { return handle_.get(); }
-
-protected:
-    explicit Owned(Handle handle) : handle_(handle) {}
-
-private:
-    struct Release {
-        using pointer = Handle;
-        void operator()(Handle handle) const noexcept { release(handle); }
-    };
-    std::unique_ptr<std::remove_pointer_t<Handle>, Release> handle_;
-};
-
-// A point in a stream.
-class Event : public Owned<tenonEvent_t, tenonEventDestroy> {
-public:
-    Event() : Owned(create()) {}
-    void record(tenonStream_t stream) { check(tenonEventRecord(*this, stream)); }
-    void synchronize() { check(tenonEventSynchronize(*this)); }
-
-private:
-    static tenonEvent_t create() {
-        tenonEvent_t event = nullptr;
-        check(tenonEventCreate(&event));
-        return event;
-    }
-};
-
-// A queue of calls that run in the background. The destructor waits for them and drops their error; synchronize throws
-// it.
-class Stream : public Owned<tenonStream_t, tenonStreamDestroy> {
-public:
-    Stream() : Owned(create()) {}
-    void synchronize() { check(tenonStreamSynchronize(*this)); }
-    void wait(const Event& event) { check(tenonStreamWaitEvent(*this, event)); }
-
-private:
-    static tenonStream_t create() {
-        tenonStream_t stream = nullptr;
-        check(tenonStreamCreate(&stream));
-        return stream;
-    }
-};
-
-// An array in memory that other ranks of the host reach directly (tenonMemAlloc); zeroed.
-template <class T>
-requires std::is_trivially_copyable_v<T>
-class Memory {
-public:
-    explicit Memory(std::size_t size) : size_(size) {
-        if (size > SIZE_MAX / sizeof(T)) throw Exception(tenonInvalidArgument, "tenon::Memory: the size overflows");
-        void* data = nullptr;
-        check(tenonMemAlloc(&data, size * sizeof(T)));
-        data_.reset(static_cast<T*>(data));
-    }
-    T* data() noexcept { return data_.get(); }
-    const T* data() const noexcept { return data_.get(); }
-    std::size_t size() const noexcept { return size_; }
-    T* begin() noexcept { return data(); }
-    T* end() noexcept { return data() + size_; }
-    const T* begin() const noexcept { return data(); }
-    const T* end() const noexcept { return data() + size_; }
-    T& operator[](std::size_t i) noexcept { return data_.get()[i]; }
-    const T& operator[](std::size_t i) const noexcept { return data_.get()[i]; }
-
-private:
-    struct Free {
-        void operator()(T* data) const noexcept { tenonMemFree(data); }
-    };
-    std::unique_ptr<T, Free> data_;
-    std::size_t size_;
-};
+inline namespace api {
 
 // Issues the calls that `calls` makes as one group (tenonGroupStart). When `calls` throws, nothing of the group is
 // issued.
@@ -253,10 +101,12 @@ public:
     int rank() const noexcept { return rank_; }
     int rank_count() const noexcept { return rank_count_; }
 
-    // tenonCommSplit; no communicator for a rank with TENON_SPLIT_NOCOLOR.
-    std::optional<Communicator> split(int color, int key) {
+    // tenonCommSplit; no communicator for a rank with TENON_SPLIT_NOCOLOR. Without settings, those of this one.
+    std::optional<Communicator> split(int color, int key, const std::optional<Settings>& settings = std::nullopt) {
         tenonComm_t part = nullptr;
-        check(tenonCommSplit(*this, color, key, &part, nullptr));
+        tenonConfig_t config = TENON_CONFIG_INITIALIZER;
+        if (settings) config = settings->config();
+        check(tenonCommSplit(*this, color, key, &part, settings ? &config : nullptr));
         return part == nullptr ? std::nullopt : std::optional<Communicator>(std::in_place, part);
     }
     void finalize() { check(tenonCommFinalize(*this)); }

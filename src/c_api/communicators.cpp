@@ -59,26 +59,56 @@ tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId) {
     });
 }
 
+namespace {
+
+tenonResult_t join(tenonComm_t* comm, int rank_count, const UniqueId& id, int rank, const Config& settings) {
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        auto made = Communicator::join(id, rank, rank_count, settings);
+        if (!made) return report(made.error());
+        *comm = make_handle(std::move(*made));
+        return tenonSuccess;
+    });
+}
+
+tenonResult_t split(tenonComm* comm, int color, int key, tenonComm_t* made_comm, const Config& settings) {
+    return guarded(comm, [&]() -> tenonResult_t {
+        const Inside inside(*comm);
+        if (!is_alive(comm)) return refuse_handle(comm, "tenonCommSplit");
+        auto made = comm->communicator->split(color, key, settings);
+        if (!made) return report(made.error(), comm);
+        if (*made != nullptr) *made_comm = make_handle(std::move(*made));
+        return tenonSuccess;
+    });
+}
+
+// At once, or when the thread's group ends.
+tenonResult_t make(tenonComm* from, std::function<tenonResult_t()> how) {
+    if (!in_group()) return how();
+    add_to_group(from, std::move(how));
+    return tenonSuccess;
+}
+
+tenonResult_t refused(tenonResult_t why) {
+    refuse_group(why);
+    return why;
+}
+
+}  // namespace
+
 tenonResult_t tenonCommInitRank(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank) {
     return tenonCommInitRankConfig(comm, nranks, commId, rank, nullptr);
 }
 
 tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUniqueId commId, int rank,
                                       tenonConfig_t* config) {
-    if (comm == nullptr) return null_argument(__func__, "comm");
+    if (comm == nullptr) return refused(null_argument(__func__, "comm"));
     *comm = nullptr;
-    if (in_group())
-        return report(Status::invalid_usage,
-                      "tenonCommInitRank inside a group; each rank joins from a thread or process of its own");
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(config);
-        if (!settings) return report(settings.error());
+        if (!settings) return refused(report(settings.error()));
         UniqueId id;
         std::memcpy(id.bytes.data(), commId.internal, sizeof commId.internal);
-        auto made = Communicator::join(id, rank, nranks, *settings);
-        if (!made) return report(made.error());
-        *comm = make_handle(std::move(*made));
-        return tenonSuccess;
+        return make(nullptr, [=, settings = *settings] { return join(comm, nranks, id, rank, settings); });
     });
 }
 
@@ -95,23 +125,19 @@ tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int*) {
 }
 
 tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm, tenonConfig_t* config) {
-    if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (newcomm == nullptr) return null_argument(__func__, "newcomm");
+    if (!is_alive(comm)) return refused(refuse_handle(comm, __func__));
+    if (newcomm == nullptr) return refused(null_argument(__func__, "newcomm"));
     *newcomm = nullptr;
     if (color < 0 && color != TENON_SPLIT_NOCOLOR)
-        return report(Status::invalid_argument,
-                      fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm);
-    if (in_group() || comm->finalized)
-        return report(Status::invalid_usage, "tenonCommSplit inside a group or on a finalized communicator", comm);
+        return refused(
+            report(Status::invalid_argument,
+                   fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm));
+    if (comm->finalized)
+        return refused(report(Status::invalid_usage, "tenonCommSplit on a finalized communicator", comm));
     return guarded(comm, [&]() -> tenonResult_t {
-        const Inside inside(*comm);
-        if (!is_alive(comm)) return refuse_handle(comm, "tenonCommSplit");
         auto settings = config != nullptr ? configuration(config) : Result<Config>(comm->communicator->config());
-        if (!settings) return report(settings.error(), comm);
-        auto made = comm->communicator->split(color, key, *settings);
-        if (!made) return report(made.error(), comm);
-        if (*made != nullptr) *newcomm = make_handle(std::move(*made));
-        return tenonSuccess;
+        if (!settings) return refused(report(settings.error(), comm));
+        return make(comm, [=, settings = *settings] { return split(comm, color, key, newcomm, settings); });
     });
 }
 

@@ -2,7 +2,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -23,7 +25,14 @@ struct Part {
     std::vector<Member> members;
 };
 
+// Communicators to be made, from one or from none.
+struct Making {
+    tenonComm* from;
+    std::vector<std::function<tenonResult_t()>> steps;
+};
+
 struct Group {
+    std::vector<Making> makings;
     std::vector<Part> parts;  // in the order of first use
     tenonResult_t error = tenonSuccess;
 };
@@ -38,6 +47,31 @@ void add(std::vector<Part>& parts, tenonComm* comm, const Call& call, tenonStrea
     part->batch.add(*comm->communicator, call);
     if (std::ranges::find(part->members, comm, &Member::handle) == part->members.end())
         part->members.push_back({comm, comm->communicator.get()});
+}
+
+// Each in a thread of its own, since each waits for other ranks, which may be this thread's too. The first error
+// counts, and is this thread's.
+tenonResult_t make_all(const std::vector<Making>& makings) {
+    struct Outcome {
+        tenonResult_t result = tenonSuccess;
+        std::string error;
+    };
+    std::vector<Outcome> outcomes(makings.size());
+    {
+        std::vector<std::jthread> threads;
+        for (std::size_t i = 0; i < makings.size(); i++)
+            threads.emplace_back([&making = makings[i], &outcome = outcomes[i]] {
+                for (const auto& step : making.steps) {
+                    outcome.result = step();
+                    if (outcome.result == tenonSuccess) continue;
+                    outcome.error = last_error_of_thread();
+                    return;
+                }
+            });
+    }
+    for (Outcome& o : outcomes)
+        if (o.result != tenonSuccess) return report(static_cast<Status>(o.result), std::move(o.error));
+    return tenonSuccess;
 }
 
 // Marks this thread as inside all communicators of a group.
@@ -102,6 +136,12 @@ tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stre
     return tenonSuccess;
 }
 
+void add_to_group(tenonComm* from, std::function<tenonResult_t()> make) {
+    auto making = from == nullptr ? group.makings.end() : std::ranges::find(group.makings, from, &Making::from);
+    if (making == group.makings.end()) making = group.makings.insert(making, {from, {}});
+    making->steps.push_back(std::move(make));
+}
+
 tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream) {
     std::vector<Part> parts;
     add(parts, comm, call, stream);
@@ -123,8 +163,10 @@ tenonResult_t tenonGroupEnd(void) {
     if (--group_depth > 0) return tenonSuccess;
     return guarded(nullptr, []() -> tenonResult_t {
         std::vector<Part> parts = std::exchange(group.parts, {});
+        const std::vector<Making> makings = std::exchange(group.makings, {});
         const tenonResult_t refused = std::exchange(group.error, tenonSuccess);
         if (refused != tenonSuccess) return refused;
+        if (const tenonResult_t made = make_all(makings); made != tenonSuccess) return made;
         return issue(parts);
     });
 }

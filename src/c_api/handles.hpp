@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -27,6 +28,12 @@ struct ScaledSum {
     std::byte factor[8] = {};
 };
 
+// What a handle of tenonCommRegister points to.
+struct Registration {
+    const void* buffer;
+    std::size_t bytes;
+};
+
 }  // namespace tenon::c_api
 
 struct tenonComm {
@@ -34,6 +41,8 @@ struct tenonComm {
     std::atomic<bool> in_call{false};  // the thread that makes its calls is inside; a stream's holds a turn
     std::unique_ptr<tenon::Communicator> communicator;
     std::vector<std::unique_ptr<tenon::c_api::ScaledSum>> scaled_sums;
+    std::mutex registrations_mutex;
+    std::vector<std::unique_ptr<tenon::c_api::Registration>> registrations;
     std::mutex error_mutex;
     std::string last_error;
     bool finalized = false;
@@ -108,6 +117,10 @@ void refuse_group(tenonResult_t why);  // a call of the group was wrong: nothing
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
 // As a group of one would.
 tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream);
+
+// What makes a communicator, inside a group: done when the group ends, before its calls, for all ranks of the thread at
+// once, each in a thread of its own. What is made from one communicator is made in order; null: from none.
+void add_to_group(tenonComm* from, std::function<tenonResult_t()> make);
 
 // The way of every communication call.
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function);

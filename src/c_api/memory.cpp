@@ -35,18 +35,31 @@ tenonResult_t tenonMemFree(void* ptr) {
 }
 
 // On a host nothing needs to be prepared: memory of the arena is shared already, and other memory cannot be mapped.
+// What is registered is kept all the same, so that a program that errs with its handles learns of it here too.
 tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (buff == nullptr || handle == nullptr || size == 0)
         return report(Status::invalid_argument, "tenonCommRegister: buff or handle is NULL, or size is 0", comm);
-    *handle = buff;
-    return tenonSuccess;
+    if (size > UINTPTR_MAX - reinterpret_cast<std::uintptr_t>(buff))
+        return report(Status::invalid_argument, "tenonCommRegister: buff + size overflows", comm);
+    return guarded(comm, [&]() -> tenonResult_t {
+        auto made = std::make_unique<Registration>(Registration{buff, size});
+        const std::scoped_lock lock(comm->registrations_mutex);
+        *handle = comm->registrations.emplace_back(std::move(made)).get();
+        return tenonSuccess;
+    });
 }
 
 tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (handle == nullptr) return report(Status::invalid_argument, "tenonCommDeregister: handle is NULL", comm);
-    return tenonSuccess;
+    const std::scoped_lock lock(comm->registrations_mutex);
+    if (std::erase_if(comm->registrations, [&](const auto& known) { return known.get() == handle; }) != 0)
+        return tenonSuccess;
+    return report(Status::invalid_argument,
+                  fmt::format("tenonCommDeregister: rank {} has not registered this with this communicator, or has "
+                              "deregistered it since",
+                              comm->communicator->rank()),
+                  comm);
 }
 
 tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype,

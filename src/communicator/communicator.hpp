@@ -169,7 +169,8 @@ private:
     PreparedCall* running_ = nullptr;
     CallWords repeated_;
     PreparedCall* running_small_ = nullptr;
-    Program point_to_point_;
+    Program point_to_point_;  // of these:
+    std::vector<PointToPoint> point_to_point_calls_;
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
     std::uint64_t tries_ = 0;

@@ -227,9 +227,12 @@ Progress Communicator::poll(Backoff& backoff) {
 
 Result<void> Communicator::start(std::span<const PointToPoint> calls) {
     if (auto ok = refuse_if_over(); !ok) return ok;
-    auto program = point_to_point_program(calls, rank_, *transport_);
-    if (!program) return std::unexpected(over(program.error()));
-    point_to_point_ = std::move(*program);
+    if (!std::ranges::equal(calls, point_to_point_calls_)) {
+        auto program = point_to_point_program(calls, rank_, *transport_);
+        if (!program) return std::unexpected(over(program.error()));
+        point_to_point_ = std::move(*program);
+        point_to_point_calls_.assign(calls.begin(), calls.end());
+    }
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
     execution_.begin(point_to_point_, {}, point_to_point_.signature, decisions_.access);

@@ -34,6 +34,7 @@ struct PointToPoint {
     std::uint64_t bytes = 0;
     std::uint64_t address = 0;  // of the buffer, in this process
     DataType type = DataType::int8;
+    friend bool operator==(const PointToPoint&, const PointToPoint&) = default;
 };
 
 // All of a group's sends and receives at once: a lane for each peer and direction, in the order of the calls. Sends to

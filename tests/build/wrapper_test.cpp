@@ -118,6 +118,23 @@ TEST(Wrapper, KnowsTheTypeOfItsElements) {
     });
 }
 
+TEST(Wrapper, OwnsWhatACommunicatorGave) {
+    on_ranks([](tenon::Communicator& ranks) {
+        std::vector<float> values{1};
+        tenonRedOp_t destroyed = tenonSum;
+        {
+            tenon::ScaledSum half(ranks, 0.5F);
+            tenon::ScaledSum scaled = std::move(half);
+            const tenon::Registration registered(ranks, values);
+            ranks.all_reduce(values, scaled);
+            EXPECT_EQ(values[0], 0.5F * rank_count);
+            destroyed = scaled;
+        }
+        EXPECT_EQ(refusal([&] { ranks.all_reduce(values, destroyed); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { tenon::Registration(ranks, std::span<float>()); }), tenonInvalidArgument);
+    });
+}
+
 TEST(Wrapper, RefusesSizesThatDoNotFit) {
     on_ranks([](tenon::Communicator& ranks) {
         std::vector<int> two(2), five(5), six(6);
@@ -169,6 +186,13 @@ TEST(Wrapper, StreamsRunInOrder) {
         ranks.all_reduce(values, tenonSum, other);
         other.synchronize();
         EXPECT_EQ(values[0], rank_count * rank_count);
+    });
+}
+
+TEST(Wrapper, SplitsWithSettingsOfItsOwn) {
+    on_ranks([](tenon::Communicator& ranks) {
+        auto part = ranks.split(0, 0, tenon::Settings{.algorithm = "all_reduce=ring"});
+        EXPECT_EQ(part->algorithm(tenonCollectiveAllReduce, 1, tenonFloat32), "ring");
     });
 }
 

@@ -196,8 +196,10 @@ TEST(BadCommunicators, AreNotMade) {
     const tenonUniqueId garbage = {};
     EXPECT_EQ(tenonCommInitRank(&comm, 1, garbage, 0), tenonInvalidArgument);
     tenonGroupStart();
-    EXPECT_EQ(tenonCommInitRank(&comm, 1, id, 0), tenonInvalidUsage);
-    EXPECT_EQ(tenonGroupEnd(), tenonSuccess);
+    EXPECT_EQ(tenonCommInitRank(&comm, 1, id, 0), tenonSuccess);
+    EXPECT_EQ(tenonCommInitRank(nullptr, 1, id, 0), tenonInvalidArgument);
+    EXPECT_EQ(tenonGroupEnd(), tenonInvalidArgument) << "nothing of it is made";
+    EXPECT_EQ(comm, nullptr);
 }
 
 TEST(BadCommunicators, SettingsMustMeanSomething) {
@@ -314,8 +316,17 @@ TEST(Memory, MayBeRegistered) {
     float buffer[4] = {};
     void* handle = nullptr;
     EXPECT_EQ(did(tenonCommRegister(job.comm(0), buffer, sizeof buffer, &handle)), "success");
+    void* other = nullptr;
+    EXPECT_EQ(did(tenonCommRegister(job.comm(0), buffer, sizeof buffer, &other)), "success") << "more than once";
+    EXPECT_NE(handle, other);
     EXPECT_EQ(did(tenonCommDeregister(job.comm(0), handle)), "success");
+    EXPECT_EQ(tenonCommDeregister(job.comm(0), handle), tenonInvalidArgument) << "twice";
+    EXPECT_EQ(tenonCommDeregister(job.comm(0), buffer), tenonInvalidArgument) << "no handle";
+    const CJob another(1);
+    EXPECT_EQ(tenonCommDeregister(another.comm(0), other), tenonInvalidArgument) << "of another communicator";
+    EXPECT_EQ(did(tenonCommDeregister(job.comm(0), other)), "success");
     EXPECT_EQ(tenonCommRegister(job.comm(0), nullptr, 4, &handle), tenonInvalidArgument);
+    EXPECT_EQ(tenonCommRegister(job.comm(0), buffer, SIZE_MAX, &handle), tenonInvalidArgument) << "overflows";
     EXPECT_EQ(tenonCommDeregister(job.comm(0), nullptr), tenonInvalidArgument);
 }
 

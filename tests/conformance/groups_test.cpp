@@ -1,5 +1,6 @@
 // Sends and receives, and groups: exchanges that would block one another if they were not issued together, messages of
 // many sizes in order, one thread for several ranks, and collectives that the library fuses.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -148,6 +149,46 @@ TEST(Groups, MayBeNestedAndMixSendsWithCollectives) {
         EXPECT_EQ(gathered[100], 1'000'000);
         EXPECT_EQ(sum[3], rank == 1 ? 1'000'006 : 0);
     });
+}
+
+TEST(Groups, MakeCommunicatorsOfAllRanksOfOneThread) {
+    constexpr int ranks = 3;
+    tenonUniqueId id;
+    ASSERT_EQ(did(tenonGetUniqueId(&id)), "success");
+    tenonComm_t comms[ranks] = {}, parts[ranks] = {};
+    ASSERT_EQ(did(tenonGroupStart()), "success");
+    for (int r = 0; r < ranks; r++) {
+        ASSERT_EQ(did(tenonCommInitRank(&comms[r], ranks, id, r)), "success");
+        EXPECT_EQ(comms[r], nullptr) << "before the group has ended";
+    }
+    ASSERT_EQ(did(tenonGroupEnd()), "success");
+    ASSERT_EQ(did(tenonGroupStart()), "success");
+    for (int r = 0; r < ranks; r++) ASSERT_EQ(did(tenonCommSplit(comms[r], r / 2, -r, &parts[r], nullptr)), "success");
+    ASSERT_EQ(did(tenonGroupEnd()), "success");
+    int sums[ranks] = {1, 10, 100}, of_parts[ranks] = {1, 10, 100};
+    ASSERT_EQ(did(tenonGroupStart()), "success");
+    for (int r = 0; r < ranks; r++) {
+        EXPECT_EQ(did(tenonAllReduce(&sums[r], &sums[r], 1, tenonInt, tenonSum, comms[r], nullptr)), "success");
+        EXPECT_EQ(did(tenonAllReduce(&of_parts[r], &of_parts[r], 1, tenonInt, tenonSum, parts[r], nullptr)), "success");
+    }
+    ASSERT_EQ(did(tenonGroupEnd()), "success");
+    EXPECT_THAT(sums, ::testing::Each(111));
+    EXPECT_THAT(of_parts, ::testing::ElementsAre(11, 11, 100));
+    for (tenonComm_t part : parts) EXPECT_EQ(did(tenonCommDestroy(part)), "success");
+    for (tenonComm_t comm : comms) EXPECT_EQ(did(tenonCommDestroy(comm)), "success");
+}
+
+TEST(Groups, TellWhyACommunicatorWasNotMade) {
+    tenonUniqueId id;
+    ASSERT_EQ(did(tenonGetUniqueId(&id)), "success");
+    tenonComm_t first = nullptr, second = nullptr;
+    ASSERT_EQ(did(tenonGroupStart()), "success");
+    ASSERT_EQ(did(tenonCommInitRank(&first, 2, id, 1)), "success");
+    ASSERT_EQ(did(tenonCommInitRank(&second, 2, id, 1)), "success");
+    EXPECT_EQ(tenonGroupEnd(), tenonMismatch);
+    EXPECT_THAT(tenonGetLastError(nullptr), ::testing::HasSubstr("rank 1")) << "given twice";
+    EXPECT_EQ(first, nullptr);
+    EXPECT_EQ(second, nullptr);
 }
 
 TEST(Groups, AnEmptyOneIsFineAndAnEndWithoutAStartIsNot) {
