@@ -96,7 +96,7 @@ public:
     std::string explanation() const;
 
 private:
-    static constexpr std::uint64_t least_calls_per_try = 10, most_calls_per_try = 160;
+    static constexpr std::uint64_t least_calls_per_try = 4, most_calls_per_try = 160;
     std::uint64_t calls_between() const {
         return calls_per_try_ * (tries_.uncounted + tries_.counted) * (count_ + (streaming_is_next_ ? 1 : 0));
     }
