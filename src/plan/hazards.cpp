@@ -165,13 +165,17 @@ private:
         return {};
     }
 
+    // Most likely by the rank that it was sent to.
     Result<void> check_answered(StepId id) {
-        const std::uint32_t piece = sent_chunk(world_.step(id)).shape;
-        for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++)
-            for (std::uint32_t s = 0; s < plan_.lanes[lane].steps.size(); s++)
-                if (receives(plan_.lanes[lane].steps[s].kind) &&
-                    before_.taken_before(id, world_.sender_of(world_.id(plan_.rank, {lane, s})), piece))
-                    return {};
+        const Step& sent = world_.step(id);
+        const std::uint32_t piece = sent_chunk(sent).shape;
+        for (const bool from_receiver : {true, false})
+            for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++)
+                for (std::uint32_t s = 0; s < plan_.lanes[lane].steps.size(); s++) {
+                    const Step& step = plan_.lanes[lane].steps[s];
+                    if (!receives(step.kind) || (step.receive_from == sent.send_to) != from_receiver) continue;
+                    if (before_.taken_before(id, world_.sender_of(world_.id(plan_.rank, {lane, s})), piece)) return {};
+                }
         return wrong(world_, id, "claims to be answered, but no message comes that is sent after it has been taken");
     }
 

@@ -19,7 +19,7 @@ namespace tenon {
 struct VerifyOptions {
     bool in_place = false;            // input and output are the same memory, as the collective defines it
     std::uint32_t channel_depth = 2;  // messages (one tile each) that a channel or the board buffers
-    Rank most_ranks_for_order = 64;   // races and claims are proved in worlds of at most so many ranks
+    Rank most_ranks_for_order = 100;   // races and claims are proved in worlds of at most so many ranks
 };
 
 struct VerifiedPlan {

@@ -57,15 +57,15 @@ protected:
         return plans;
     }
 
-    void expect_right(Rank rank_count, Rank root) const {
+    void expect_right(Rank rank_count, Rank root, VerifyOptions options = {}) const {
         const auto plans = plans_of(rank_count, root);
-        expect_right(plans, false);
-        const bool has_memory = row().collective != Collective::barrier;
-        if (row().in_place && has_memory) expect_right(plans, true);
+        expect_right(plans, options);
+        options.in_place = true;
+        if (row().in_place && row().collective != Collective::barrier) expect_right(plans, options);
     }
 
-    static VerifiedPlan expect_right(std::span<const Plan> plans, bool in_place) {
-        const auto facts = verify(plans, {.in_place = in_place});
+    static VerifiedPlan expect_right(std::span<const Plan> plans, const VerifyOptions& options = {}) {
+        const auto facts = verify(plans, options);
         EXPECT_TRUE(facts.has_value()) << facts.error().message;
         return facts.value_or(VerifiedPlan{});
     }
@@ -90,7 +90,7 @@ TEST_P(AlgorithmsInSmallWorlds, AreDeterministicWhereTheirRowSaysSo) {
     for (Rank rank_count = 1; rank_count <= 16; rank_count++)
         for (const Rank root : two_roots(rank_count)) {
             if (!takes(rank_count)) continue;
-            const VerifiedPlan facts = expect_right(plans_of(rank_count, root), false);
+            const VerifiedPlan facts = expect_right(plans_of(rank_count, root));
             in_one_step = in_one_step && facts.tree_in_one_step;
             by_powers = by_powers && (facts.tree || !std::has_single_bit(static_cast<unsigned>(rank_count)));
         }
@@ -108,7 +108,7 @@ TEST_P(AlgorithmsInLargeWorlds, AreRight) {
 
 TEST_P(AlgorithmsInLargeWorlds, AreRightForAThousandRanks) {
     const Rank rank_count = row().needs.power_of_two_ranks ? 1024 : 1000;
-    if (takes(rank_count)) expect_right(plans_of(rank_count, *two_roots(rank_count).rbegin()), false);
+    if (takes(rank_count)) expect_right(plans_of(rank_count, *two_roots(rank_count).rbegin()));
 }
 
 using ExhaustiveAlgorithmsInLargeWorlds = EachAlgorithm;
@@ -117,6 +117,11 @@ TEST_P(ExhaustiveAlgorithmsInLargeWorlds, AreRightForAThousandRanksInPlaceToo) {
     const Rank rank_count = row().needs.power_of_two_ranks ? 1024 : 1000;
     for (const Rank root : two_roots(rank_count))
         if (takes(rank_count)) expect_right(rank_count, root);
+}
+
+TEST_P(ExhaustiveAlgorithmsInLargeWorlds, HaveNoRacesBetweenLanes) {
+    for (const Rank root : two_roots(256))
+        if (takes(256)) expect_right(256, root, {.most_ranks_for_order = 256});
 }
 
 const auto row_name = [](const auto& info) { return name_of_row(info.param); };
