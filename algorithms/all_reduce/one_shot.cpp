@@ -18,8 +18,7 @@ Result<Plan> one_shot_all_reduce(const Request& request, const Topology&) {
     auto lane = plan.lane();
 
     if (request.rank_count == 2) {
-        lane.send(plan.input(0), ring.next());
-        lane.receive_reduce(plan.output(0), plan.input(0), ring.next()).completes();
+        lane.exchange_reduce(plan.output(0), plan.input(0), ring.next()).completes();
         return plan.finish();
     }
 

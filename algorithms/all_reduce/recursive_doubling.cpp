@@ -31,8 +31,7 @@ Result<Plan> recursive_doubling_all_reduce(const Request& request, const Topolog
     }
     const auto partners = doubling_partners(request.rank, fold.core);
     for (const Rank partner : partners) {
-        lane.send(partial, partner);
-        lane.receive_reduce(output, partial, partner).completes(partner == partners.back());
+        lane.exchange_reduce(output, partial, partner).completes(partner == partners.back());
         partial = output;
     }
     if (fold.has_extra) lane.send(output, fold.partner).source_stable();

@@ -349,9 +349,9 @@ TENON_EXPORT tenonResult_t tenonRecv(void* recvbuff, size_t count, tenonDataType
  * are still checked at once. tenonGroupEnd issues all of them as if at the same time: sends and receives of a group
  * cannot block one another, and one thread may issue for several ranks of this process. For calls with stream == NULL
  * it returns when they have completed. Communicators that the group makes (tenonCommInitRank, tenonCommSplit) are made
- * first, and may be used by later groups. Groups nest; the outermost end issues. The first error of the group is the
- * result of tenonGroupEnd, and then nothing has been issued if it was an argument's. Without a start:
- * tenonInvalidUsage. Any thread; each has its own group. */
+ * first, and may be used by later groups; when some cannot be made, those not NULL were. Groups nest; the outermost end
+ * issues. The first error of the group is the result of tenonGroupEnd, and then nothing has been issued if it was an
+ * argument's. Without a start: tenonInvalidUsage. Any thread; each has its own group. */
 TENON_EXPORT tenonResult_t tenonGroupStart(void);
 TENON_EXPORT tenonResult_t tenonGroupEnd(void);
 

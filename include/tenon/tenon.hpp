@@ -108,6 +108,7 @@ public:
         tenonConfig_t config = TENON_CONFIG_INITIALIZER;
         if (settings) config = settings->config();
         check(tenonCommSplit(*this, color, key, &part, settings ? &config : nullptr));
+        if (color != TENON_SPLIT_NOCOLOR) must_be_made(part);
         return part == nullptr ? std::nullopt : std::optional<Communicator>(std::in_place, part);
     }
     void finalize() { check(tenonCommFinalize(*this)); }
@@ -253,7 +254,15 @@ private:
         tenonConfig_t config = settings.config();
         tenonComm_t comm = nullptr;
         check(tenonCommInitRankConfig(&comm, rank_count, id, rank, &config));
+        must_be_made(comm);
         return comm;
+    }
+
+    // Inside a group it would be made when the group ends, and this could not own it.
+    static void must_be_made(tenonComm_t comm) {
+        if (comm != nullptr) return;
+        tenonBarrier(nullptr, nullptr);  // a wrong argument makes the group issue nothing
+        throw Exception(tenonInvalidUsage, "no tenon::Communicator is made inside a group; use the calls of tenon.h");
     }
 
     template <class R>

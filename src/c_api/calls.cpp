@@ -64,7 +64,7 @@ inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, te
     if (comm == nullptr) return false;
     const Inside inside(*comm);
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
-        !comm->communicator->repeats(words, call.send, call.receive) || comm->finalized)
+        comm->finalized || !comm->communicator->repeats(words, call.send, call.receive))
         return false;
     result = guarded(comm, [&]() -> tenonResult_t {
         if (const Result<void> ran = comm->communicator->repeat(call.send, call.receive); !ran) [[unlikely]]

@@ -81,6 +81,13 @@ tenonResult_t split(tenonComm* comm, int color, int key, tenonComm_t* made_comm,
     });
 }
 
+Result<Config> settings_of_split(tenonComm& comm, const tenonConfig_t* config) {
+    if (config != nullptr) return configuration(config);
+    const Inside inside(comm);
+    if (is_alive(&comm)) return comm.communicator->config();
+    return fail(Status::invalid_usage, "tenonCommSplit: the communicator has just been aborted");
+}
+
 // At once, or when the thread's group ends.
 tenonResult_t make(tenonComm* from, std::function<tenonResult_t()> how) {
     if (!in_group()) return how();
@@ -106,6 +113,7 @@ tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUnique
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(config);
         if (!settings) return refused(report(settings.error()));
+        if (auto ok = Communicator::check_place(rank, nranks); !ok) return refused(report(ok.error()));
         UniqueId id;
         std::memcpy(id.bytes.data(), commId.internal, sizeof commId.internal);
         return make(nullptr, [=, settings = *settings] { return join(comm, nranks, id, rank, settings); });
@@ -135,7 +143,7 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
     if (comm->finalized)
         return refused(report(Status::invalid_usage, "tenonCommSplit on a finalized communicator", comm));
     return guarded(comm, [&]() -> tenonResult_t {
-        auto settings = config != nullptr ? configuration(config) : Result<Config>(comm->communicator->config());
+        auto settings = settings_of_split(*comm, config);
         if (!settings) return refused(report(settings.error(), comm));
         return make(comm, [=, settings = *settings] { return split(comm, color, key, newcomm, settings); });
     });
@@ -159,6 +167,8 @@ tenonResult_t tenonCommDestroy(tenonComm_t comm) {
         comm->communicator->wait_until_idle();
         comm->state.store(dead, std::memory_order_relaxed);
         comm->communicator.reset();
+        const std::scoped_lock lock(comm->registrations_mutex);
+        comm->registrations.clear();
         return tenonSuccess;
     });
 }

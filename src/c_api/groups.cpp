@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "c_api/handles.hpp"
+#include "os/thread.hpp"
 
 namespace tenon::c_api {
 namespace {
@@ -57,18 +58,22 @@ tenonResult_t make_all(const std::vector<Making>& makings) {
         std::string error;
     };
     std::vector<Outcome> outcomes(makings.size());
-    {
-        std::vector<std::jthread> threads;
-        for (std::size_t i = 0; i < makings.size(); i++)
-            threads.emplace_back([&making = makings[i], &outcome = outcomes[i]] {
-                for (const auto& step : making.steps) {
-                    outcome.result = step();
-                    if (outcome.result == tenonSuccess) continue;
-                    outcome.error = last_error_of_thread();
-                    return;
-                }
-            });
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < makings.size(); i++) {
+        auto started = os::start_thread([&making = makings[i], &outcome = outcomes[i]] {
+            for (const auto& step : making.steps) {
+                outcome.result = step();
+                if (outcome.result == tenonSuccess) continue;
+                outcome.error = last_error_of_thread();
+                return;
+            }
+        });
+        if (started)
+            threads.push_back(std::move(*started));
+        else
+            outcomes[i] = {result_of(started.error().status), started.error().message};
     }
+    for (std::thread& thread : threads) thread.join();
     for (Outcome& o : outcomes)
         if (o.result != tenonSuccess) return report(static_cast<Status>(o.result), std::move(o.error));
     return tenonSuccess;

@@ -31,11 +31,16 @@ Result<void> check_size(Rank rank_count) {
 
 }  // namespace
 
-Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
-                                                         const Config& config, const std::atomic<bool>* aborted) {
-    if (auto ok = check_size(rank_count); !ok) return std::unexpected(ok.error());
+Result<void> Communicator::check_place(Rank rank, Rank rank_count) {
+    if (auto ok = check_size(rank_count); !ok) return ok;
     if (rank < 0 || rank >= rank_count)
         return fail(Status::invalid_argument, fmt::format("rank {} is not in [0, {})", rank, rank_count));
+    return {};
+}
+
+Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
+                                                         const Config& config, const std::atomic<bool>* aborted) {
+    if (auto ok = check_place(rank, rank_count); !ok) return std::unexpected(ok.error());
     auto selection = selection_of(config);
     if (!selection) return std::unexpected(selection.error());
     const std::uint64_t control = JobControl::bytes(rank_count);

@@ -40,6 +40,8 @@ struct Job {
 
 class Communicator final : private Watch {
 public:
+    // Whether there can be such a rank among so many.
+    static Result<void> check_place(Rank rank, Rank rank_count);
     // Setting `aborted` ends the wait for the other ranks; null where nothing can.
     static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count,
                                                       const Config& config, const std::atomic<bool>* aborted = nullptr);
@@ -53,7 +55,8 @@ public:
     Result<void> run(const Call& call);
 
     // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call
-    // to its first message. False when this is not the way for it, and nothing has been done.
+    // to its first message. When it is true, the call counts, and repeat() must follow; when false, nothing has
+    // happened.
     bool repeats(const CallWords& words, const void* send, const void* receive) {
         return nothing_stands_in_the_way() && words == repeated_ && runs_as_it_is(send, receive, *running_small_) &&
                running_small_->settled && runs_as_found(*running_small_);

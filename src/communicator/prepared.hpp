@@ -32,7 +32,7 @@ struct CallKey {
 struct CallWords {
     std::uint64_t count = 0;
     std::uint64_t type_and_op = UINT64_MAX;
-    std::uint64_t collective_and_root = 0;
+    std::uint64_t collective_and_root = UINT64_MAX;  // of no call
     friend bool operator==(const CallWords&, const CallWords&) = default;
 };
 

@@ -107,11 +107,12 @@ inline void Communicator::note_elapsed() {
 }
 
 // How the call's memory is reached: not at all where no peer can address it and it is too little for the kernel to
-// copy.
+// copy. What is longer looks all the same for places that a peer may have offered.
 inline AccessPolicy Communicator::access(const PreparedCall& prepared, const void* send, const void* receive) const {
     AccessPolicy access = prepared.access;
-    if (!prepared.program.packed && prepared.program.moved_bytes < access.copy_min_bytes && !transport_->shares(send) &&
-        !transport_->shares(receive))
+    const Program& program = prepared.program;
+    if (program.small && !program.packed && !program.only_sends && program.moved_bytes < access.copy_min_bytes &&
+        !transport_->shares(send) && !transport_->shares(receive))
         access.direct_min_bytes = UINT64_MAX;
     return access;
 }
@@ -254,6 +255,7 @@ Request Communicator::request_of(const Call& call) const {
 // as memory for its rings, ends it for all: the others wait for it.
 Result<PreparedCall*> Communicator::prepare(const Call& call) {
     repeated_ = {};  // what it means may be evicted
+    running_small_ = nullptr;
     if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
     if (auto ok = refuse_if_over(); !ok) return std::unexpected(ok.error());
     auto prepared = std::make_unique<PreparedCall>();

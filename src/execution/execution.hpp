@@ -99,7 +99,10 @@ private:
     // halving.cpp
     Tile half_of(Tile tile, bool first) const;
     bool try_expose_for_halving(const Operation& operation, Tile tile);
+    Outcome reduce_exchanged(const Operation& operation, Tile tile, const Header& header);
     Outcome reduce_half(const Operation& operation, Tile tile, const Header& header);
+    Outcome take_other_half(const Operation& operation, Tile tile, const Header& header);
+    Outcome reduce_alone(const Operation& operation, Tile tile, const Header& header);
     bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
     Result<bool> put(const Operation& operation, const Exposure& place, const std::byte* bytes, std::size_t length);
     std::optional<Exposure> exposure_of(const Operation& operation, const std::byte* bytes, std::size_t length) const;

@@ -19,7 +19,7 @@ Execution::Tile Execution::half_of(Tile tile, bool first) const {
 bool Execution::try_expose_for_halving(const Operation& o, Tile tile) {
     exchange_ = {};
     if (tile.length < policy_.direct_min_bytes) return false;
-    const Operation& reduction = *(&o + 1);
+    const Operation& reduction = *(&o + 1);  // of the same exchange
     const Connection& peer = *o.out_connection;
     const auto source = peer.expose(at(o.source, tile.offset), tile.length);
     const auto result = peer.expose(at(reduction.destination, tile.offset), tile.length);
@@ -31,30 +31,26 @@ bool Execution::try_expose_for_halving(const Operation& o, Tile tile) {
 }
 
 // The peer's message has come; this rank has exposed its own.
+Execution::Outcome Execution::reduce_exchanged(const Operation& o, Tile tile, const Header& header) {
+    const bool both = header.form != MessageForm::staged && header.result != no_result;
+    const Outcome outcome = exchange_.halved ? take_other_half(o, tile, header)
+                            : both           ? reduce_half(o, tile, header)
+                                             : reduce_alone(o, tile, header);
+    if (outcome == Outcome::done) exchange_ = {};
+    return outcome;
+}
+
+// In both results. Blocks until the peer's half is here, which has its own message.
 Execution::Outcome Execution::reduce_half(const Operation& o, Tile tile, const Header& header) {
-    const Operation& sent = *(&o - 1);
+    SendEnd& out = *(&o - 1)->out;
     const Row row = o.in->row_of(tile.length);
-    if (exchange_.halved) {
-        if (header.form != MessageForm::put) return disagree(o);
-        o.in->release_bulk(row, false);
-        return Outcome::done;
-    }
-    if (header.form == MessageForm::staged || header.result == no_result) {
-        // The peer reads all of this rank's source, which must not change before.
-        const bool in_place = at(sent.source, 0) == at(o.destination, 0);
-        if (in_place && !sent.out->bulk_taken(row, exchange_.exposed)) return Outcome::blocked;
-        if (!in_place) exposed_.push_back({sent.out, row, exchange_.exposed});
-        const Outcome outcome = combine_arrived(o, tile, header);
-        if (outcome == Outcome::done) o.in->release_bulk(row, header.form != MessageForm::staged);
-        return outcome;
-    }
-    if (!sent.out->may_send_bulk(row) || must_stand_back()) return Outcome::blocked;
-    const Tile mine = half_of(tile, program_->rank < o.receive_from);
+    if (!out.may_send_bulk(row) || must_stand_back()) return Outcome::blocked;
     const Exposure source{header.form, header.address}, result{header.form, header.result};
     const std::byte* theirs = o.in_connection->address_of(source, tile.length);
     std::byte* there = o.in_connection->address_of(result, tile.length);
-    if (theirs == nullptr || there == nullptr)
-        return failed(o.in_connection->read(at(o.destination, mine.offset), source, mine.length).error());
+    if (theirs == nullptr || there == nullptr)  // what read() says of it
+        return failed(o.in_connection->read(at(o.destination, tile.offset), source, tile.length).error());
+    const Tile mine = half_of(tile, program_->rank < o.receive_from);
     const std::uint64_t begin = mine.offset - tile.offset;
     const void* sources[2] = {at(o.source, mine.offset), theirs + begin};
     program_->kernel({.destination = at(o.destination, mine.offset),
@@ -65,10 +61,25 @@ Execution::Outcome Execution::reduce_half(const Operation& o, Tile tile, const H
                       .divisor = o.completes ? program_->divisor : 1,
                       .stream_destination = policy_.streaming_stores,
                       .stream_second = policy_.streaming_stores});
-    o.in->release_bulk(row, false);
-    sent.out->send_header(row, MessageForm::put, tile.length, 0, signature_ ^ o.salt);
+    o.in->release_bulk(row, false);  // the peer waits for this half, not for that
+    out.send_header(row, MessageForm::put, tile.length, 0, signature_ ^ o.salt);
     exchange_.halved = true;
-    return Outcome::blocked;  // until the peer's half is here
+    return Outcome::blocked;
+}
+
+Execution::Outcome Execution::take_other_half(const Operation& o, Tile tile, const Header& header) {
+    if (header.form != MessageForm::put) return disagree(o);
+    o.in->release_bulk(o.in->row_of(tile.length), false);
+    return Outcome::done;
+}
+
+// The peer has not exposed its own, and reads all of this rank's source, which must stay as it is until then.
+Execution::Outcome Execution::reduce_alone(const Operation& o, Tile tile, const Header& header) {
+    const Row row = o.in->row_of(tile.length);
+    if (!(&o - 1)->out->bulk_taken(row, exchange_.exposed)) return Outcome::blocked;
+    const Outcome outcome = combine_arrived(o, tile, header);
+    if (outcome == Outcome::done) o.in->release_bulk(row, header.form != MessageForm::staged);
+    return outcome;
 }
 
 }  // namespace tenon

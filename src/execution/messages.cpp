@@ -124,7 +124,7 @@ Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
     if (sends(o.kind) && !may_send(o, tile.length)) return Outcome::blocked;
     const Header header = o.in->header(row);
     if (header.length != tile.length) return disagree(o);
-    if (o.exchanges && exchange_.exposed != 0) return reduce_half(o, tile, header);
+    if (o.exchanges && exchange_.exposed != 0) return reduce_exchanged(o, tile, header);
     const std::uint64_t tile_number = tile.offset / program_->tile_bytes;
     const Outcome outcome = combines(o.kind) ? combine_arrived(o, tile, header) : store_arrived(o, tile, header);
     if (outcome != Outcome::done) return outcome;

@@ -77,6 +77,7 @@ private:
             auto operation = resolve(step);
             if (!operation) return std::unexpected(operation.error());
             bound.tiles = std::max(bound.tiles, tiles_of(*operation));
+            operation->exchanges = step.exchanged || (&step != lane.steps.data() && (&step - 1)->exchanged);
             program_.operations.push_back(*operation);
         }
         program_.lanes.push_back(bound);
@@ -135,23 +136,9 @@ private:
     Program program_;
 };
 
-// A send and the next step, which adds what its receiver sends to what it sent: where lanes take turns it could be
-// others' steps between.
-void find_exchanges(Program& program) {
-    if (program.lanes.size() != 1) return;
-    for (std::size_t i = 0; i + 1 < program.operations.size(); i++) {
-        Operation &sent = program.operations[i], &reduction = program.operations[i + 1];
-        if (sent.kind == StepKind::send && reduction.kind == StepKind::receive_reduce &&
-            sent.out_connection == reduction.in_connection && sent.bytes == reduction.bytes &&
-            sent.source == reduction.source)
-            sent.exchanges = reduction.exchanges = true;
-    }
-}
-
 }  // namespace
 
 void describe(Program& program) {
-    find_exchanges(program);
     std::unordered_map<const ReceiveEnd*, int> receivers;
     for (const Operation& o : program.operations)
         if (o.in != nullptr) receivers[o.in]++;

@@ -15,7 +15,6 @@ namespace tenon {
 struct Place {
     BufferId buffer = BufferId::input;
     std::uint64_t offset = 0;  // bytes
-    friend bool operator==(const Place&, const Place&) = default;
 };
 
 struct Operation {
@@ -27,7 +26,7 @@ struct Operation {
     bool answered = false;
     bool sends_to_all = false;
     bool after_whole_lane = false;  // its dependencies are on all tiles of their lanes, not on the same tile
-    bool exchanges = false;         // see halving.cpp
+    bool exchanges = false;         // an exchanged send, and the receive_reduce behind it: see halving.cpp
     bool offers = false;            // destination_free, and the only receiver on its ring: message numbers are known
     Rank send_to = no_rank;
     Rank receive_from = no_rank;

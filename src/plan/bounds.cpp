@@ -105,6 +105,7 @@ private:
         const bool stores_message = step_.kind == StepKind::receive || step_.kind == StepKind::receive_send;
         if (step_.destination_free && !stores_message)
             return "claims a free destination, but stores no message as it comes";
+        if (step_.exchanged && step_.kind != StepKind::send) return "claims to be exchanged, but is no plain send";
         if (step_.answered && !sends(step_.kind)) return "claims to be answered, but sends nothing";
         return {};
     }

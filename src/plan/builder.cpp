@@ -72,6 +72,11 @@ StepHandle LaneBuilder::receive_reduce(const Chunk& destination, const Chunk& so
                 .destination = destination});
 }
 
+StepHandle LaneBuilder::exchange_reduce(const Chunk& destination, const Chunk& source, Rank peer, Channel channel) {
+    add({.kind = StepKind::send, .exchanged = true, .send_channel = channel, .send_to = peer, .source = source});
+    return receive_reduce(destination, source, peer, channel);
+}
+
 StepHandle LaneBuilder::receive_reduce_send(const Chunk& source, Rank from, Rank to, Channel channel) {
     return add({.kind = StepKind::receive_reduce_send,
                 .send_channel = channel,

@@ -3,14 +3,10 @@
 #include <algorithm>
 
 namespace tenon {
-namespace {
 
-// The first piece of a block that a chunk holds: 0 where it goes on into the next block.
 std::uint32_t first_piece(const Chunk& chunk, std::uint32_t pieces) {
     return std::uint64_t{chunk.shape} + chunk.count > pieces ? 0 : chunk.shape;
 }
-
-}  // namespace
 
 HappensBefore::HappensBefore(const World& world, std::span<const StepId> order)
     : world_(world),

@@ -9,6 +9,10 @@
 
 namespace tenon {
 
+// The first piece of a block that a chunk holds: 0 where it goes on into the next block. Where it has elements, the
+// chunk is not empty.
+std::uint32_t first_piece(const Chunk& chunk, std::uint32_t pieces);
+
 class HappensBefore {
 public:
     HappensBefore(const World& world, std::span<const StepId> order);

@@ -167,16 +167,23 @@ private:
 
     // Most likely by the rank that it was sent to.
     Result<void> check_answered(StepId id) {
-        const Step& sent = world_.step(id);
-        const std::uint32_t piece = sent_chunk(sent).shape;
-        for (const bool from_receiver : {true, false})
+        for (const bool by_receiver : {true, false})
             for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++)
                 for (std::uint32_t s = 0; s < plan_.lanes[lane].steps.size(); s++) {
                     const Step& step = plan_.lanes[lane].steps[s];
-                    if (!receives(step.kind) || (step.receive_from == sent.send_to) != from_receiver) continue;
-                    if (before_.taken_before(id, world_.sender_of(world_.id(plan_.rank, {lane, s})), piece)) return {};
+                    if (receives(step.kind) && (step.receive_from == world_.step(id).send_to) == by_receiver &&
+                        answers(world_.sender_of(world_.id(plan_.rank, {lane, s})), id))
+                        return {};
                 }
         return wrong(world_, id, "claims to be answered, but no message comes that is sent after it has been taken");
+    }
+
+    // An answer must not be empty, nor have fewer tiles, where the message has some.
+    bool answers(StepId answer, StepId id) {
+        const Chunk &message = sent_chunk(world_.step(id)), &back = sent_chunk(world_.step(answer));
+        const std::uint32_t piece = first_piece(message, plan_.pieces);
+        return first_piece(back, plan_.pieces) <= piece && back.count >= message.count &&
+               before_.taken_before(id, answer, piece);
     }
 
     // The exception of destination_free: a send of this memory that is taken before the message is sent. Where one step

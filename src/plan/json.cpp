@@ -45,6 +45,7 @@ Json written(const Plan& plan, const Step& step) {
     if (step.source_stable) json["source_stable"] = true;
     if (step.destination_free) json["destination_free"] = true;
     if (step.answered) json["answered"] = true;
+    if (step.exchanged) json["exchanged"] = true;
     return json;
 }
 
@@ -193,7 +194,7 @@ private:
         if (!json.is_object()) problem(where, "is not an object");
         only(json, where,
              {"kind", "source", "destination", "operands", "from", "receive_channel", "to", "send_channel", "after",
-              "completes", "source_stable", "destination_free", "answered"});
+              "completes", "source_stable", "destination_free", "answered", "exchanged"});
         step.kind = named(json, where, "kind", step_kind_named, StepKind::nothing);
         const auto unused = [&](std::initializer_list<std::string_view> keys) {
             for (const auto key : keys)
@@ -211,6 +212,7 @@ private:
         step.source_stable = flag(json, where, "source_stable");
         step.destination_free = flag(json, where, "destination_free");
         step.answered = flag(json, where, "answered");
+        step.exchanged = flag(json, where, "exchanged");
         step.first_operand = static_cast<std::uint32_t>(plan_.operands.size());
         each(json, where, "operands", [&](const Json& item, const std::string& at) {
             plan_.operands.push_back(chunk(item, at));

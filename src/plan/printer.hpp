@@ -15,7 +15,7 @@
 //          "from": 3, "receive_channel": 32,                     32 is the board; default 0
 //          "to": 1, "send_channel": 0,                           or to "everyone", on the board; default 0
 //          "after": [[LANE, STEP], ...], "completes": true, "source_stable": true, "destination_free": true,
-//           "answered": true}
+//           "answered": true, "exchanged": true}
 //   CHUNK: {"buffer": "scratch",           input, output or scratch
 //           "index": 7, "count": 2,        count's default is 1
 //           "shape": 3}                    scratch only: the piece whose length the first cell has; default 0

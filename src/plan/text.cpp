@@ -37,6 +37,7 @@ std::string remarks_of(const Plan& plan, const Step& step) {
     if (step.source_stable) add("source stable");
     if (step.destination_free) add("destination free");
     if (step.answered) add("answered");
+    if (step.exchanged) add("exchanged");
     return words.empty() ? words : "  [" + words + "]";
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "plan/data_flow.hpp"
+#include "plan/exchanges.hpp"
 #include "plan/hazards.hpp"
 #include "plan/schedule.hpp"
 #include "plan/world.hpp"
@@ -17,6 +18,8 @@ Result<VerifiedPlan> prove(std::span<const Plan> plans, const VerifyOptions& opt
     if (!order) return std::unexpected(order.error());
     if (plans.front().tile_bytes == one_tile)
         if (const auto ends = check_whole_chunks(*world); !ends) return std::unexpected(ends.error());
+
+    if (const auto exchanged = check_exchanges(*world); !exchanged) return std::unexpected(exchanged.error());
 
     DataFlowFacts data{};
     if (plans.front().collective == Collective::barrier) {

@@ -196,6 +196,15 @@ TEST(Wrapper, SplitsWithSettingsOfItsOwn) {
     });
 }
 
+TEST(Wrapper, MakesNoCommunicatorInsideAGroup) {
+    on_ranks([](tenon::Communicator& ranks) {
+        EXPECT_EQ(refusal([&] { tenon::group([&] { ranks.split(0, 0); }); }), tenonInvalidUsage);
+        EXPECT_EQ(refusal([&] { tenon::group([&] { tenon::Communicator(1, tenon::unique_id(), 0); }); }),
+                  tenonInvalidUsage);
+        ranks.barrier();
+    });
+}
+
 TEST(Wrapper, SplitsAndMoves) {
     on_ranks([](tenon::Communicator& ranks) {
         std::optional<tenon::Communicator> part =

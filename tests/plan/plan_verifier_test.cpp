@@ -2,31 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "plan/verifier.hpp"
-#include "tests/plan/worlds.hpp"
+#include "tests/plan/verdicts.hpp"
 
 namespace tenon {
 namespace {
 
 using namespace testing;
 using ::testing::HasSubstr;
-
-Step& step(std::vector<Plan>& plans, Rank rank, std::size_t at, std::size_t lane = 0) {
-    return plans[static_cast<std::size_t>(rank)].lanes[lane].steps[at];
-}
-
-void expect_refused(std::span<const Plan> plans, std::initializer_list<const char*> words, VerifyOptions options = {}) {
-    const auto facts = verify(plans, options);
-    ASSERT_FALSE(facts.has_value()) << "the plans were accepted";
-    EXPECT_EQ(facts.error().status, Status::invalid_argument);
-    for (const char* word : words) EXPECT_THAT(facts.error().message, HasSubstr(word));
-}
-
-VerifiedPlan expect_right(std::span<const Plan> plans, VerifyOptions options = {}) {
-    const auto facts = verify(plans, options);
-    EXPECT_TRUE(facts.has_value()) << facts.error().message;
-    return facts.value_or(VerifiedPlan{});
-}
 
 TEST(PlanVerifier, AcceptsARingAndCountsItsMessages) {
     for (Rank ranks = 2; ranks <= 9; ranks++)
@@ -297,79 +279,6 @@ TEST(PlanVerifier, SeesOrderThatComesThroughAPeer) {
     };
     expect_right(world(0));
     expect_refused(world(1), {"rank 1, lane 0, step 0 (receive) races with rank 1, lane 1, step 1 (copy)"});
-}
-
-TEST(PlanVerifier, RefusesAFalseStableSource) {
-    const auto plans = make_world(Collective::all_reduce, 2, 1, [](PlanBuilder& plan, Rank r) {
-        auto lane = plan.lane();
-        lane.send(plan.input(0), 1 - r).source_stable();
-        lane.receive_reduce(plan.output(0), plan.input(0), 1 - r).completes();
-    });
-    expect_right(plans);
-    expect_refused(plans,
-                   {", in place: rank 0, lane 0, step 0 (send) claims a stable source",
-                    "rank 0, lane 0, step 1 (receive_reduce) may overwrite input 0"},
-                   {.in_place = true});
-}
-
-TEST(PlanVerifier, RefusesAFalseFreeDestination) {
-    const auto plans = make_world(Collective::broadcast, 2, 1, [](PlanBuilder& plan, Rank r) {
-        auto lane = plan.lane();
-        if (r == 0) lane.copy(plan.output(0), plan.input(0));
-        for (int times = 0; times < 2; times++) {
-            if (r == 0) lane.send(plan.input(0), 1);
-            if (r == 1) lane.receive(plan.output(0), 0);
-            if (r == 1) lane.copy(plan.scratch(plan.output(0)), plan.output(0));
-        }
-    });
-    expect_right(plans);
-    auto first = plans, second = plans;
-    step(first, 1, 0).destination_free = true;
-    expect_right(first);
-    step(second, 1, 2).destination_free = true;
-    expect_refused(second,
-                   {"rank 1, lane 0, step 2 (receive) claims a free destination", "step 0 (receive) may still write"});
-}
-
-TEST(PlanVerifier, AcceptsAFreeDestinationThatWasTakenBefore) {
-    // Rank 1 adds what rank 0 sends, and sends the sum back to where it came from.
-    const auto plans = make_world(Collective::all_reduce, 2, 1, [](PlanBuilder& plan, Rank r) {
-        auto lane = plan.lane();
-        if (r == 0) lane.send(plan.input(0), 1).source_stable();
-        if (r == 0) lane.receive(plan.output(0), 1).destination_free();
-        if (r == 1) lane.receive_reduce_copy_send(plan.output(0), plan.input(0), 0, 0).completes();
-    });
-    expect_right(plans, {.in_place = true});
-}
-
-// Rank 1 adds what rank 0 sends, and sends the sum back; or, before it has seen rank 0's, another message.
-std::vector<Plan> sum_and_answer(bool in_order) {
-    return make_world(Collective::all_reduce, 2, 1, [&](PlanBuilder& plan, Rank r) {
-        auto lane = plan.lane();
-        if (r == 0) lane.send(plan.input(0), 1, 0).source_stable().answered();
-        if (r == 0) lane.receive_reduce(plan.output(0), plan.input(0), 1, 1).completes();
-        if (r == 1 && in_order) lane.receive_reduce(plan.output(0), plan.input(0), 0, 0).completes();
-        lane.nothing();
-        if (r == 1) lane.send(plan.input(0), 0, 1).source_stable();
-        if (r == 1 && !in_order) lane.receive_reduce(plan.output(0), plan.input(0), 0, 0).completes();
-    });
-}
-
-TEST(PlanVerifier, KnowsWhatIsAnswered) {
-    expect_right(sum_and_answer(true));
-    expect_refused(sum_and_answer(false), {"rank 0, lane 0, step 0 (send) claims to be answered"});
-}
-
-TEST(PlanVerifier, RefusesClaimsThatMeanNothing) {
-    auto plans = ring_all_reduce(3);
-    step(plans, 0, 4).source_stable = true;
-    expect_refused(plans, {"step 4 (receive) claims a stable source, but sends nothing"});
-    plans = ring_all_reduce(3);
-    step(plans, 0, 1).destination_free = true;
-    expect_refused(plans, {"step 1 (receive_reduce_send) claims a free destination"});
-    plans = ring_all_reduce(3);
-    step(plans, 0, 4).answered = true;
-    expect_refused(plans, {"step 4 (receive) claims to be answered, but sends nothing"});
 }
 
 TEST(PlanVerifier, RefusesChunksWhoseTilesDoNotMeet) {

@@ -111,6 +111,10 @@ struct Step {
     // this rank receives a message that is only sent when every receiver has taken this one, so that the end of the
     // call needs no other word that they have.
     bool answered = false;
+    // this send and the next step, a receive_reduce of the same chunk from the receiver, are half of an exchange, of
+    // which the receiver's plan has the same two steps as the other half; each plan is one lane of tiles. Two ranks
+    // that reach each other's memory then share the work (src/execution/halving.cpp).
+    bool exchanged = false;
     Channel send_channel = 0;
     Channel receive_channel = 0;
     Rank send_to = no_rank;

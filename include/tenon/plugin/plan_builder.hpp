@@ -47,6 +47,8 @@ public:
     StepHandle receive_published(const Chunk& destination, Rank from);
     StepHandle receive_send(const Chunk& destination, Rank from, Rank to, Channel channel = 0);
     StepHandle receive_reduce(const Chunk& destination, const Chunk& source, Rank from, Channel channel = 0);
+    // Sends `source`, and destination = source + what `peer` sends of the same chunk, and does with this rank's.
+    StepHandle exchange_reduce(const Chunk& destination, const Chunk& source, Rank peer, Channel channel = 0);
     StepHandle receive_reduce_send(const Chunk& source, Rank from, Rank to, Channel channel = 0);
     // The receiving and the sending channel may differ, so that raw and reduced data do not mix.
     StepHandle receive_reduce_copy_send(const Chunk& destination, const Chunk& source, Rank from, Rank to,

@@ -15,7 +15,8 @@
 //
 // Credits: the reader tells what it has taken in the headers that it sends itself, and counts it in its own Taken line
 // when half of a row is untold; the writer looks there only when the credits it knows of are used up. So where messages
-// go to and fro no line travels for credits alone. An exposed or put message is always acknowledged at once.
+// go to and fro no line travels for credits alone. An exposed message is acknowledged at once, unless what
+// its sender waits for anyway says so.
 // Offers run the other way: the reader says where message number m may be put, for the writer to look at when it gets
 // to m; a writer that finds none stages or exposes.
 //
