@@ -81,6 +81,12 @@ TEST_P(Slots, EveryMessageArrivesWhole) {
     std::mt19937_64 random = support::random_generator();
     for (const RingShape& shape :
          {RingShape{.slots = 8, .slot_bytes = 4096, .area_bytes = 9 * 4096, .medium_slots = 4, .medium_bytes = 1024},
+          RingShape{.slots = 8,
+          .slot_bytes = 4096,
+          .area_bytes = 9 * 4096,
+          .medium_slots = 4,
+          .medium_bytes = 1024,
+          .reuses_lowest = true},
           RingShape{.slots = 2, .slot_bytes = 1024, .area_bytes = 20'000, .medium_slots = 2, .medium_bytes = 1024},
           RingShape{.slots = 16,
           .slot_bytes = 2048,
@@ -122,6 +128,35 @@ TEST_P(Slots, TwoMessagesMayAlwaysBeUnderWay) {
         for (const Sent& m : messages) ASSERT_TRUE(try_send(pair.out[side], m)) << "turn " << turn;
         for (const Sent& m : messages) expect_taken(pair.in[1 - side], m);
     }
+}
+
+// What has been taken, as far as is known, is written again first.
+TEST(SlotsReused, TheLowestFreeCellIsNext) {
+    const RingShape shape{.slots = 2,
+                          .slot_bytes = 4096,
+                          .area_bytes = 3 * 4096,
+                          .medium_slots = 2,
+                          .medium_bytes = 1024,
+                          .reuses_lowest = true};
+    Pair pair(shape);
+    const Sent message{2000, 1};
+    std::vector<const std::byte*> cells;
+    const auto take = [&] {
+        cells.push_back(pair.in[1].payload(Row::large));
+        expect_taken(pair.in[1], message);
+    };
+    for (int i = 0; i < 2; i++) ASSERT_TRUE(try_send(pair.out[0], message));
+    ASSERT_FALSE(try_send(pair.out[0], message)) << "all cells are under way";
+    take();
+    ASSERT_TRUE(try_send(pair.out[0], message));
+    for (int i = 0; i < 2; i++) take();
+    EXPECT_EQ(cells[1], cells[0] + shape.slot_bytes);
+    EXPECT_EQ(cells[2], cells[0]);
+    for (int i = 0; i < 4; i++) {
+        ASSERT_TRUE(try_send(pair.out[0], message));
+        take();
+    }
+    EXPECT_LE(*std::max_element(cells.begin(), cells.end()), cells[1]) << "never more cells than are under way";
 }
 
 // A lane that sends first and receives later finds its credit in a message that it has not taken.

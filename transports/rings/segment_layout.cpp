@@ -45,7 +45,8 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
                 .medium_slots = medium_slots,
                 .medium_bytes = slot_of(share / 8, least_board_medium_slots,
                                         few ? most_medium_bytes_of_few : most_medium_bytes),
-                .readers = 1};
+                .readers = 1,
+                .reuses_lowest = !few};
     l.further_ = l.board_ = l.usual_;
     l.usual_.area_bytes = area_of(ranks * (ranks - 1), share, l.usual_.slot_bytes);
     l.further_.area_bytes = (large_slots + 1) * l.further_.slot_bytes;

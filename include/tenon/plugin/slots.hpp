@@ -25,12 +25,15 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 namespace tenon {
 
@@ -69,6 +72,7 @@ struct alignas(cache_line_bytes) Taken {
 };
 
 inline constexpr std::uint64_t payload_grain = 256;
+inline constexpr std::uint64_t most_slots = 16;  // of a row with cells
 
 // The two rows of bulk messages, by the length of a message.
 enum class Row : std::uint8_t { medium = 0, large = 1 };
@@ -81,6 +85,7 @@ struct RingShape {
     std::uint64_t medium_slots = 0;  // a power of two
     std::uint64_t medium_bytes = 0;
     std::uint64_t readers = 1;
+    bool reuses_lowest = false;  // large messages lie in the lowest free one of `slots` cells, not behind each other
 
     std::uint64_t slots_of(Row row) const { return row == Row::medium ? medium_slots : slots; }
     Row row_of(std::size_t length) const { return length <= medium_bytes ? Row::medium : Row::large; }
@@ -133,6 +138,7 @@ public:
           offers_(reinterpret_cast<const Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
           medium_bytes_(shape.medium_bytes),
+          cell_bytes_(shape.reuses_lowest ? shape.slot_bytes : 0),
           takers_(takers) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
@@ -169,7 +175,10 @@ public:
 
     bool may_send_bulk(Row row) {
         if (at(row).sent >= at(row).limit) refresh();
-        return at(row).sent < at(row).limit;
+        if (at(row).sent >= at(row).limit) return false;
+        if (cell_bytes_ != 0 && row == Row::large)
+            at(row).next = static_cast<std::uint64_t>(std::countr_zero(free_cells_)) * cell_bytes_;
+        return true;
     }
     // Where to put the payload of the row's next message before send_staged. Valid when may_send_bulk().
     std::byte* payload(Row row, std::size_t length) const { return at(row).payload + at(row).place(length); }
@@ -177,6 +186,11 @@ public:
         SlotRow& r = at(row);
         const std::uint64_t place = r.place(length);
         r.next = place + r.grains(length);
+        if (cell_bytes_ != 0 && row == Row::large) {
+            const std::uint64_t cell = place / cell_bytes_;
+            free_cells_ &= ~(1U << cell);
+            cells_[r.sent & (r.slots - 1)] = 1U << cell;
+        }
         send_header(row, MessageForm::staged, length, place, signature);
     }
     void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature,
@@ -193,6 +207,7 @@ public:
     }
     // The reader has taken so many of each row.
     void learn(const std::uint64_t (&taken)[2]) {
+        if (cell_bytes_ != 0) free_until(taken[1]);
         for (std::size_t i = 0; i < 2; i++) rows_[i].limit = std::max(rows_[i].limit, taken[i] + rows_[i].slots);
     }
     // The receiver's offer for the next message, or null where there is none (yet).
@@ -223,6 +238,13 @@ private:
     SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
     const SlotRow& at(Row row) const { return rows_[static_cast<std::size_t>(row)]; }
 
+    // The cells of large messages before the one with this number.
+    void free_until(std::uint64_t taken) {
+        const SlotRow& large = at(Row::large);
+        for (std::uint64_t i = large.limit - large.slots; i < std::min(taken, large.sent); i++)
+            free_cells_ |= std::exchange(cells_[i & (large.slots - 1)], 0);
+    }
+
     void refresh() {
         std::uint64_t packed = UINT64_MAX, medium = UINT64_MAX, large = UINT64_MAX;
         for (const Taken& t : takers_) {
@@ -240,6 +262,9 @@ private:
     PackedLine* packed_ = nullptr;
     const Offer* offers_ = nullptr;
     std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
+    std::uint64_t cell_bytes_ = 0;  // 0: there are no cells
+    std::uint32_t free_cells_ = ~0U;
+    std::array<std::uint32_t, most_slots> cells_ = {};  // of the large messages under way, as a bit, by number
     std::span<const Taken> takers_;
     std::uint64_t number_ = 0;  // of the last message sent
     std::uint64_t packed_sent_ = 0, packed_limit_ = packed_lines;
