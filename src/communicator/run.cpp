@@ -27,11 +27,14 @@ std::vector<std::size_t> arrays_of(const Call& call, Rank rank_count) {
     return all;
 }
 
-// The longer a call, the fewer tries tell; and the fewer it takes until the rings' memory has gone around.
+// The longer a call, the fewer tries tell, and the fewer it takes until the rings' memory has gone around; and the more
+// they cost, of which somebody who times a few calls would find many.
 PathTrial::Tries tries_of(std::uint64_t bytes, std::uint64_t ring_bytes) {
     const std::uint64_t around = std::max<std::uint64_t>(1, 2 * ring_bytes / bytes);
-    if (bytes >= 64 << 20) return {around, 0, 2};
-    if (bytes >= 4 << 20) return {around, 1, 2};
+    constexpr std::uint64_t far_apart = 10;
+    if (bytes >= 64 << 20) return {around, 0, 1, far_apart};
+    if (bytes >= 16 << 20) return {around, 2, 1, far_apart};
+    if (bytes >= 4 << 20) return {around, 2, 2, far_apart};
     if (bytes >= 1 << 20) return {around, 4, 3};
     return {around, std::clamp<std::uint64_t>(around, 6, 16), 6};
 }

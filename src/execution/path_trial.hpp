@@ -39,14 +39,17 @@ public:
     static constexpr std::size_t most_counted = 6;
     // How many calls a trial takes: `warm_up` go before, the first way: slots that nobody has used are quicker than
     // later, in no cache. Then each way has `uncounted` ones, until the slots' memory is where that way leaves it, and
-    // up to most_counted that count; few for calls so long that each is a sound measurement.
+    // up to most_counted that count; few for calls so long that each is a sound measurement. When it first begins
+    // again, there have been `apart` calls for each try.
     struct Tries {
         std::size_t warm_up = 0, uncounted = 0, counted = 1;
+        std::uint64_t apart = 4;
     };
 
     PathTrial() = default;
     // `ways`: what may be tried.
-    PathTrial(Path ways, Tries tries) : ways_(ways), tries_(tries), streaming_is_next_(ways.streaming_stores) {
+    PathTrial(Path ways, Tries tries)
+        : ways_(ways), tries_(tries), calls_per_try_(tries.apart), streaming_is_next_(ways.streaming_stores) {
         TENON_ASSERT(tries.counted != 0 && tries.counted <= most_counted, "a way that no call tries");
         if (ways.streaming_slots) paths_[count_++] = {.streaming_slots = true};
         if (ways.kernel_copies) paths_[count_++] = {.kernel_copies = true};
@@ -96,7 +99,7 @@ public:
     std::string explanation() const;
 
 private:
-    static constexpr std::uint64_t least_calls_per_try = 4, most_calls_per_try = 160;
+    static constexpr std::uint64_t most_calls_per_try = 160;
     std::uint64_t calls_between() const {
         return calls_per_try_ * (tries_.uncounted + tries_.counted) * (count_ + (streaming_is_next_ ? 1 : 0));
     }
@@ -139,7 +142,7 @@ private:
     Path paths_[most_ways], best_, before_, ways_;
     Tries tries_;
     std::size_t way_ = 1, count_ = 1, call_ = 0;
-    std::uint64_t calls_per_try_ = least_calls_per_try, calls_left_ = 0;
+    std::uint64_t calls_per_try_ = 1, calls_left_ = 0;
     std::uint32_t beginnings_ = 1;
     unsigned questions_left_ = most_questions;
     bool streaming_is_next_ = false;
