@@ -25,7 +25,7 @@ constexpr TableRow rows[] = {
     {all_gather, 1, 256, Cores::any, any_size, "direct"},
     {all_gather, 257, any, Cores::any, 1 * M, "bruck"},
     {all_gather, 257, any, Cores::any, any_size, "ring"},
-    {reduce_scatter, 3, 16, Cores::few, 32 * K, "direct"},
+    {reduce_scatter, 3, 16, Cores::few, 128 * K, "direct"},
     {reduce_scatter, 3, 16, Cores::few, any_size, "ring"},
     {reduce_scatter, 1, 256, Cores::any, any_size, "direct"},
     {reduce_scatter, 257, any, Cores::any, 1 * M, "recursive_halving"},
