@@ -33,7 +33,7 @@ constexpr TableRow rows[] = {
     {all_to_all, 1, 64, Cores::any, any_size, "direct"},
     {all_to_all, 65, any, Cores::any, 256 * K, "bruck"},
     {all_to_all, 65, any, Cores::any, any_size, "direct"},
-    {broadcast, 2, 2, Cores::any, 2 * K, "direct"},
+    {broadcast, 2, 2, Cores::any, 16 * K, "direct"},
     {broadcast, 2, 2, Cores::any, any_size, "split"},
     {broadcast, 1, 64, Cores::any, any_size, "direct"},
     {broadcast, 65, any, Cores::any, 1 * M, "binomial"},
