@@ -53,11 +53,6 @@ tenonResult_t bad_op(tenonComm* comm, const char* function, tenonRedOp_t op) {
                               comm->communicator->rank(), function, static_cast<int>(op)), comm);
 }
 
-tenonResult_t refused(tenonResult_t why) {
-    refuse_group(why);
-    return why;
-}
-
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
 inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream,
                    tenonResult_t& result) {

@@ -81,6 +81,13 @@ tenonResult_t split(tenonComm* comm, int color, int key, tenonComm_t* made_comm,
     });
 }
 
+// Nobody is inside any more, and the handle is dead.
+void leave_tombstone(tenonComm& comm) {
+    comm.communicator.reset();
+    const std::scoped_lock lock(comm.registrations_mutex);
+    comm.registrations.clear();
+}
+
 Result<Config> settings_of_split(tenonComm& comm, const tenonConfig_t* config) {
     if (config != nullptr) return configuration(config);
     const Inside inside(comm);
@@ -93,11 +100,6 @@ tenonResult_t make(tenonComm* from, std::function<tenonResult_t()> how) {
     if (!in_group()) return how();
     add_to_group(from, std::move(how));
     return tenonSuccess;
-}
-
-tenonResult_t refused(tenonResult_t why) {
-    refuse_group(why);
-    return why;
 }
 
 }  // namespace
@@ -166,9 +168,7 @@ tenonResult_t tenonCommDestroy(tenonComm_t comm) {
     return guarded(nullptr, [&]() -> tenonResult_t {
         comm->communicator->wait_until_idle();
         comm->state.store(dead, std::memory_order_relaxed);
-        comm->communicator.reset();
-        const std::scoped_lock lock(comm->registrations_mutex);
-        comm->registrations.clear();
+        leave_tombstone(*comm);
         return tenonSuccess;
     });
 }
@@ -181,7 +181,7 @@ tenonResult_t tenonCommAbort(tenonComm_t comm) {
         if (!wait_until_nobody_is_inside(*comm))
             return report(Status::internal_error,
                           "tenonCommAbort: a call has not returned in time; the communicator's memory stays allocated");
-        comm->communicator.reset();
+        leave_tombstone(*comm);
         return tenonSuccess;
     });
 }

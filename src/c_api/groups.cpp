@@ -132,8 +132,9 @@ tenonResult_t issue(std::vector<Part>& parts) {
 
 thread_local int group_depth = 0;
 
-void refuse_group(tenonResult_t why) {
+tenonResult_t refused(tenonResult_t why) {
     if (in_group() && group.error == tenonSuccess) group.error = why;
+    return why;
 }
 
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream) {

@@ -113,7 +113,8 @@ Result<Config> configuration(const tenonConfig_t* given);
 // Groups: the calls of this thread between tenonGroupStart and tenonGroupEnd.
 extern thread_local int group_depth __attribute__((tls_model("initial-exec")));  // every call looks at it
 inline bool in_group() { return group_depth != 0; }
-void refuse_group(tenonResult_t why);  // a call of the group was wrong: nothing of it will be issued
+// A call was wrong, and `why`, which is returned. If the thread is in a group, nothing of that will be issued.
+tenonResult_t refused(tenonResult_t why);
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
 // As a group of one would.
 tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream);

@@ -136,10 +136,10 @@ private:
     AccessPolicy policy_;
     std::vector<LaneState> lanes_;
     std::vector<Exposed> exposed_;
-    // Of the exchange that is under way: as the how many-th of its row this rank's source is exposed, or 0.
+    // The exchange that is under way.
     struct Exchange {
-        std::uint64_t exposed = 0;
-        bool halved = false;  // this rank's half is done
+        std::uint64_t exposed = 0;  // 0: this rank's source is not; else the count of its row when it was sent
+        bool halved = false;        // this rank's half is done
     } exchange_;
     std::vector<const void*> sources_;
     std::vector<std::byte> bounce_;  // for messages that only the kernel can copy and that are not simply stored

@@ -7,6 +7,13 @@
 #include "execution/execution.hpp"
 
 namespace tenon {
+namespace {
+
+// The two operations of an exchange, of which each is run by itself, lie behind each other.
+const Operation& reduction_of(const Operation& send) { return *(&send + 1); }
+const Operation& send_of(const Operation& reduction) { return *(&reduction - 1); }
+
+}  // namespace
 
 // The lower rank's half is the first; they meet where a cache line may.
 Execution::Tile Execution::half_of(Tile tile, bool first) const {
@@ -19,10 +26,9 @@ Execution::Tile Execution::half_of(Tile tile, bool first) const {
 bool Execution::try_expose_for_halving(const Operation& o, Tile tile) {
     exchange_ = {};
     if (tile.length < policy_.direct_min_bytes) return false;
-    const Operation& reduction = *(&o + 1);  // of the same exchange
     const Connection& peer = *o.out_connection;
     const auto source = peer.expose(at(o.source, tile.offset), tile.length);
-    const auto result = peer.expose(at(reduction.destination, tile.offset), tile.length);
+    const auto result = peer.expose(at(reduction_of(o).destination, tile.offset), tile.length);
     if (!source || !result || source->form != result->form || !peer.peer_addresses(*source)) return false;
     const Row row = o.out->row_of(tile.length);
     o.out->send_header(row, source->form, tile.length, source->address, signature_ ^ o.salt, result->address);
@@ -42,7 +48,7 @@ Execution::Outcome Execution::reduce_exchanged(const Operation& o, Tile tile, co
 
 // In both results. Blocks until the peer's half is here, which has its own message.
 Execution::Outcome Execution::reduce_half(const Operation& o, Tile tile, const Header& header) {
-    SendEnd& out = *(&o - 1)->out;
+    SendEnd& out = *send_of(o).out;
     const Row row = o.in->row_of(tile.length);
     if (!out.may_send_bulk(row) || must_stand_back()) return Outcome::blocked;
     const Exposure source{header.form, header.address}, result{header.form, header.result};
@@ -76,7 +82,7 @@ Execution::Outcome Execution::take_other_half(const Operation& o, Tile tile, con
 // The peer has not exposed its own, and reads all of this rank's source, which must stay as it is until then.
 Execution::Outcome Execution::reduce_alone(const Operation& o, Tile tile, const Header& header) {
     const Row row = o.in->row_of(tile.length);
-    if (!(&o - 1)->out->bulk_taken(row, exchange_.exposed)) return Outcome::blocked;
+    if (!send_of(o).out->bulk_taken(row, exchange_.exposed)) return Outcome::blocked;
     const Outcome outcome = combine_arrived(o, tile, header);
     if (outcome == Outcome::done) o.in->release_bulk(row, header.form != MessageForm::staged);
     return outcome;

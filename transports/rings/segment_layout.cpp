@@ -9,6 +9,7 @@ namespace tenon {
 namespace {
 
 constexpr std::uint64_t large_slots = 8, medium_slots = 4, least_board_medium_slots = 32, most_board_medium_slots = 128;
+static_assert(large_slots <= most_slots);
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_large_bytes_of_few = 128 << 10, few_ranks = 2;
 constexpr std::uint64_t most_medium_bytes = 4 << 10, most_medium_bytes_of_few = 8 << 10, least_slot_bytes = 1 << 10;
 // The areas of large messages: larger than a core's own caches where few ranks share the host, but, as long as one

@@ -9,14 +9,15 @@
 //            (exposed) or a note that they have been put where the receiver offered (put). There are two rows of them:
 //            a few medium slots, used again and again, which stay in the nearest cache; and large messages behind each
 //            other in an area that is larger than a near cache, if it may be: lines that have left the reader's cache
-//            are written twice as fast as those that it still holds.
+//            are written twice as fast as those that it still holds. Or they take the lowest free place, so that only
+//            what is ever under way at once takes room in caches that many rings share (RingShape::reuses_lowest).
 // The word is (message number on this ring << 32 | signature of the call). A reader that finds its number with another
 // signature has found ranks that disagree.
 //
 // Credits: the reader tells what it has taken in the headers that it sends itself, and counts it in its own Taken line
 // when half of a row is untold; the writer looks there only when the credits it knows of are used up. So where messages
-// go to and fro no line travels for credits alone. An exposed message is acknowledged at once, unless what
-// its sender waits for anyway says so.
+// go to and fro no line travels for credits alone. An exposed message is acknowledged at once, unless what its sender
+// waits for anyway says so.
 // Offers run the other way: the reader says where message number m may be put, for the writer to look at when it gets
 // to m; a writer that finds none stages or exposes.
 //

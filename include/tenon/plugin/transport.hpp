@@ -54,8 +54,8 @@ public:
     virtual Result<SendEnd*> board_send_end() = 0;
     virtual Result<ReceiveEnd*> board_receive_end(Rank writer) = 0;
 
-    // Could a peer address the memory of this process that begins here? Asked for each call: where no buffer of a call
-    // is such memory, expose() is not.
+    // Could a peer address the memory of this process that begins here? Asked for each small call: where no buffer of
+    // it is such memory, expose() is not asked.
     virtual bool shares(const void* bytes) const = 0;
 
     // What a slot holds; the same on every rank.
