@@ -18,7 +18,7 @@ Result<void> check_segment(const Meeting& meeting, ByteCount wanted) {
 
 }  // namespace
 
-Result<UniqueId> create_unique_id() {
+Result<UniqueId> create_unique_id(const NetworkSettings&) {
     const auto invitation = bootstrap::random_invitation();
     if (!invitation) return std::unexpected(invitation.error());
     const auto served = bootstrap::serve_in_background(*invitation);
@@ -28,7 +28,8 @@ Result<UniqueId> create_unique_id() {
 }
 
 Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const Agreement& agreement,
-                                            const os::FileDescriptor* arena, os::Deadline deadline) {
+                                            const os::FileDescriptor* arena, os::Deadline deadline,
+                                            const NetworkSettings&) {
     const auto invitation = bootstrap::read_unique_id(id);
     if (!invitation) return std::unexpected(invitation.error());
     const auto cores = os::cores_of_this_thread();

@@ -26,12 +26,6 @@ bool is_name(std::string_view text) {
 
 }  // namespace
 
-bool Secret::equals(const Secret& other) const {
-    std::byte difference{0};
-    for (std::size_t i = 0; i < bytes.size(); i++) difference |= bytes[i] ^ other.bytes[i];
-    return difference == std::byte{0};
-}
-
 UniqueId write_unique_id(const Invitation& invitation) {
     UniqueId id;
     ByteWriter out{id.bytes};

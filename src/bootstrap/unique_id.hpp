@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "os/handshake.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon {
@@ -26,11 +27,7 @@ UniqueId unique_id_for_job(std::string_view job);
 
 namespace bootstrap {
 
-struct Secret {
-    std::array<std::byte, 16> bytes{};
-    // Takes the same time whatever the bytes, so that nobody can guess the secret piece by piece.
-    bool equals(const Secret& other) const;
-};
+using os::Secret;
 
 // What a UniqueId says.
 struct Invitation {

@@ -128,6 +128,8 @@ std::vector<VariableRow> make_rows() {
                      "how long a call waits for a living rank that does not come before it fails"),
         milliseconds("TENON_INIT_TIMEOUT_MS", &Config::init_timeout_ms,
                      "how long the ranks of a job wait for each other when they meet"),
+        must_agree(milliseconds("TENON_NETWORK_TIMEOUT_MS", &Config::network_timeout_ms,
+                                "how long another host may be out of reach before the job fails")),
         milliseconds("TENON_LATE_WARNING_MS", &Config::late_warning_ms,
                      "after how long a wait is explained in the log"),
         must_agree(choice<bool>("TENON_DETERMINISTIC", &Config::deterministic, {{"0", false}, {"1", true}},
@@ -138,8 +140,12 @@ std::vector<VariableRow> make_rows() {
                     false, parse_algorithms, [](const Config& config) { return show(config.algorithms); }}),
         must_agree(choice<TransportChoice>(
             "TENON_TRANSPORT", &Config::transport,
-            {{"auto", TransportChoice::automatic}, {"shm", TransportChoice::shm}, {"inproc", TransportChoice::inproc}},
-            "how bytes travel between ranks; inproc only joins threads of one process")),
+            {{"auto", TransportChoice::automatic},
+             {"shm", TransportChoice::shm},
+             {"inproc", TransportChoice::inproc},
+             {"tcp", TransportChoice::tcp}},
+            "how bytes travel between ranks; inproc only joins threads of one process, shm only ranks of one host; tcp "
+            "joins all ranks, auto those of different hosts")),
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),
         {"TENON_SPIN", "number", "auto or a whole number below 4294967296",
@@ -157,6 +163,14 @@ std::vector<VariableRow> make_rows() {
             {{"auto", StreamingStores::automatic}, {"on", StreamingStores::on}, {"off", StreamingStores::off}},
             "whether large results, and what peers take from slots, are written past the caches"),
         {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
+        text("TENON_RENDEZVOUS", &Config::rendezvous, "a host and port such as node0:29400, or file: and a path",
+             "where rank 0 takes the ranks of other hosts in, rather than what the launcher says; or a shared file "
+             "through which it tells them"),
+        text("TENON_SOCKET_INTERFACE", &Config::socket_interface,
+             "names of network interfaces, such as eth,ib (prefixes), =eth0 (exact) or ^docker,virbr (all but)",
+             "over which interface hosts talk, rather than the one that leads to rank 0"),
+        text("TENON_HOST_ID", &Config::host_id, "a name",
+             "ranks with different names share no memory, as if on different hosts"),
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
              "names the job, rather than what the launcher set"),
     };

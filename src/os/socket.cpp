@@ -36,18 +36,24 @@ Result<Address> abstract_address(std::string_view name) {
     return address;
 }
 
-Result<void> wait_for(const FileDescriptor& socket, short events, Deadline deadline, std::string_view waited_for) {
-    pollfd watched{socket.number(), events, 0};
-    for (;;) {
-        if (auto go_on = deadline.check(waited_for); !go_on) return go_on;
-        auto ready = wait_ready(std::span{&watched, 1}, deadline);
-        if (!ready) return std::unexpected(ready.error());
-        if (*ready) return {};
+// What errno says of a connection that is over; nothing when it is something else.
+std::optional<Error> lost_connection(int error) {
+    switch (error) {
+        case EPIPE:
+        case ECONNRESET:
+        case ECONNABORTED:
+            return Error{Status::remote_error, "the other side closed the connection or its process ended"};
+        case ETIMEDOUT:
+        case EHOSTUNREACH:
+        case ENETUNREACH:
+        case EHOSTDOWN:
+        case ENETDOWN:
+            return Error{Status::remote_error,
+                         fmt::format("the other side cannot be reached any more ({}): its host is down or the network "
+                                     "between is cut",
+                                     std::strerror(error))};
+        default: return std::nullopt;
     }
-}
-
-std::unexpected<Error> peer_is_gone() {
-    return fail(Status::remote_error, "the other side closed the connection or its process ended");
 }
 
 // Room for one descriptor in a message's ancillary data, aligned as the kernel wants it.
@@ -83,8 +89,18 @@ void shut_and_close(FileDescriptor& socket) {
 
 }  // namespace
 
-void LocalSocket::close() { shut_and_close(socket_); }
+void StreamSocket::close() { shut_and_close(socket_); }
 void LocalListener::close() { shut_and_close(socket_); }
+
+Result<void> wait_for(const FileDescriptor& socket, short events, Deadline deadline, std::string_view waited_for) {
+    pollfd watched{socket.number(), events, 0};
+    for (;;) {
+        if (auto go_on = deadline.check(waited_for); !go_on) return go_on;
+        auto ready = wait_ready(std::span{&watched, 1}, deadline);
+        if (!ready) return std::unexpected(ready.error());
+        if (*ready) return {};
+    }
+}
 
 Result<bool> wait_ready(std::span<pollfd> watched, Deadline deadline, int most_ms) {
     const int ready = poll(watched.data(), watched.size(), deadline.slice_ms(most_ms));
@@ -113,7 +129,7 @@ Result<std::pair<LocalSocket, LocalSocket>> LocalSocket::pair() {
     return std::pair{LocalSocket{FileDescriptor{ends[0]}}, LocalSocket{FileDescriptor{ends[1]}}};
 }
 
-Result<void> LocalSocket::send(std::span<const std::byte> bytes, Deadline deadline, const FileDescriptor* passed) {
+Result<void> StreamSocket::send(std::span<const std::byte> bytes, Deadline deadline, const FileDescriptor* passed) {
     while (!bytes.empty()) {
         iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
         msghdr message{};
@@ -131,16 +147,27 @@ Result<void> LocalSocket::send(std::span<const std::byte> bytes, Deadline deadli
         } else if (errno == EAGAIN) {
             if (auto room_made = wait_for(socket_, POLLOUT, deadline, "the other side to read"); !room_made)
                 return room_made;
-        } else if (errno == EPIPE || errno == ECONNRESET) {
-            return peer_is_gone();
+        } else if (const auto lost = lost_connection(errno)) {
+            return std::unexpected(*lost);
         } else if (errno != EINTR) {
-            return system_error("cannot send to a local socket");
+            return system_error("cannot send to a socket");
         }
     }
     return {};
 }
 
-Result<std::size_t> LocalSocket::receive_some(std::span<std::byte> bytes, FileDescriptor* passed) {
+Result<std::size_t> StreamSocket::send_some(std::span<const iovec> parts) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts.data());
+    message.msg_iovlen = parts.size();
+    const ssize_t sent = sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
+    if (sent >= 0) return static_cast<std::size_t>(sent);
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    if (const auto lost = lost_connection(errno)) return std::unexpected(*lost);
+    return system_error("cannot send to a socket");
+}
+
+Result<std::size_t> StreamSocket::receive_some(std::span<std::byte> bytes, FileDescriptor* passed) {
     iovec part{bytes.data(), bytes.size()};
     msghdr message{};
     message.msg_iov = &part;
@@ -152,8 +179,10 @@ Result<std::size_t> LocalSocket::receive_some(std::span<std::byte> bytes, FileDe
     }
     const ssize_t received = recvmsg(socket_.number(), &message, MSG_CMSG_CLOEXEC);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
-    if (received == 0 || (received < 0 && errno == ECONNRESET)) return peer_is_gone();
-    if (received < 0) return system_error("cannot receive from a local socket");
+    if (received <= 0) {
+        if (const auto lost = lost_connection(received == 0 ? EPIPE : errno)) return std::unexpected(*lost);
+        return system_error("cannot receive from a socket");
+    }
     if (passed != nullptr) {
         if (FileDescriptor came = detach(message); came.valid()) *passed = std::move(came);
         // The system found no free number for it. (It also says so of a second descriptor, which nobody asked for.)
@@ -163,7 +192,7 @@ Result<std::size_t> LocalSocket::receive_some(std::span<std::byte> bytes, FileDe
     return static_cast<std::size_t>(received);
 }
 
-Result<void> LocalSocket::receive(std::span<std::byte> bytes, Deadline deadline, FileDescriptor* passed) {
+Result<void> StreamSocket::receive(std::span<std::byte> bytes, Deadline deadline, FileDescriptor* passed) {
     while (!bytes.empty()) {
         const auto received = receive_some(bytes, passed);
         if (!received) return std::unexpected(received.error());
@@ -177,7 +206,7 @@ Result<void> LocalSocket::receive(std::span<std::byte> bytes, Deadline deadline,
 Result<PeerCredentials> LocalSocket::peer() const {
     ucred who{};
     socklen_t bytes = sizeof who;
-    if (getsockopt(socket_.number(), SOL_SOCKET, SO_PEERCRED, &who, &bytes) != 0)
+    if (getsockopt(descriptor().number(), SOL_SOCKET, SO_PEERCRED, &who, &bytes) != 0)
         return system_error("cannot read who the other side is (SO_PEERCRED)");
     return PeerCredentials{who.pid, who.uid};
 }

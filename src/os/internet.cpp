@@ -1,0 +1,255 @@
+#include "os/internet.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "os/system_error.hpp"
+
+namespace tenon::os {
+namespace {
+
+constexpr int socket_flags = SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK;
+constexpr std::array<std::uint8_t, 12> mapped_prefix{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+constexpr std::uint64_t probe_every_ms = 1000;
+
+struct SystemAddress {
+    sockaddr_storage where{};
+    socklen_t bytes = sizeof where;
+    const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&where); }
+    sockaddr* get() { return reinterpret_cast<sockaddr*>(&where); }
+    int family() const { return where.ss_family; }
+};
+
+SystemAddress to_system(const InternetAddress& address) {
+    SystemAddress made;
+    if (address.is_ipv4()) {
+        auto* in = reinterpret_cast<sockaddr_in*>(&made.where);
+        in->sin_family = AF_INET;
+        in->sin_port = htons(address.port);
+        std::memcpy(&in->sin_addr, address.host.data() + mapped_prefix.size(), 4);
+        made.bytes = sizeof *in;
+    } else {
+        auto* in = reinterpret_cast<sockaddr_in6*>(&made.where);
+        in->sin6_family = AF_INET6;
+        in->sin6_port = htons(address.port);
+        in->sin6_scope_id = address.scope;
+        std::memcpy(&in->sin6_addr, address.host.data(), 16);
+        made.bytes = sizeof *in;
+    }
+    return made;
+}
+
+// Not valid for what is neither IPv4 nor IPv6.
+InternetAddress of_system(const sockaddr* where) {
+    InternetAddress address;
+    if (where->sa_family == AF_INET) {
+        const auto* in = reinterpret_cast<const sockaddr_in*>(where);
+        std::ranges::copy(mapped_prefix, address.host.begin());
+        std::memcpy(address.host.data() + mapped_prefix.size(), &in->sin_addr, 4);
+        address.port = ntohs(in->sin_port);
+        address.known = 1;
+    } else if (where->sa_family == AF_INET6) {
+        const auto* in = reinterpret_cast<const sockaddr_in6*>(where);
+        std::memcpy(address.host.data(), &in->sin6_addr, 16);
+        address.scope = in->sin6_scope_id;
+        address.port = ntohs(in->sin6_port);
+        address.known = 1;
+    }
+    return address;
+}
+
+Result<void> set_option(const FileDescriptor& socket, int level, int option, int value, std::string_view name) {
+    if (setsockopt(socket.number(), level, option, &value, sizeof value) == 0) return {};
+    return system_error(fmt::format("cannot set {} of a socket", name));
+}
+
+int mtu_of(const FileDescriptor& socket, const char* interface) {
+    ifreq request{};
+    std::strncpy(request.ifr_name, interface, sizeof request.ifr_name - 1);
+    return ioctl(socket.number(), SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 0;
+}
+
+}  // namespace
+
+bool InternetAddress::is_ipv4() const {
+    return std::equal(mapped_prefix.begin(), mapped_prefix.end(), host.begin());
+}
+
+InternetAddress InternetAddress::with_port(std::uint16_t number) const {
+    InternetAddress changed = *this;
+    changed.port = number;
+    return changed;
+}
+
+std::string InternetAddress::host_text() const {
+    if (!valid()) return "no address";
+    char text[INET6_ADDRSTRLEN] = {};
+    if (is_ipv4()) inet_ntop(AF_INET, host.data() + mapped_prefix.size(), text, sizeof text);
+    else inet_ntop(AF_INET6, host.data(), text, sizeof text);
+    char link[IF_NAMESIZE];
+    if (scope != 0 && if_indextoname(scope, link) != nullptr) return fmt::format("{}%{}", text, link);
+    return text;
+}
+
+std::string InternetAddress::text() const {
+    if (!valid()) return "no address";
+    return is_ipv4() ? fmt::format("{}:{}", host_text(), port) : fmt::format("[{}]:{}", host_text(), port);
+}
+
+Result<std::vector<InternetAddress>> resolve(const std::string& host, std::uint16_t port) {
+    addrinfo wanted{};
+    wanted.ai_socktype = SOCK_STREAM;
+    addrinfo* found = nullptr;
+    const int answer = getaddrinfo(host.c_str(), nullptr, &wanted, &found);
+    if (answer == EAI_SYSTEM) return system_error(fmt::format("cannot look up host {}", host));
+    if (answer != 0)
+        return fail(Status::system_error, fmt::format("cannot look up host {}: {}", host, gai_strerror(answer)));
+    const std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> all{found, freeaddrinfo};
+    std::vector<InternetAddress> addresses;
+    for (const addrinfo* at = all.get(); at != nullptr; at = at->ai_next)
+        if (const InternetAddress a = of_system(at->ai_addr).with_port(port);
+            a.valid() && std::ranges::find(addresses, a) == addresses.end())
+            addresses.push_back(a);
+    if (addresses.empty()) return fail(Status::system_error, fmt::format("host {} has no internet address", host));
+    return addresses;
+}
+
+Result<std::vector<NetworkInterface>> network_interfaces() {
+    ifaddrs* found = nullptr;
+    if (getifaddrs(&found) != 0) return system_error("cannot list the network interfaces (getifaddrs)");
+    const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> all{found, freeifaddrs};
+    const FileDescriptor asking{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    std::vector<NetworkInterface> interfaces;
+    for (const ifaddrs* at = all.get(); at != nullptr; at = at->ifa_next) {
+        if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0) continue;
+        const InternetAddress address = of_system(at->ifa_addr);
+        if (address.valid())
+            interfaces.push_back(
+                {at->ifa_name, address, (at->ifa_flags & IFF_LOOPBACK) != 0, mtu_of(asking, at->ifa_name)});
+    }
+    return interfaces;
+}
+
+Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const InternetAddress& from) {
+    const SystemAddress target = to_system(to);
+    FileDescriptor socket{::socket(target.family(), socket_flags, 0)};
+    if (!socket.valid()) return system_error("cannot create a socket");
+    // Small messages must not wait for more to come.
+    if (auto set = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set)
+        return std::unexpected(set.error());
+    if (from.valid()) {
+        const SystemAddress source = to_system(from.with_port(0));
+        if (bind(socket.number(), source.get(), source.bytes) != 0)
+            return system_error(fmt::format("cannot use the local address {}", from.host_text()));
+    }
+    if (::connect(socket.number(), target.get(), target.bytes) != 0 && errno != EINPROGRESS && errno != EINTR) {
+        const int error = errno;
+        if (error == ECONNREFUSED || error == ENETUNREACH || error == EHOSTUNREACH || error == ETIMEDOUT)
+            return fail(Status::remote_error,
+                        fmt::format("cannot connect to {}: {}", to.text(), std::strerror(error)));
+        return system_error(fmt::format("cannot connect to {}", to.text()), error);
+    }
+    return TcpSocket{std::move(socket)};
+}
+
+Result<void> TcpSocket::finish_connecting() const {
+    int error = 0;
+    socklen_t bytes = sizeof error;
+    if (getsockopt(descriptor().number(), SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
+        return system_error("cannot read the state of a socket");
+    if (error == 0) return {};
+    return fail(Status::remote_error, fmt::format("cannot connect: {}", std::strerror(error)));
+}
+
+Result<TcpSocket> TcpSocket::connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from) {
+    auto socket = start_connecting(to, from);
+    if (!socket) return socket;
+    if (auto ready = wait_for(socket->descriptor(), POLLOUT, deadline, fmt::format("{} to answer", to.text())); !ready)
+        return std::unexpected(ready.error());
+    if (auto done = socket->finish_connecting(); !done)
+        return fail(done.error().status, fmt::format("{} ({})", done.error().message, to.text()));
+    return socket;
+}
+
+Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
+    const auto seconds = static_cast<int>(std::clamp<std::uint64_t>(milliseconds / probe_every_ms, 1, 100));
+    const auto whole = static_cast<int>(std::min<std::uint64_t>(milliseconds, 1'000'000'000));
+    struct Option {
+        int level, name, value;
+        std::string_view text;
+    };
+    for (const auto& [level, option, value, name] :
+         {Option{SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"}, Option{IPPROTO_TCP, TCP_KEEPIDLE, 1, "TCP_KEEPIDLE"},
+          Option{IPPROTO_TCP, TCP_KEEPINTVL, 1, "TCP_KEEPINTVL"},
+          Option{IPPROTO_TCP, TCP_KEEPCNT, seconds, "TCP_KEEPCNT"},
+          Option{IPPROTO_TCP, TCP_USER_TIMEOUT, whole, "TCP_USER_TIMEOUT"}})
+        if (auto set = set_option(descriptor(), level, option, value, name); !set) return set;
+    return {};
+}
+
+Result<InternetAddress> TcpSocket::local_address() const {
+    SystemAddress found;
+    if (getsockname(descriptor().number(), found.get(), &found.bytes) != 0)
+        return system_error("cannot read a socket's own address");
+    return of_system(found.get());
+}
+
+Result<InternetAddress> TcpSocket::peer_address() const {
+    SystemAddress found;
+    if (getpeername(descriptor().number(), found.get(), &found.bytes) != 0)
+        return system_error("cannot read the address of a socket's other side");
+    return of_system(found.get());
+}
+
+Result<std::optional<TcpListener>> TcpListener::listen(const InternetAddress& at) {
+    const SystemAddress where = to_system(at);
+    FileDescriptor socket{::socket(where.family(), socket_flags, 0)};
+    if (!socket.valid()) return system_error("cannot create a socket");
+    // A port that a finished job used may be taken again at once.
+    if (auto set = set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); !set)
+        return std::unexpected(set.error());
+    if (bind(socket.number(), where.get(), where.bytes) != 0) {
+        if (errno == EADDRINUSE) return std::nullopt;
+        return system_error(fmt::format("cannot bind {}", at.text()));
+    }
+    if (::listen(socket.number(), SOMAXCONN) != 0) {
+        if (errno == EADDRINUSE) return std::nullopt;
+        return system_error(fmt::format("cannot listen on {}", at.text()));
+    }
+    SystemAddress got;
+    if (getsockname(socket.number(), got.get(), &got.bytes) != 0)
+        return system_error("cannot read a socket's own address");
+    return TcpListener{std::move(socket), of_system(got.get())};
+}
+
+Result<std::optional<TcpSocket>> TcpListener::accept() const {
+    FileDescriptor socket{accept4(socket_.number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    if (!socket.valid()) {
+        // Whoever was about to connect is gone already: that is no fault of the listener's.
+        for (const int error : {EAGAIN, EINTR, ECONNABORTED, EPROTO, ENETDOWN, EHOSTDOWN, EHOSTUNREACH, ENETUNREACH})
+            if (errno == error) return std::nullopt;
+        return system_error("cannot accept a connection");
+    }
+    if (auto set = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set)
+        return std::unexpected(set.error());
+    return TcpSocket{std::move(socket)};
+}
+
+void TcpListener::close() {
+    if (socket_.valid()) ::shutdown(socket_.number(), SHUT_RDWR);
+    socket_.close();
+}
+
+}  // namespace tenon::os

@@ -1,0 +1,77 @@
+// Addresses and sockets between hosts: TCP over IPv4 and IPv6.
+//
+// Errors and deadlines as in socket.hpp. One thread uses a socket at a time; listeners may be used by any.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "os/socket.hpp"
+
+namespace tenon::os {
+
+// Where somebody listens. Travels in messages between hosts of one kind: no padding, no pointers.
+struct InternetAddress {
+    std::array<std::uint8_t, 16> host{};  // IPv6, or IPv4 in its mapped form (::ffff:a.b.c.d)
+    std::uint32_t scope = 0;              // which link, for a link-local IPv6 address
+    std::uint16_t port = 0;
+    std::uint16_t known = 0;  // 0: no address
+
+    bool valid() const { return known == 1; }
+    bool is_ipv4() const;
+    bool same_host(const InternetAddress& other) const { return host == other.host && scope == other.scope; }
+    InternetAddress with_port(std::uint16_t number) const;
+    std::string text() const;  // "10.77.0.1:5000", "[fd77::1]:5000"
+    std::string host_text() const;
+    friend bool operator==(const InternetAddress&, const InternetAddress&) = default;
+};
+
+// What a host's name or numeric address means, in the resolver's order; never empty.
+Result<std::vector<InternetAddress>> resolve(const std::string& host, std::uint16_t port);
+
+struct NetworkInterface {
+    std::string name;
+    InternetAddress address;
+    bool is_loopback = false;
+    int mtu = 0;
+};
+// Those that are up, each address apart, in the system's order.
+Result<std::vector<NetworkInterface>> network_interfaces();
+
+class TcpSocket : public StreamSocket {
+public:
+    using StreamSocket::StreamSocket;
+    // Begins to connect: writable when it has come to something, which finish_connecting() then tells. `from`: the
+    // local address to use, or an invalid one.
+    static Result<TcpSocket> start_connecting(const InternetAddress& to, const InternetAddress& from = {});
+    Result<void> finish_connecting() const;
+    static Result<TcpSocket> connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from = {});
+
+    // A peer that does not answer the system's probes for so long is lost, whether there is something to send or not.
+    // The peer's process need not run for that: a stopped one answers.
+    Result<void> set_patience(std::uint64_t milliseconds) const;
+    Result<InternetAddress> local_address() const;
+    Result<InternetAddress> peer_address() const;
+};
+
+class TcpListener {
+public:
+    TcpListener() = default;
+    // Port 0: any that is free. Nothing when the port is taken.
+    static Result<std::optional<TcpListener>> listen(const InternetAddress& at);
+    // Nothing when no one is waiting to be accepted now.
+    Result<std::optional<TcpSocket>> accept() const;
+    const InternetAddress& address() const { return address_; }  // with the port that it got
+    const FileDescriptor& descriptor() const { return socket_; }
+    // From then on connecting is refused, also while a forked child still has the socket.
+    void close();
+
+private:
+    TcpListener(FileDescriptor socket, const InternetAddress& address)
+        : socket_{std::move(socket)}, address_{address} {}
+    FileDescriptor socket_;
+    InternetAddress address_;
+};
+
+}  // namespace tenon::os
