@@ -6,11 +6,9 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
-#include "communicator/surroundings.hpp"
 #include "os/clock.hpp"
 #include "os/peer_memory.hpp"
 #include "os/shared_arena.hpp"
-#include "topology/flat.hpp"
 
 namespace tenon {
 namespace {
@@ -29,6 +27,55 @@ Result<void> check_size(Rank rank_count) {
                 fmt::format("a communicator has 1 to {} ranks, not {}", most_ranks, rank_count));
 }
 
+std::string names_of(std::span<const std::string> hosts) {
+    constexpr std::size_t most_named = 4;
+    std::string names = fmt::format("{}", fmt::join(hosts.first(std::min(hosts.size(), most_named)), ", "));
+    return hosts.size() > most_named ? fmt::format("{} and {} more", names, hosts.size() - most_named) : names;
+}
+
+// Whether the configured transport can join these ranks.
+Result<void> check_transport(const Job& job, const Config& config) {
+    if (config.transport == TransportChoice::inproc && !job.one_process)
+        return fail(Status::invalid_usage,
+                    "TENON_TRANSPORT=inproc joins threads of one process, but the ranks are in several");
+    if (config.transport == TransportChoice::shm && job.hosts.size() > 1)
+        return fail(Status::invalid_usage,
+                    fmt::format("TENON_TRANSPORT=shm joins the ranks of one host, but they are on {}: {}",
+                                job.hosts.size(), names_of(job.hosts)));
+    return {};
+}
+
+Result<Job> job_of(const std::shared_ptr<const Meeting>& meeting, const Config& config) {
+    Job job{.meeting = meeting,
+            .segment = std::shared_ptr<const os::Mapping>(meeting, &meeting->memory),
+            .hosts = meeting->hosts,
+            .network = {.listener = std::shared_ptr<const os::TcpListener>(meeting, &meeting->listener),
+                        .key = meeting->key,
+                        .patience_ms = config.network_timeout_ms},
+            .one_process = true};
+    for (const Introduction& i : meeting->ranks) {
+        job.places.push_back({i.cores, i.host});
+        job.processes.push_back(i.process);
+        job.addresses.push_back(i.address);
+        job.one_process = job.one_process && i.process_token == os::process_token();
+    }
+    if (job.hosts.empty()) job.hosts.push_back(os::host_name());
+    if (auto ok = check_transport(job, config); !ok) return std::unexpected(ok.error());
+    return job;
+}
+
+// Where ranks of one process shall talk over TCP all the same.
+Result<void> add_loopback(Job& job, const Config& config) {
+    const auto loopback = os::resolve("localhost", 0);
+    if (!loopback) return std::unexpected(loopback.error());
+    auto listener = os::TcpListener::listen(loopback->front());
+    if (!listener) return std::unexpected(listener.error());
+    job.network = {.listener = std::make_shared<os::TcpListener>(std::move(**listener)),
+                   .patience_ms = config.network_timeout_ms};
+    job.addresses.assign(job.places.size(), job.network.listener->address());
+    return os::fill_random(job.network.key.bytes);
+}
+
 }  // namespace
 
 Result<void> Communicator::check_place(Rank rank, Rank rank_count) {
@@ -41,34 +88,24 @@ Result<void> Communicator::check_place(Rank rank, Rank rank_count) {
 Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
                                                          const Config& config, const std::atomic<bool>* aborted) {
     if (auto ok = check_place(rank, rank_count); !ok) return std::unexpected(ok.error());
-    auto selection = selection_of(config);
-    if (!selection) return std::unexpected(selection.error());
+    if (auto known = known_algorithms(config); !known) return std::unexpected(known.error());
     const std::uint64_t control = JobControl::bytes(rank_count);
     const Agreement agreement{.rank_count = rank_count,
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
                               .configuration = agreed_settings(config)};
+    const NetworkSettings network{.interface = config.socket_interface,
+                                  .host_id = config.host_id,
+                                  .patience_ms = config.network_timeout_ms,
+                                  .takes_data = config.transport == TransportChoice::tcp};
     auto arena = os::SharedArena::of_this_process();
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
-    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline);
+    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline, network);
     if (!meeting) return std::unexpected(meeting.error());
-    Job job{.meeting = *meeting,
-            .segment = std::shared_ptr<const os::Mapping>(*meeting, &(*meeting)->memory),
-            .one_process = true};
-    for (const Introduction& i : (*meeting)->ranks) {
-        job.cores.push_back(i.cores);
-        job.processes.push_back(i.process);
-        job.one_process = job.one_process && i.process_token == os::process_token();
-    }
-    if (config.transport == TransportChoice::inproc && !job.one_process)
-        return fail(
-            Status::invalid_usage,
-            fmt::format("rank {}: TENON_TRANSPORT=inproc joins threads of one process, but the ranks are in several",
-                        rank));
-    std::unique_ptr<Communicator> made(
-        new Communicator(std::move(job), rank, rank_count, config, std::move(*selection)));
-    return made;
+    auto job = job_of(*meeting, config);
+    if (!job) return std::unexpected(job.error());
+    return make(std::move(*job), rank, rank_count, config);
 }
 
 Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank rank_count, const Config& config) {
@@ -79,60 +116,98 @@ Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank
     auto segment = os::Mapping::anonymous({segment_bytes(rank_count, config.slot_memory.value, control)});
     if (!segment) return std::unexpected(segment.error());
     const auto ranks = static_cast<std::size_t>(rank_count);
-    const Job job{.segment = std::make_shared<os::Mapping>(std::move(*segment)),
-                  .cores = std::vector(ranks, *cores),
-                  .processes = std::vector(ranks, os::process_id()),
-                  .one_process = true};
+    Job job{.segment = std::make_shared<os::Mapping>(std::move(*segment)),
+            .places = std::vector(ranks, RankFacts{.cores = *cores}),
+            .processes = std::vector(ranks, os::process_id()),
+            .addresses = std::vector(ranks, os::InternetAddress{}),
+            .hosts = {os::host_name()},
+            .one_process = true};
+    if (config.transport == TransportChoice::tcp)
+        if (auto ok = add_loopback(job, config); !ok) return std::unexpected(ok.error());
     std::vector<std::unique_ptr<Communicator>> made;
     for (Rank r = 0; r < rank_count; r++) {
-        auto selection = selection_of(config);
-        if (!selection) return std::unexpected(selection.error());
-        made.emplace_back(new Communicator(job, r, rank_count, config, std::move(*selection)));
+        auto rank = make(job, r, rank_count, config);
+        if (!rank) return std::unexpected(rank.error());
+        made.push_back(std::move(*rank));
     }
     return made;
 }
 
-Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection)
+Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, const Config& config) {
+    const auto at = static_cast<std::size_t>(peer);
+    PeerFacts facts{.process = job.processes[at], .same_process = true};
+    if (peer == own) return facts;
+    if (!job.on_one_host(own, peer) || config.transport == TransportChoice::tcp) {
+        facts.same_process = false;
+        facts.over_network = true;
+        facts.address = job.addresses[at];
+        facts.host = job.host_of(peer);
+        if (facts.address.valid()) return facts;
+        return fail(Status::internal_error, fmt::format("rank {}: rank {} on {} takes no connections from other hosts",
+                                                        own, peer, facts.host));
+    }
+    if (job.meeting != nullptr) {
+        const Introduction& introduction = job.meeting->ranks[at];
+        facts.same_process = introduction.process_token == os::process_token();
+        if (!facts.same_process && introduction.arena >= 0)
+            if (auto arena = job.meeting->arenas[static_cast<std::size_t>(introduction.arena)].duplicate())
+                facts.arena = std::move(*arena);
+    }
+    if (facts.same_process && config.transport == TransportChoice::shm) {
+        facts.same_process = false;  // as if it were another process
+        if (auto arena = os::SharedArena::of_this_process())
+            if (auto file = (*arena)->file().duplicate()) facts.arena = std::move(*file);
+    }
+    facts.kernel_copies = !facts.same_process && os::peer_memory_is_readable();
+    return facts;
+}
+
+Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Rank rank_count, const Config& config) {
+    auto selection = selection_of(config);
+    if (!selection) return std::unexpected(selection.error());
+    HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
+                    .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network};
+    for (Rank peer = 0; peer < rank_count; peer++) {
+        auto facts = facts_of(job, rank, peer, config);
+        if (!facts) return std::unexpected(facts.error());
+        share.peers.push_back(std::move(*facts));
+    }
+    auto transport = make_transport(std::move(share));
+    if (!transport) return std::unexpected(transport.error());
+    return std::unique_ptr<Communicator>(
+        new Communicator(std::move(job), rank, rank_count, config, std::move(*selection), std::move(*transport)));
+}
+
+Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
+                           std::unique_ptr<Transport> transport)
     : job_(std::move(job)),
       rank_(rank),
       rank_count_(rank_count),
       config_(config),
       control_(job_.segment->data(), rank, rank_count),
-      selection_(std::move(selection)) {
-    if (config.transport == TransportChoice::shm) job_.one_process = false;
-    HostShare share{.segment = job_.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
-                    .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value};
-    peers_alive_.resize(static_cast<std::size_t>(rank_count));
-    died_before_.resize(static_cast<std::size_t>(rank_count));
-    for (Rank r = 0; r < rank_count; r++) {
-        const auto at = static_cast<std::size_t>(r);
-        PeerFacts facts{.process = job_.processes[at], .same_process = true};
-        if (job_.meeting != nullptr) {
-            const Introduction& peer = job_.meeting->ranks[at];
-            facts.same_process = peer.process_token == os::process_token();
-            if (!facts.same_process && peer.arena >= 0)
-                if (auto own = job_.meeting->arenas[static_cast<std::size_t>(peer.arena)].duplicate())
-                    facts.arena = std::move(*own);
-        }
-        if (facts.same_process && config.transport == TransportChoice::shm) {
-            facts.same_process = false;  // as if it were another process
-            if (auto own = os::SharedArena::of_this_process())
-                if (auto arena = (*own)->file().duplicate()) facts.arena = std::move(*arena);
-        }
-        facts.kernel_copies = !facts.same_process && os::peer_memory_is_readable();
-        if (facts.process != os::process_id()) {
-            auto alive = os::watch_process(facts.process);
-            if (alive) peers_alive_[at] = std::move(*alive);
-            // It met the others, and may have died since.
-            else if (alive.error().status == Status::remote_error) died_before_[at] = true;
-        }
-        share.peers.push_back(std::move(facts));
-    }
-    transport_ = make_transport(std::move(share));
-    topology_ = flat_topology(job_.cores, job_.one_process, transport_->slot_bytes());
+      selection_(std::move(selection)),
+      transport_(std::move(transport)),
+      is_networked_(transport_->needs_progress()) {
+    if (config.transport == TransportChoice::shm || config.transport == TransportChoice::tcp) job_.one_process = false;
+    topology_ = flat_topology(job_.places, job_.one_process, !is_networked_, transport_->slot_bytes());
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());
+    watch_peers();
     control_.join();
+}
+
+// The processes of this host; what other hosts' do, they tell.
+void Communicator::watch_peers() {
+    peers_alive_.resize(static_cast<std::size_t>(rank_count_));
+    died_before_.resize(static_cast<std::size_t>(rank_count_));
+    for (Rank r = 0; r < rank_count_; r++) {
+        const auto at = static_cast<std::size_t>(r);
+        if (!job_.on_one_host(rank_, r) || job_.processes[at] == os::process_id()) continue;
+        auto alive = os::watch_process(job_.processes[at]);
+        if (alive) peers_alive_[at] = std::move(*alive);
+        // It met the others, and may have died since.
+        else if (alive.error().status == Status::remote_error) died_before_[at] = true;
+    }
 }
 
 Communicator::~Communicator() {
@@ -145,7 +220,20 @@ Communicator::~Communicator() {
     }
 }
 
-void Communicator::leave() { control_.leave(); }
+void Communicator::leave() {
+    if (is_networked_) send_what_is_left();
+    control_.leave();
+}
+
+// What other hosts still miss of this rank's last messages; those who fail or are gone miss nothing.
+void Communicator::send_what_is_left() {
+    const os::Deadline deadline = os::Deadline::after_ms(config_.timeout_ms);
+    while (!control_.failed() && !stopped_.load(std::memory_order_relaxed) && !deadline.passed()) {
+        const auto sent = transport_->finish_sending();
+        if (!sent || *sent) return;
+        sleep(1000);
+    }
+}
 
 void Communicator::abort() {
     aborted_.store(true, std::memory_order_relaxed);

@@ -19,23 +19,35 @@
 #include "communicator/decisions.hpp"
 #include "communicator/job_control.hpp"
 #include "communicator/prepared.hpp"
+#include "communicator/surroundings.hpp"
 #include "config/config.hpp"
 #include "execution/execution.hpp"
 #include "execution/waiter.hpp"
 #include "os/memory.hpp"
 #include "plan/cache.hpp"
 #include "selection/selection.hpp"
+#include "topology/flat.hpp"
 
 namespace tenon {
 
-// What the ranks share: the segment (which a meeting's file or anonymous memory backs) and what they said of
-// themselves.
+// What the ranks know of each other: where each is, and for those of one host the segment that they share (which a
+// meeting's file or anonymous memory backs).
 struct Job {
     std::shared_ptr<const Meeting> meeting{};  // null for ranks made together in one process
     std::shared_ptr<const os::Mapping> segment{};
-    std::vector<os::CoreSet> cores{};        // by rank
-    std::vector<pid_t> processes{};          // by rank
+    std::vector<RankFacts> places{};           // by rank
+    std::vector<pid_t> processes{};            // by rank, each in its host's numbers
+    std::vector<os::InternetAddress> addresses{};  // by rank, for data connections
+    std::vector<std::string> hosts{};          // their names
+    NetworkShare network{};
     bool one_process = false;
+
+    bool on_one_host(Rank a, Rank b) const {
+        return places[static_cast<std::size_t>(a)].host == places[static_cast<std::size_t>(b)].host;
+    }
+    const std::string& host_of(Rank rank) const {
+        return hosts[static_cast<std::size_t>(places[static_cast<std::size_t>(rank)].host)];
+    }
 };
 
 class Communicator final : private Watch {
@@ -104,7 +116,12 @@ public:
     void wait_until_idle() const { wait_for_turn(tickets_); }
 
 private:
-    Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection);
+    static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config);
+    static Result<PeerFacts> facts_of(const Job& job, Rank own, Rank peer, const Config& config);
+    Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
+                 std::unique_ptr<Transport> transport);
+    void watch_peers();
+    void send_what_is_left();
     // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
     bool nothing_stands_in_the_way() const {
         return !busy() && !control_.failed() && !stopped_.load(std::memory_order_relaxed);
@@ -132,6 +149,7 @@ private:
     Result<PreparedCall*> prepare(const Call& call);
     Result<void> refuse_if_over();
     Result<void> finish();  // runs execution_ until done
+    Progress advance();
     void note_elapsed();
     Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
     void wait_until_others_stand_back();
@@ -139,7 +157,7 @@ private:
 
     // Watch
     Result<void> look(Execution& execution, std::uint64_t waited_ns) override;
-    void sleep(std::uint64_t most_us) override { control_.sleep(most_us); }
+    void sleep(std::uint64_t most_us) override;
     std::optional<Error> disagreement_about(std::uint64_t call_number) const;
     std::optional<Error> disagreement(const Execution& execution) const;
     std::optional<Error> earlier_disagreement() const;
@@ -164,6 +182,7 @@ private:
     Selection selection_;
     std::unique_ptr<Transport> transport_;
     Decisions decisions_;
+    bool is_networked_;  // some peers share no memory: messages only move when progress() is called
 
     PlanCache plans_;
     PreparedCalls prepared_;

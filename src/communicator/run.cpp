@@ -86,7 +86,7 @@ Result<void> Communicator::run(const Call& call) {
         nothing_stands_in_the_way() && runs_as_found(*prepared)) [[likely]]
         return run_small(call.send, call.receive, *prepared);
     if (auto ok = start(call, prepared); !ok) [[unlikely]] return ok;
-    const Progress progress = execution_.advance();
+    const Progress progress = advance();
     control_.record(record_);
     if (progress == Progress::done) {
         note_elapsed();
@@ -202,16 +202,27 @@ Result<void> Communicator::finish() {
     }
 }
 
+// What can be done now, and what the network then takes or brings. A call is done when its messages need it no longer.
+inline Progress Communicator::advance() {
+    const Progress progress = execution_.advance();
+    if (progress == Progress::failed) execution_error_ = execution_.error();
+    if (!is_networked_ || progress == Progress::failed) return progress;
+    const auto all_gone = transport_->progress();
+    if (all_gone) return *all_gone ? progress : Progress::blocked;
+    execution_error_ = all_gone.error();
+    return Progress::failed;
+}
+
 // One more look at a started call; waits a little where nothing moves.
 Progress Communicator::poll(Backoff& backoff) {
-    const Progress progress = execution_.advance();
+    const Progress progress = advance();
     if (progress != Progress::failed && execution_.moved() && control_.somebody_sleeps()) control_.ring();
     switch (progress) {
         case Progress::done:
             note_elapsed();
             return progress;
         case Progress::failed:
-            execution_error_ = over(explain(execution_.error()));
+            execution_error_ = over(explain(execution_error_));
             wait_until_others_stand_back();
             return progress;
         case Progress::blocked:
@@ -276,6 +287,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         if (call.collective == Collective::reduce_scatter_v)
             for (Rank r = 0; r < rank_count_; r++)
                 prepared->input_bytes += call.receive_counts[r] * element_bytes(call.type);
+        if (is_networked_) prepared->program.small = false;
         scratch(prepared->program.scratch_bytes);
         prepare_path(*prepared, v_call_bytes(call, rank_count_));
         return prepared_.put(std::move(prepared));
@@ -291,6 +303,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     prepared->copies_input_in_place = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
     prepared->input_bytes = block * input_blocks(call.collective, rank_, rank_count_, call.root);
     prepared->output_bytes = block * output_blocks(call.collective, rank_, rank_count_, call.root);
+    if (is_networked_) prepared->program.small = false;  // whose short way calls no progress()
     prepared->needs_send = prepared->input_bytes != 0;
     prepared->needs_receive = prepared->output_bytes != 0;
     scratch(prepared->program.scratch_bytes);
@@ -303,9 +316,11 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
 // same time.
 void Communicator::prepare_path(PreparedCall& prepared, std::uint64_t bytes) {
     const std::uint64_t size = std::bit_floor(bytes);
-    const Path ways = {.streaming_stores = decisions_.try_streaming_stores && size >= small_bytes,
-                       .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
-                       .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
+    const Path worth_trying = {.streaming_stores = decisions_.try_streaming_stores && size >= small_bytes,
+                               .streaming_slots = decisions_.try_streaming_stores && size >= streaming_slot_bytes,
+                               .kernel_copies = decisions_.try_kernel_copies && size >= kernel_copy_bytes};
+    // Over a network, these make no difference that could be told.
+    const Path ways = is_networked_ ? Path{} : worth_trying;
     if (ways != Path{}) {
         const auto tries =
             is_v(prepared.program.collective) ? tries_of_v_calls(size) : tries_of(size, transport_->ring_bytes());

@@ -8,6 +8,8 @@
 
 #include "config/config.hpp"
 #include "os/file_descriptor.hpp"
+#include "os/handshake.hpp"
+#include "os/internet.hpp"
 #include "os/process.hpp"
 #include "tenon/plugin/algorithm.hpp"
 #include "tenon/plugin/transport.hpp"
@@ -19,9 +21,19 @@ struct PeerFacts {
     bool same_process = false;
     os::FileDescriptor arena{};  // the memory that the peer's process shares; not valid in the same process
     bool kernel_copies = false;
+    bool over_network = false;        // shares no memory with this rank, or shall not
+    os::InternetAddress address{};    // where its process takes data connections
+    std::string host{};               // its name, for messages
 };
 
-// One host's ranks around one memory segment.
+// What joins a rank to others over a network.
+struct NetworkShare {
+    std::shared_ptr<const os::TcpListener> listener{};  // where this process takes data connections
+    os::Secret key{};                                   // that they are proved with
+    std::uint64_t patience_ms = 0;
+};
+
+// A rank among the others: those of its host around one memory segment.
 struct HostShare {
     std::byte* segment = nullptr;
     std::uint64_t control_bytes = 0;  // at the start of the segment, the communicator's own
@@ -29,11 +41,12 @@ struct HostShare {
     Rank rank_count = 1;
     std::uint64_t slot_memory_bytes = 0;
     std::vector<PeerFacts> peers{};
+    NetworkShare network{};  // where some peers are over_network
 };
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
 std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes);
-std::unique_ptr<Transport> make_transport(HostShare share);
+Result<std::unique_ptr<Transport>> make_transport(HostShare share);
 // With those of the plugins that the configuration names, which are loaded on first use.
 Result<std::span<const Algorithm>> known_algorithms(const Config& config);
 

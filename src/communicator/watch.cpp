@@ -33,8 +33,17 @@ void Communicator::wait_until_others_stand_back() {
     control_.ring();
     const os::Deadline deadline = os::Deadline::after_ms(others_stand_back_within_ms);
     for (Rank r = 0; r < rank_count_; r++)
-        while (r != rank_ && !control_.stands_back(r) && !control_.has_left(r) && !has_died(r) && !deadline.passed())
+        while (r != rank_ && job_.on_one_host(rank_, r) && !control_.stands_back(r) && !control_.has_left(r) &&
+               !has_died(r) && !deadline.passed())
             control_.sleep(200);
+}
+
+// Until the network brings something, or another rank of this host rings.
+void Communicator::sleep(std::uint64_t most_us) {
+    if (!is_networked_) return control_.sleep(most_us);
+    pollfd watched{transport_->wait_descriptor(), POLLIN, 0};
+    static_cast<void>(os::wait_ready(std::span{&watched, 1}, os::Deadline::never(),
+                                      static_cast<int>((most_us + 999) / 1000)));
 }
 
 bool Communicator::has_died(Rank rank) const {
@@ -67,7 +76,6 @@ Error Communicator::give_up(Error error) {
 Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
     if (aborted()) return fail(Status::aborted, "");
     if (control_.failed()) return std::unexpected(control_.failure());
-    if (auto error = transport_->progress(); !error) return error;
     if (auto error = disagreement(execution)) return std::unexpected(*error);
     if (waited_ns > stall_ns || execution.contradicted() != nullptr)
         if (auto error = earlier_disagreement()) return std::unexpected(*error);
@@ -179,7 +187,7 @@ std::string Communicator::latecomers(Rank peer) const {
     for (Rank r = 0; r < rank_count_; r++) {
         if (r == rank_) continue;
         const pid_t process = job_.processes[static_cast<std::size_t>(r)];
-        if (process != os::process_id() && os::is_stopped(process))
+        if (job_.on_one_host(rank_, r) && process != os::process_id() && os::is_stopped(process))
             stopped.push_back(fmt::format("rank {} (process {}), which is stopped", r, process));
         if (is_behind(r)) behind.push_back(fmt::format("rank {}, which has not made this call", r));
     }

@@ -29,7 +29,9 @@ bool Execution::try_expose_for_halving(const Operation& o, Tile tile) {
     const Connection& peer = *o.out_connection;
     const auto source = peer.expose(at(o.source, tile.offset), tile.length);
     const auto result = peer.expose(at(reduction_of(o).destination, tile.offset), tile.length);
-    if (!source || !result || source->form != result->form || !peer.peer_addresses(*source)) return false;
+    if (!source || !result || source->form != result->form || source->form == MessageForm::carried ||
+        !peer.peer_addresses(*source))
+        return false;
     const Row row = o.out->row_of(tile.length);
     o.out->send_header(row, source->form, tile.length, source->address, signature_ ^ o.salt, result->address);
     exchange_ = {.exposed = o.out->bulk_sent(row)};

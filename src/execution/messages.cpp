@@ -77,7 +77,8 @@ bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size
     if (!exposure) return false;
     const Row row = o.out->row_of(length);
     o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
-    if (o.answered) return true;
+    // What the transport carries is gone when its progress() says so, which ends the call too.
+    if (o.answered || exposure->form == MessageForm::carried) return true;
     if (exposed_.empty() || exposed_.back().end != o.out || exposed_.back().row != row)
         exposed_.push_back({o.out, row, 0});
     exposed_.back().count = o.out->bulk_sent(row);

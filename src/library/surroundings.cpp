@@ -1,9 +1,12 @@
 // The composition root: joins the transports and the algorithms to the communicator. The one place that names them.
 #include "communicator/surroundings.hpp"
 
+#include <algorithm>
+#include <map>
 #include <mutex>
 
 #include "algorithms/patterns/manifest.hpp"
+#include "library/joined_transport.hpp"
 #include "library/plugins.hpp"
 #include "library/registry.hpp"
 #include "os/process.hpp"
@@ -75,20 +78,68 @@ std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_byte
     return SegmentLayout::of(rank_count, slot_memory_bytes, 0).pair_shape(0).slot_bytes;
 }
 
-std::unique_ptr<Transport> make_transport(HostShare share) {
+namespace {
+
+// Ranks of a process that met together share their listener, and so the port.
+std::shared_ptr<tcp::DataPort> data_port(const NetworkShare& network) {
+    static std::mutex mutex;
+    static auto* const ports = new std::map<const os::TcpListener*, std::weak_ptr<tcp::DataPort>>;
+    const std::scoped_lock lock(mutex);
+    std::erase_if(*ports, [](const auto& entry) { return entry.second.expired(); });
+    auto& known = (*ports)[network.listener.get()];
+    auto port = known.lock();
+    if (port == nullptr) {
+        // It ends before what it listens on.
+        port = std::shared_ptr<tcp::DataPort>(new tcp::DataPort(*network.listener, network.key),
+                                              [listener = network.listener](tcp::DataPort* made) { delete made; });
+        known = port;
+    }
+    return port;
+}
+
+// Half of what a ring between processes may take, since a rank holds both of a pair's rings here.
+SegmentLayout network_layout(const HostShare& share) {
+    return SegmentLayout::of(share.rank_count, share.slot_memory_bytes / 2, 0);
+}
+
+Result<std::unique_ptr<tcp::TcpTransport>> make_tcp(const HostShare& share) {
+    std::vector<tcp::Peer> peers;
+    for (const PeerFacts& facts : share.peers)
+        peers.push_back(facts.over_network ? tcp::Peer{facts.address, facts.host} : tcp::Peer{});
+    return tcp::TcpTransport::make(
+        share.rank, std::move(peers), share.network.key, data_port(share.network), share.network.patience_ms,
+        share.slot_memory_bytes,
+        [layout = network_layout(share)](std::uint16_t channel) { return layout.pair_shape(channel); });
+}
+
+// By rank; the shared memory parts take what they need of the facts.
+std::unique_ptr<RingTransport> make_rings(HostShare& share) {
     const auto layout = SegmentLayout::of(share.rank_count, share.slot_memory_bytes, share.control_bytes);
     bool has_threads = false;
     for (Rank r = 0; r < share.rank_count; r++)
         if (r != share.rank) has_threads |= share.peers[static_cast<std::size_t>(r)].same_process;
     auto peers = std::make_shared<std::vector<PeerFacts>>(std::move(share.peers));
-    return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count, share.slot_memory_bytes,
-                                           [peers](Rank peer) -> std::unique_ptr<Reach> {
-                                               PeerFacts& facts = (*peers)[static_cast<std::size_t>(peer)];
-                                               if (facts.same_process) return inproc_reach();
-                                               return shm_reach(
-                                                   {facts.process, std::move(facts.arena), facts.kernel_copies});
-                                           },
-                                           has_threads ? inproc_shares : shm_shares);
+    const auto reach_of = [peers](Rank peer) -> std::unique_ptr<Reach> {
+        PeerFacts& facts = (*peers)[static_cast<std::size_t>(peer)];
+        if (facts.same_process) return inproc_reach();
+        return shm_reach({facts.process, std::move(facts.arena), facts.kernel_copies});
+    };
+    return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count,
+                                           share.slot_memory_bytes, reach_of, has_threads ? inproc_shares : shm_shares);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> make_transport(HostShare share) {
+    std::vector<bool> is_remote;
+    for (const PeerFacts& facts : share.peers) is_remote.push_back(facts.over_network);
+    if (std::ranges::find(is_remote, true) == is_remote.end()) return make_rings(share);
+    auto remote = make_tcp(share);
+    if (!remote) return std::unexpected(remote.error());
+    const std::uint64_t remote_slot = network_layout(share).pair_shape(0).slot_bytes;
+    auto local = make_rings(share);
+    const std::uint64_t slot = std::min(local->slot_bytes(), remote_slot);
+    return std::make_unique<JoinedTransport>(std::move(local), std::move(*remote), std::move(is_remote), slot);
 }
 
 }  // namespace tenon

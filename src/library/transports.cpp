@@ -5,10 +5,11 @@
 namespace tenon {
 
 std::span<const TransportRow> transports() {
-    static constexpr std::array<TransportRow, 2> rows{
+    static constexpr std::array<TransportRow, 3> rows{
         {{"inproc", "threads of one process", "rings in memory that they share; every buffer is reached directly"},
          {"shm", "processes of one host",
-          "rings in a memfd that they share; buffers from tenonMemAlloc are reached directly"}}};
+          "rings in a memfd that they share; buffers from tenonMemAlloc are reached directly"},
+         {"tcp", "ranks of different hosts", "sockets; large messages go from buffer to buffer without a copy here"}}};
     return rows;
 }
 

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <ifaddrs.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -197,6 +198,12 @@ Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
           Option{IPPROTO_TCP, TCP_USER_TIMEOUT, whole, "TCP_USER_TIMEOUT"}})
         if (auto set = set_option(descriptor(), level, option, value, name); !set) return set;
     return {};
+}
+
+Result<std::size_t> TcpSocket::unacknowledged_bytes() const {
+    int bytes = 0;
+    if (ioctl(descriptor().number(), SIOCOUTQ, &bytes) != 0) return system_error("cannot read a socket's send queue");
+    return static_cast<std::size_t>(bytes);
 }
 
 Result<InternetAddress> TcpSocket::local_address() const {

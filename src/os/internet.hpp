@@ -51,6 +51,8 @@ public:
     // A peer that does not answer the system's probes for so long is lost, whether there is something to send or not.
     // The peer's process need not run for that: a stopped one answers.
     Result<void> set_patience(std::uint64_t milliseconds) const;
+    // Bytes that the peer's host has not yet said it has.
+    Result<std::size_t> unacknowledged_bytes() const;
     Result<InternetAddress> local_address() const;
     Result<InternetAddress> peer_address() const;
 };

@@ -82,6 +82,15 @@ FileDescriptor detach(msghdr& message) {
     return FileDescriptor{};
 }
 
+// What is there now.
+Result<std::size_t> take(const FileDescriptor& socket, msghdr& message) {
+    const ssize_t received = recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC);
+    if (received > 0) return static_cast<std::size_t>(received);
+    if (received < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    if (const auto lost = lost_connection(received == 0 ? EPIPE : errno)) return std::unexpected(*lost);
+    return system_error("cannot receive from a socket");
+}
+
 void shut_and_close(FileDescriptor& socket) {
     if (socket.valid()) ::shutdown(socket.number(), SHUT_RDWR);
     socket.close();
@@ -177,19 +186,22 @@ Result<std::size_t> StreamSocket::receive_some(std::span<std::byte> bytes, FileD
         message.msg_control = room.bytes.data();
         message.msg_controllen = room.bytes.size();
     }
-    const ssize_t received = recvmsg(socket_.number(), &message, MSG_CMSG_CLOEXEC);
-    if (received < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
-    if (received <= 0) {
-        if (const auto lost = lost_connection(received == 0 ? EPIPE : errno)) return std::unexpected(*lost);
-        return system_error("cannot receive from a socket");
-    }
+    const auto received = take(socket_, message);
+    if (!received || *received == 0) return received;
     if (passed != nullptr) {
         if (FileDescriptor came = detach(message); came.valid()) *passed = std::move(came);
         // The system found no free number for it. (It also says so of a second descriptor, which nobody asked for.)
         else if ((message.msg_flags & MSG_CTRUNC) != 0)
             return system_error("cannot receive a descriptor", EMFILE);
     }
-    return static_cast<std::size_t>(received);
+    return received;
+}
+
+Result<std::size_t> StreamSocket::receive_some(std::span<const iovec> parts) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts.data());
+    message.msg_iovlen = parts.size();
+    return take(socket_, message);
 }
 
 Result<void> StreamSocket::receive(std::span<std::byte> bytes, Deadline deadline, FileDescriptor* passed) {

@@ -41,6 +41,9 @@ public:
     // What is there now, without waiting; 0 when nothing is.
     Result<std::size_t> receive_some(std::span<std::byte> bytes, FileDescriptor* passed = nullptr);
 
+    // The same into several places, filled in order.
+    Result<std::size_t> receive_some(std::span<const iovec> parts);
+
     const FileDescriptor& descriptor() const { return socket_; }
     // Gives the descriptor away; the socket is closed as far as this object goes.
     FileDescriptor release() { return std::move(socket_); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "plan/boards.hpp"
 
 namespace tenon {
 namespace {
@@ -31,6 +32,7 @@ Result<const Plan*> PlanCache::plan_for(const Algorithm& algorithm, const Reques
     auto plan = algorithm.build(request, topology);
     if (!plan) return std::unexpected(plan.error());
     plan->algorithm = algorithm.name;
+    if (!topology.has_boards) *plan = without_boards(*plan);
     entries_.push_front({&algorithm, request, std::move(*plan)});
     if (entries_.size() > capacity_) entries_.pop_back();
     return &entries_.front().plan;

@@ -79,9 +79,11 @@ bool is_allowed(const CoveringRow& row) {
 Case case_of(const CoveringRow& row) {
     static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
                                                 DirectAccess::all};
+    static constexpr TransportChoice transports[] = {TransportChoice::inproc, TransportChoice::shm,
+                                                     TransportChoice::tcp};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row),
-            .transport = row[transport_] == 1 ? TransportChoice::shm : TransportChoice::inproc,
+            .transport = transports[row[transport_]],
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -103,6 +105,7 @@ std::string name_of(const Case& c) {
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
+    if (c.transport == TransportChoice::tcp) name += "_tcp";
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
@@ -137,6 +140,7 @@ Config config_of(const Case& c) {
 std::vector<Case> covering_cases() {
     std::vector<int> sizes(dimension_count, 2);
     sizes[algorithm_] = static_cast<int>(algorithms().size());
+    sizes[transport_] = 3;
     sizes[type_] = data_type_count;
     sizes[op_] = reduce_op_count;
     sizes[count_] = std::size(element_counts);

@@ -31,7 +31,8 @@ void run_rank(const Plan& plan, const Request& request, std::byte* segment, supp
                                            .rank_count = request.rank_count,
                                            .slot_memory_bytes = slot_memory_bytes,
                                            .peers = std::move(peers)});
-    const auto program = bind(plan, request, *transport);
+    ASSERT_TRUE(transport) << transport.error().message;
+    const auto program = bind(plan, request, **transport);
     ASSERT_TRUE(program) << program.error().message;
     std::vector<std::byte> scratch(program->scratch_bytes);
     Execution execution;

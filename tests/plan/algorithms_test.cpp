@@ -10,6 +10,7 @@
 #include <set>
 
 #include "algorithms/patterns/manifest.hpp"
+#include "plan/boards.hpp"
 #include "plan/verifier.hpp"
 
 namespace tenon {
@@ -59,9 +60,22 @@ protected:
 
     void expect_right(Rank rank_count, Rank root, VerifyOptions options = {}) const {
         const auto plans = plans_of(rank_count, root);
-        expect_right(plans, options);
-        options.in_place = true;
-        if (row().in_place && row().collective != Collective::barrier) expect_right(plans, options);
+        std::vector<Plan> over_network;
+        for (const Plan& plan : plans) over_network.push_back(without_boards(plan));
+        for (const bool in_place : {false, true}) {
+            if (in_place && (!row().in_place || row().collective == Collective::barrier)) continue;
+            options.in_place = in_place;
+            expect_right(plans, options);
+            if (uses_boards(plans)) expect_right(over_network, options);
+        }
+    }
+
+    static bool uses_boards(std::span<const Plan> plans) {
+        for (const Plan& plan : plans)
+            for (const Lane& lane : plan.lanes)
+                for (const Step& step : lane.steps)
+                    if (step.send_to == everyone) return true;
+        return false;
     }
 
     static VerifiedPlan expect_right(std::span<const Plan> plans, const VerifyOptions& options = {}) {

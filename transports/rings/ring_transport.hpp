@@ -45,7 +45,6 @@ public:
     std::uint64_t ring_bytes() const override { return layout_.pair_shape(0).area_bytes; }
     std::uint64_t slot_bytes() const override { return layout_.pair_shape(0).slot_bytes; }
     ByteCount slot_memory() const override { return {slot_memory_.load(std::memory_order_relaxed)}; }
-    Result<void> progress() override { return {}; }
 
 private:
     class PairConnection;

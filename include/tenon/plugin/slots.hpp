@@ -54,6 +54,7 @@ enum class MessageForm : std::uint32_t {
     arena = 2,    // at `address` bytes from the start of the sender's shared arena
     process = 3,  // at `address` in the sender's process
     put = 4,      // already where the receiver offered
+    carried = 5,  // at `address` in this process, between which and the peer the transport carries the bytes itself
 };
 struct alignas(cache_line_bytes) Header {
     std::uint64_t word;
@@ -64,7 +65,7 @@ struct alignas(cache_line_bytes) Header {
     std::uint64_t result;    // of an exposed message, in the same form: where to store what is made of it, or no_result
 };
 inline constexpr std::uint64_t no_result = UINT64_MAX;
-// What a reader offers for one message: the same forms (arena, process).
+// What a reader offers for one message: the same forms (arena, process, carried).
 using Offer = Header;
 
 struct alignas(cache_line_bytes) Taken {

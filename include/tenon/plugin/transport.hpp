@@ -19,7 +19,7 @@ namespace tenon {
 
 // Where bytes of the sender (or, in an offer, the receiver) lie; travels in headers.
 struct Exposure {
-    MessageForm form = MessageForm::arena;  // arena or process
+    MessageForm form = MessageForm::arena;  // arena, process or carried
     std::uint64_t address = 0;
 };
 
@@ -34,7 +34,8 @@ public:
     // How the peer can reach these bytes of this process directly, if it can.
     virtual std::optional<Exposure> expose(const void* bytes, std::size_t length) const = 0;
     // An address in this process for what the peer exposed, or null where only read() and write() can get there.
-    // The other way round: can the peer address what expose() returned?
+    // The other way round: can the peer address what expose() returned? Also true where the transport carries the bytes
+    // between the two memories (MessageForm::carried), which costs the ranks no copy either.
     virtual bool peer_addresses(const Exposure& exposure) const = 0;
     virtual std::byte* address_of(const Exposure& exposure, std::size_t length) = 0;
     virtual Result<void> read(void* to, const Exposure& from, std::size_t length) = 0;
@@ -64,8 +65,17 @@ public:
     virtual std::uint64_t ring_bytes() const = 0;
     // Bytes of slots that this rank reads from, so far.
     virtual ByteCount slot_memory() const = 0;
-    // Moves what waits in rings whose other end is not in shared memory. Called while the executor waits.
-    virtual Result<void> progress() = 0;
+
+    // What a transport needs whose peers do not share memory; where all do, nothing ever waits to be moved.
+    // Whether progress() must be called, often, for messages to move.
+    virtual bool needs_progress() const { return false; }
+    // Moves what can be moved now, without waiting. True when nothing that this rank has sent needs its memory or its
+    // help any longer. Errors name the peer.
+    virtual Result<bool> progress() { return true; }
+    // Becomes readable when progress() may have something to bring; -1: there is no such descriptor.
+    virtual int wait_descriptor() const { return -1; }
+    // This rank sends nothing more. True when the peers' hosts have all that it sent; until then, call it again.
+    virtual Result<bool> finish_sending() { return true; }
 };
 
 }  // namespace tenon

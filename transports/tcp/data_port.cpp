@@ -1,0 +1,64 @@
+#include "transports/tcp/data_port.hpp"
+
+#include <algorithm>
+
+#include "base/log.hpp"
+
+namespace tenon::tcp {
+namespace {
+
+constexpr std::size_t most_guests = 256;
+constexpr std::uint64_t guest_patience_ms = 10'000;
+
+}  // namespace
+
+Result<std::optional<DataPort::Arrival>> DataPort::take(Rank to) {
+    const std::scoped_lock lock(mutex_);
+    if (auto accepted = accept_all(); !accepted) return std::unexpected(accepted.error());
+    advance_guests();
+    const auto at = std::ranges::find(waiting_, to, [](const Waiting& w) { return w.claim.to; });
+    if (at == waiting_.end()) return std::nullopt;
+    Arrival arrival{at->claim.from, std::move(at->socket)};
+    waiting_.erase(at);
+    return arrival;
+}
+
+Result<void> DataPort::accept_all() {
+    while (guests_.size() < most_guests) {
+        auto socket = listener_.accept();
+        if (!socket) return std::unexpected(socket.error());
+        if (!*socket) return {};
+        guests_.push_back(std::make_unique<Guest>(std::move(**socket), os::Handshake::accepting(key_, wire_version),
+                                                  os::Deadline::after_ms(guest_patience_ms)));
+    }
+    return {};
+}
+
+void DataPort::advance_guests() {
+    std::erase_if(guests_, [this](const auto& guest) { return !advance(*guest); });
+}
+
+bool DataPort::advance(Guest& guest) {
+    const auto done = guest.handshake.advance(guest.socket);
+    if (!done) {
+        tell_of_stranger(guest, done.error().message);
+        return false;
+    }
+    if (*done) {
+        waiting_.push_back({claim_of(guest.handshake.claim()), std::move(guest.socket)});
+        return false;
+    }
+    if (!guest.until.passed()) return true;
+    tell_of_stranger(guest, "it said nothing");
+    return false;
+}
+
+void DataPort::tell_of_stranger(const Guest& guest, std::string_view why) {
+    const auto address = guest.socket.peer_address();
+    log(has_told_ ? LogLevel::debug : LogLevel::warning,
+        "a stranger ({}) connected to the port {} for data and was dropped: {}",
+        address ? address->text() : "already gone", listener_.address().text(), why);
+    has_told_ = true;
+}
+
+}  // namespace tenon::tcp

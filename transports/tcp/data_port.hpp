@@ -1,0 +1,55 @@
+// Where a process takes data connections from other hosts, for all of its ranks: accepts, lets the other side prove that
+// it knows the job's secret before it reads anything else, and keeps the socket until the rank that it is for asks.
+//
+// Thread-safe: whichever rank waits for a peer does the work for all. Strangers are bounded in number and in time, and the
+// first is logged.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "os/clock.hpp"
+#include "os/handshake.hpp"
+#include "os/internet.hpp"
+#include "transports/tcp/tcp_connection.hpp"
+
+namespace tenon::tcp {
+
+class DataPort {
+public:
+    // The listener must outlive it.
+    DataPort(const os::TcpListener& listener, const os::Secret& key) : listener_(listener), key_(key) {}
+
+    // Does what can be done now, without waiting, and returns a socket that has come for this rank, if one has.
+    struct Arrival {
+        Rank from;
+        os::TcpSocket socket;
+    };
+    Result<std::optional<Arrival>> take(Rank to);
+    const os::FileDescriptor& descriptor() const { return listener_.descriptor(); }
+
+private:
+    struct Guest {
+        os::TcpSocket socket;
+        os::Handshake handshake;
+        os::Deadline until;
+    };
+    struct Waiting {
+        Claim claim;
+        os::TcpSocket socket;
+    };
+    Result<void> accept_all();
+    void advance_guests();
+    bool advance(Guest& guest);  // false: it has come to an end
+    void tell_of_stranger(const Guest& guest, std::string_view why);
+
+    const os::TcpListener& listener_;
+    os::Secret key_;
+    std::mutex mutex_;
+    std::vector<std::unique_ptr<Guest>> guests_;
+    std::vector<Waiting> waiting_;
+    bool has_told_ = false;
+};
+
+}  // namespace tenon::tcp

@@ -1,0 +1,31 @@
+// What travels over a data connection once its handshake is done: frames, each a head and, for a message, its bytes.
+//
+// Both hosts are of one kind (the handshake's version says so), so numbers travel in their own byte order.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+namespace tenon::tcp {
+
+inline constexpr std::uint32_t wire_version = 1;
+
+enum class FrameKind : std::uint16_t {
+    packed = 1,   // whole packed lines' data
+    medium = 2,   // a message of the medium row
+    large = 3,    // of the large one
+    credit = 4,   // nothing but what has been taken
+    goodbye = 5,  // the sender sends nothing more
+};
+
+struct FrameHead {
+    FrameKind kind{};
+    std::uint16_t channel = 0;
+    std::uint32_t signature = 0;  // the low half of the message's word,
+    std::uint32_t number = 0;     // and the high one
+    std::uint32_t length = 0;     // of the bytes that follow
+    std::uint64_t taken[3] = {};  // of the channel's other direction: packed lines, medium and large messages
+};
+static_assert(std::is_trivially_copyable_v<FrameHead> && std::has_unique_object_representations_v<FrameHead>);
+
+}  // namespace tenon::tcp

@@ -1,0 +1,141 @@
+#include "transports/tcp/mirror.hpp"
+
+#include <algorithm>
+
+#include "base/assert.hpp"
+
+namespace tenon::tcp {
+namespace {
+
+constexpr Row rows[] = {Row::medium, Row::large};
+
+std::size_t index(Row row) { return static_cast<std::size_t>(row); }
+
+std::unexpected<Error> broken(std::string_view what) {
+    return fail(Status::remote_error, "sent what breaks the protocol: " + std::string{what});
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Mirror>> Mirror::make(const RingShape& shape, std::uint16_t channel) {
+    auto memory = os::Mapping::anonymous({2 * shape.bytes()});
+    if (!memory) return std::unexpected(memory.error());
+    return std::unique_ptr<Mirror>(new Mirror(shape, channel, std::move(*memory)));
+}
+
+Mirror::Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory)
+    : shape_(shape),
+      channel_(channel),
+      memory_(std::move(memory)),
+      outgoing_(memory_.data()),
+      incoming_(memory_.data() + shape.bytes()),
+      peer_taken_(reinterpret_cast<Taken*>(outgoing_ + shape.taken_offset())),
+      own_taken_(reinterpret_cast<const Taken*>(incoming_ + shape.taken_offset())),
+      out_(outgoing_, shape, {peer_taken_, 1}),
+      in_(incoming_, shape, reinterpret_cast<Taken*>(incoming_ + shape.taken_offset())),
+      arrivals_(incoming_, shape, {own_taken_, 1}) {
+    out_.pair_with(in_);
+}
+
+// The rank's own thread has written whatever is there, so a message that has begun is whole.
+std::optional<Mirror::Outgoing> Mirror::next_outgoing(PackedRoom& room) {
+    if (auto packed = next_packed(room)) return packed;
+    for (const Row row : rows)
+        if (auto bulk = next_bulk(row)) return bulk;
+    if (!credits_are_due()) return std::nullopt;
+    return Outgoing{head_of(FrameKind::credit, 0, 0), nullptr};
+}
+
+std::optional<Mirror::Outgoing> Mirror::next_packed(PackedRoom& room) {
+    const auto* lines = reinterpret_cast<const PackedLine*>(outgoing_);
+    std::size_t length = 0;
+    std::uint64_t word = 0;
+    for (;;) {
+        const PackedLine& line = lines[packed_forwarded_ & (packed_lines - 1)];
+        if (!is_next(line.word) || length == packed_bytes) break;
+        word = line.word;
+        std::memcpy(room.data() + length, line.data, sizeof line.data);
+        length += sizeof line.data;
+        packed_forwarded_++;
+    }
+    if (length == 0) return std::nullopt;
+    return Outgoing{head_of(FrameKind::packed, word, length), room.data()};
+}
+
+std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
+    std::uint64_t& forwarded = bulk_forwarded_[index(row)];
+    const auto* headers = reinterpret_cast<const Header*>(outgoing_ + shape_.headers_offset(row));
+    const Header& header = headers[forwarded & (shape_.slots_of(row) - 1)];
+    if (!is_next(header.word)) return std::nullopt;
+    TENON_ASSERT(header.form == MessageForm::staged || header.form == MessageForm::carried,
+                 "the peer shares no memory in which anything could be exposed or put");
+    const std::byte* bytes = header.form == MessageForm::staged
+                                 ? outgoing_ + shape_.payload_offset(row) + header.address
+                                 : reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(header.address));
+    forwarded++;
+    // What the rank has taken, which it believes to have told with this header.
+    for (const Row r : rows) told_[1 + index(r)] = std::max(told_[1 + index(r)], header.taken[index(r)]);
+    return Outgoing{head_of(row == Row::medium ? FrameKind::medium : FrameKind::large, header.word, header.length),
+                    bytes};
+}
+
+// With all that has been taken, as far as it is known.
+FrameHead Mirror::head_of(FrameKind kind, std::uint64_t word, std::size_t length) {
+    told_[0] = std::max(told_[0], own_taken_->packed);
+    for (const Row row : rows)
+        told_[1 + index(row)] = std::max(told_[1 + index(row)], own_taken_->bulk[index(row)]);
+    arrivals_.learn({told_[1], told_[2]});
+    FrameHead head{.kind = kind, .channel = channel_, .length = static_cast<std::uint32_t>(length)};
+    std::ranges::copy(told_, head.taken);
+    if (kind == FrameKind::credit) return head;
+    head.signature = static_cast<std::uint32_t>(word);
+    head.number = ++number_;
+    return head;
+}
+
+bool Mirror::credits_are_due() const {
+    return own_taken_->packed > told_[0] || own_taken_->bulk[0] > told_[1] || own_taken_->bulk[1] > told_[2];
+}
+
+Result<void> Mirror::take_credits(const FrameHead& head) {
+    const std::uint64_t sent[3] = {packed_forwarded_, bulk_forwarded_[0], bulk_forwarded_[1]};
+    std::uint64_t* const known[3] = {&peer_taken_->packed, &peer_taken_->bulk[0], &peer_taken_->bulk[1]};
+    for (std::size_t i = 0; i < 3; i++) {
+        if (head.taken[i] > sent[i]) return broken("it took more messages than were sent");
+        store_release(*known[i], std::max(*known[i], head.taken[i]));
+    }
+    return {};
+}
+
+Result<std::byte*> Mirror::begin_incoming(const FrameHead& head) {
+    if (auto taken = take_credits(head); !taken) return std::unexpected(taken.error());
+    if (head.kind == FrameKind::credit) {
+        if (head.length != 0) return broken("a credit with bytes");
+        return nullptr;
+    }
+    if (head.number != static_cast<std::uint32_t>(arrivals_.next_number())) return broken("a message out of order");
+    if (head.kind == FrameKind::packed) {
+        if (head.length == 0 || head.length > packed_bytes || head.length % sizeof(PackedLine::data) != 0)
+            return broken("a packed message of a wrong length");
+        if (!arrivals_.may_send_packed(head.length)) return broken("more messages than there is room for");
+        return arriving_.data();
+    }
+    const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
+    if (head.length <= packed_bytes || head.length > shape_.slot_bytes || shape_.row_of(head.length) != row)
+        return broken("a message of a wrong length");
+    if (!arrivals_.may_send_bulk(row)) return broken("more messages than there is room for");
+    const Offer* offer = arrivals_.offer(head.signature);
+    is_put_ = offer != nullptr && offer->form == MessageForm::carried && offer->length == head.length;
+    if (is_put_) return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(offer->address));
+    return arrivals_.payload(row, head.length);
+}
+
+void Mirror::end_incoming(const FrameHead& head) {
+    if (head.kind == FrameKind::credit) return;
+    if (head.kind == FrameKind::packed) return arrivals_.send_packed(arriving_.data(), head.length, head.signature);
+    const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
+    if (is_put_) return arrivals_.send_header(row, MessageForm::put, head.length, 0, head.signature);
+    arrivals_.send_staged(row, head.length, head.signature);
+}
+
+}  // namespace tenon::tcp

@@ -1,0 +1,68 @@
+// A channel to a peer that shares no memory: both of its rings, in this process's own memory, and between them and the
+// wire. The executor works on the ends as if the peer did the same with their other sides; a Mirror takes out of the one
+// ring what the rank has sent, and puts into the other what has come, as the peer's ends would.
+//
+// Credits are the peer's: a slot of the outgoing ring is free when the peer's rank has taken the message out of its
+// ring. So both rings have the same room, what arrives always fits, and nothing can hold up another channel.
+//
+// For the rank's thread. What arrives is checked: a peer that breaks the rules is an error, never a wild write.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "os/memory.hpp"
+#include "tenon/plugin/slots.hpp"
+#include "tenon/plugin/types.hpp"
+#include "transports/tcp/frame.hpp"
+
+namespace tenon::tcp {
+
+class Mirror {
+public:
+    static Result<std::unique_ptr<Mirror>> make(const RingShape& shape, std::uint16_t channel);
+    SendEnd& send_end() { return out_; }
+    ReceiveEnd& receive_end() { return in_; }
+
+    // The next thing to be sent: a message, whose bytes stay where they are until the peer has taken it or the call
+    // ends (those of a packed one are put into `room`), or else credits that are due.
+    struct Outgoing {
+        FrameHead head;
+        const std::byte* bytes;
+    };
+    using PackedRoom = std::array<std::byte, packed_bytes>;
+    std::optional<Outgoing> next_outgoing(PackedRoom& room);
+
+    // A frame has begun to arrive: where its `head.length` bytes go.
+    Result<std::byte*> begin_incoming(const FrameHead& head);
+    // They are all there.
+    void end_incoming(const FrameHead& head);
+
+private:
+    Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory);
+    std::optional<Outgoing> next_packed(PackedRoom& room);
+    std::optional<Outgoing> next_bulk(Row row);
+    bool is_next(std::uint64_t word) const { return static_cast<std::uint32_t>(word >> 32) == number_ + 1; }
+    FrameHead head_of(FrameKind kind, std::uint64_t word, std::size_t length);
+    bool credits_are_due() const;
+    Result<void> take_credits(const FrameHead& head);
+
+    RingShape shape_;
+    std::uint16_t channel_;
+    os::Mapping memory_;
+    std::byte* outgoing_;  // the two rings
+    std::byte* incoming_;
+    Taken* peer_taken_;        // of the outgoing ring, which the peer's frames tell
+    const Taken* own_taken_;   // of the incoming ring, as the receiving end writes it
+    SendEnd out_;
+    ReceiveEnd in_;
+    SendEnd arrivals_;  // the peer's part in the incoming ring
+    std::uint64_t packed_forwarded_ = 0, bulk_forwarded_[2] = {};
+    std::uint32_t number_ = 0;       // of the last message taken out of the outgoing ring
+    std::uint64_t told_[3] = {};     // to the peer, of what this rank has taken
+    bool is_put_ = false;            // the frame that arrives goes where the receiver offered
+    PackedRoom arriving_;            // the packed message that does
+};
+
+}  // namespace tenon::tcp

@@ -1,0 +1,293 @@
+#include "transports/tcp/tcp_connection.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace tenon::tcp {
+namespace {
+
+// How much one call of progress() may take in, so that the rank gets to what has come.
+constexpr std::size_t most_bytes_at_once = 1 << 20;
+constexpr std::uint64_t connect_patience_ms = 10'000;
+
+std::unexpected<Error> no_access() {
+    return fail(Status::internal_error, "the memory of a rank on another host cannot be read or written directly");
+}
+
+}  // namespace
+
+os::Handshake::Claim to_bytes(const Claim& claim) {
+    os::Handshake::Claim bytes{};
+    std::memcpy(bytes.data(), &claim, sizeof claim);
+    return bytes;
+}
+
+Claim claim_of(const os::Handshake::Claim& bytes) {
+    Claim claim;
+    std::memcpy(&claim, bytes.data(), sizeof claim);
+    return claim;
+}
+
+TcpConnection::TcpConnection(Ends ends, MakeMirror make_mirror, std::function<void(TcpConnection&)> wanted)
+    : ends_(std::move(ends)), make_mirror_(std::move(make_mirror)), wanted_(std::move(wanted)) {}
+
+void TcpConnection::want() {
+    if (const auto wanted = std::exchange(wanted_, nullptr)) wanted(*this);
+}
+
+Result<Mirror*> TcpConnection::mirror(std::uint16_t channel) {
+    if (channel >= max_channels)
+        return fail(Status::invalid_usage, fmt::format("channel {} is not in [0, {})", channel, max_channels));
+    auto& made = mirrors_[channel];
+    if (made == nullptr) {
+        auto mirror = make_mirror_(channel);
+        if (!mirror) return std::unexpected(mirror.error());
+        made = std::move(*mirror);
+        used_.push_back(made.get());
+    }
+    return made.get();
+}
+
+Result<SendEnd*> TcpConnection::send_end(std::uint16_t channel) {
+    auto found = mirror(channel);
+    if (!found) return std::unexpected(found.error());
+    want();
+    return &(*found)->send_end();
+}
+
+Result<ReceiveEnd*> TcpConnection::receive_end(std::uint16_t channel) {
+    auto found = mirror(channel);
+    if (!found) return std::unexpected(found.error());
+    want();
+    return &(*found)->receive_end();
+}
+
+std::optional<Exposure> TcpConnection::expose(const void* bytes, std::size_t) const {
+    return Exposure{MessageForm::carried, reinterpret_cast<std::uintptr_t>(bytes)};
+}
+Result<void> TcpConnection::read(void*, const Exposure&, std::size_t) { return no_access(); }
+Result<void> TcpConnection::write(const Exposure&, const void*, std::size_t) { return no_access(); }
+
+// ---- the socket ---------------------------------------------------------------------------------------------------
+
+Error TcpConnection::lost(const Error& error) const {
+    return {error.status,
+            fmt::format("rank {} has lost its connection to rank {} on {} ({}): {}", ends_.own, ends_.peer, ends_.host,
+                        ends_.address.text(), error.message)};
+}
+
+Result<void> TcpConnection::start_connecting() {
+    connect_until_ = os::Deadline::after_ms(std::max(connect_patience_ms, ends_.patience_ms));
+    auto socket = os::TcpSocket::start_connecting(ends_.address);
+    if (!socket) return std::unexpected(lost(socket.error()));
+    socket_ = std::move(*socket);
+    stage_ = Stage::connecting;
+    return {};
+}
+
+Result<void> TcpConnection::accept(os::TcpSocket socket) {
+    if (stage_ != Stage::idle)
+        return std::unexpected(lost({Status::remote_error, "it has connected a second time"}));
+    socket_ = std::move(socket);
+    if (auto set = socket_.set_patience(ends_.patience_ms); !set) return set;
+    stage_ = Stage::open;
+    return {};
+}
+
+Result<void> TcpConnection::advance_connecting() {
+    if (stage_ == Stage::connecting) {
+        pollfd watched{socket_.descriptor().number(), POLLOUT, 0};
+        auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
+        if (!ready) return std::unexpected(ready.error());
+        if (*ready) {
+            if (auto done = socket_.finish_connecting(); !done) return done;
+            if (auto set = socket_.set_patience(ends_.patience_ms); !set) return set;
+            handshake_ = os::Handshake::connecting(ends_.key, wire_version, to_bytes({ends_.own, ends_.peer}));
+            stage_ = Stage::shaking;
+        }
+    }
+    if (stage_ == Stage::shaking) {
+        auto done = handshake_->advance(socket_);
+        if (!done) return std::unexpected(done.error());
+        if (*done) {
+            handshake_.reset();
+            stage_ = Stage::open;
+            return {};
+        }
+    }
+    return connect_until_.check("the peer to accept the connection");
+}
+
+Result<bool> TcpConnection::progress(bool may_have_come) {
+    if (stage_ == Stage::connecting || stage_ == Stage::shaking)
+        if (auto ok = advance_connecting(); !ok) return std::unexpected(lost(ok.error()));
+    if (stage_ == Stage::open)
+        if (auto ok = move(may_have_come); !ok) return std::unexpected(lost(ok.error()));
+    if (stage_ == Stage::ended)
+        if (auto ok = drop_credits(); !ok) return std::unexpected(lost(ok.error()));
+    return !has_something_to_send();
+}
+
+// A peer that is gone needs none; messages it should have had.
+Result<void> TcpConnection::drop_credits() {
+    for (; has_something_to_send(); first_queued_ = queued_)
+        for (std::size_t i = first_queued_; i < queued_; i++)
+            if (queue_[i].head.kind != FrameKind::credit)
+                return fail(Status::remote_error, "it has destroyed its communicator");
+    return {};
+}
+
+Result<void> TcpConnection::move(bool may_have_come) {
+    if (!may_not_send_) {
+        if (auto sent = send_queued(); !sent) {
+            // What the peer has sent before may still be there to be read, and explain it.
+            if (sent.error().status != Status::remote_error) return std::unexpected(sent.error());
+            may_not_send_ = true;
+        }
+    }
+    return may_have_come || may_not_send_ ? receive_what_came() : Result<void>{};
+}
+
+// The socket has come to its end.
+Result<void> TcpConnection::ended(const Error& error) {
+    if (error.status != Status::remote_error || !peer_said_goodbye_) return std::unexpected(error);
+    stage_ = Stage::ended;
+    socket_.close();
+    return {};
+}
+
+// ---- leaving ------------------------------------------------------------------------------------------------------
+
+void TcpConnection::fill_queue() {
+    if (first_queued_ == queued_) first_queued_ = queued_ = 0;
+    for (Mirror* m : used_)
+        while (queued_ < queue_length) {
+            Queued& next = queue_[queued_];
+            auto outgoing = m->next_outgoing(next.room);
+            if (!outgoing) break;
+            next.head = outgoing->head;
+            next.bytes = outgoing->bytes;
+            queued_++;
+        }
+}
+
+bool TcpConnection::has_something_to_send() {
+    if (first_queued_ == queued_) fill_queue();
+    return first_queued_ != queued_;
+}
+
+// True when all has gone.
+Result<bool> TcpConnection::send_queued() {
+    while (has_something_to_send()) {
+        std::array<iovec, 2 * queue_length> parts;
+        std::size_t count = 0, skipped = first_sent_, wanted = 0;
+        const auto add = [&](const void* bytes, std::size_t length) {
+            const std::size_t gone = std::min(skipped, length);
+            skipped -= gone;
+            if (gone == length) return;
+            parts[count++] = {const_cast<std::byte*>(static_cast<const std::byte*>(bytes)) + gone, length - gone};
+            wanted += length - gone;
+        };
+        for (std::size_t i = first_queued_; i < queued_; i++) {
+            add(&queue_[i].head, sizeof(FrameHead));
+            add(queue_[i].bytes, queue_[i].head.length);
+        }
+        const auto sent = socket_.send_some(std::span{parts}.first(count));
+        if (!sent) return std::unexpected(sent.error());
+        first_sent_ += *sent;
+        while (first_queued_ < queued_ && first_sent_ >= sizeof(FrameHead) + queue_[first_queued_].head.length)
+            first_sent_ -= sizeof(FrameHead) + queue_[first_queued_++].head.length;
+        if (*sent < wanted) return false;
+    }
+    return true;
+}
+
+Result<bool> TcpConnection::finish_sending() {
+    auto sent = progress(true);
+    if (!sent || !*sent || stage_ == Stage::idle || stage_ == Stage::ended) return sent;
+    if (stage_ != Stage::open) return false;
+    if (!says_goodbye_) {
+        says_goodbye_ = true;
+        queue_[queued_++].head = {.kind = FrameKind::goodbye};
+        return false;
+    }
+    const auto left = socket_.unacknowledged_bytes();
+    if (!left) return std::unexpected(lost(left.error()));
+    return *left == 0 || may_not_send_;
+}
+
+// ---- arriving -----------------------------------------------------------------------------------------------------
+
+Result<void> TcpConnection::receive_what_came() {
+    for (std::size_t taken = 0; taken < most_bytes_at_once && stage_ == Stage::open;) {
+        const std::size_t wanted = arriving_left_ + (inbox_bytes - inbox_end_);
+        const auto received = receive_once();
+        if (!received) return ended(received.error());
+        taken += *received;
+        if (auto parsed = parse_inbox(); !parsed) return parsed;
+        if (*received < wanted) break;
+    }
+    return {};
+}
+
+// What is there now: first the rest of the frame that is incomplete, then whatever follows it.
+Result<std::size_t> TcpConnection::receive_once() {
+    const iovec parts[] = {{arriving_to_, arriving_left_}, {inbox_.data() + inbox_end_, inbox_bytes - inbox_end_}};
+    const auto received = socket_.receive_some(std::span{parts}.subspan(arriving_left_ == 0 ? 1 : 0));
+    if (!received) return received;
+    const std::size_t of_frame = std::min(*received, arriving_left_);
+    arriving_to_ += of_frame;
+    arriving_left_ -= of_frame;
+    inbox_end_ += *received - of_frame;
+    return received;
+}
+
+Result<void> TcpConnection::parse_inbox() {
+    for (;;) {
+        if (arriving_ && arriving_left_ == 0) {
+            arriving_at_->end_incoming(*arriving_);
+            arriving_.reset();
+        }
+        const std::size_t there = inbox_end_ - inbox_begin_;
+        if (arriving_) {
+            const std::size_t part = std::min(there, arriving_left_);
+            if (part == 0) break;
+            std::memcpy(arriving_to_, inbox_.data() + inbox_begin_, part);
+            arriving_to_ += part;
+            arriving_left_ -= part;
+            inbox_begin_ += part;
+        } else {
+            if (there < sizeof(FrameHead)) break;
+            if (auto begun = begin_frame(); !begun) return begun;
+        }
+    }
+    std::memmove(inbox_.data(), inbox_.data() + inbox_begin_, inbox_end_ - inbox_begin_);
+    inbox_end_ -= std::exchange(inbox_begin_, 0);
+    return {};
+}
+
+Result<void> TcpConnection::begin_frame() {
+    FrameHead head;
+    std::memcpy(&head, inbox_.data() + inbox_begin_, sizeof head);
+    inbox_begin_ += sizeof head;
+    if (head.kind == FrameKind::goodbye) {
+        peer_said_goodbye_ = true;
+        return {};
+    }
+    if (head.kind < FrameKind::packed || head.kind > FrameKind::credit || head.channel >= max_channels)
+        return fail(Status::remote_error, "sent what breaks the protocol: a frame of no known kind");
+    auto at = mirror(head.channel);
+    if (!at) return std::unexpected(at.error());
+    auto to = (*at)->begin_incoming(head);
+    if (!to) return std::unexpected(to.error());
+    arriving_ = head;
+    arriving_at_ = *at;
+    arriving_to_ = *to;
+    arriving_left_ = head.length;
+    return {};
+}
+
+}  // namespace tenon::tcp
