@@ -174,8 +174,10 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     }
     auto transport = make_transport(std::move(share));
     if (!transport) return std::unexpected(transport.error());
-    return std::unique_ptr<Communicator>(
+    std::unique_ptr<Communicator> made(
         new Communicator(std::move(job), rank, rank_count, config, std::move(*selection), std::move(*transport)));
+    if (auto relayed = made->start_relay(); !relayed) return std::unexpected(relayed.error());
+    return made;
 }
 
 Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
@@ -194,6 +196,17 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
     execution_.heed(control_.failure_flag());
     watch_peers();
     control_.join();
+}
+
+// The lowest rank of a host speaks for it.
+Result<void> Communicator::start_relay() {
+    if (job_.meeting == nullptr || job_.meeting->links == nullptr) return {};
+    for (Rank r = 0; r < rank_; r++)
+        if (job_.on_one_host(r, rank_)) return {};
+    auto relay = Relay::start(job_, rank_, std::move(*job_.meeting->links));
+    if (!relay) return std::unexpected(relay.error());
+    relay_ = std::move(*relay);
+    return {};
 }
 
 // The processes of this host; what other hosts' do, they tell.
@@ -223,6 +236,7 @@ Communicator::~Communicator() {
 void Communicator::leave() {
     if (is_networked_) send_what_is_left();
     control_.leave();
+    if (relay_ != nullptr) relay_->tell_now();
 }
 
 // What other hosts still miss of this rank's last messages; those who fail or are gone miss nothing.

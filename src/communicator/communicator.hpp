@@ -14,41 +14,20 @@
 #include <string>
 #include <vector>
 
-#include "bootstrap/meeting.hpp"
 #include "communicator/call.hpp"
 #include "communicator/decisions.hpp"
+#include "communicator/job.hpp"
 #include "communicator/job_control.hpp"
 #include "communicator/prepared.hpp"
-#include "communicator/surroundings.hpp"
+#include "communicator/relay.hpp"
 #include "config/config.hpp"
 #include "execution/execution.hpp"
 #include "execution/waiter.hpp"
 #include "os/memory.hpp"
 #include "plan/cache.hpp"
 #include "selection/selection.hpp"
-#include "topology/flat.hpp"
 
 namespace tenon {
-
-// What the ranks know of each other: where each is, and for those of one host the segment that they share (which a
-// meeting's file or anonymous memory backs).
-struct Job {
-    std::shared_ptr<const Meeting> meeting{};  // null for ranks made together in one process
-    std::shared_ptr<const os::Mapping> segment{};
-    std::vector<RankFacts> places{};           // by rank
-    std::vector<pid_t> processes{};            // by rank, each in its host's numbers
-    std::vector<os::InternetAddress> addresses{};  // by rank, for data connections
-    std::vector<std::string> hosts{};          // their names
-    NetworkShare network{};
-    bool one_process = false;
-
-    bool on_one_host(Rank a, Rank b) const {
-        return places[static_cast<std::size_t>(a)].host == places[static_cast<std::size_t>(b)].host;
-    }
-    const std::string& host_of(Rank rank) const {
-        return hosts[static_cast<std::size_t>(places[static_cast<std::size_t>(rank)].host)];
-    }
-};
 
 class Communicator final : private Watch {
 public:
@@ -121,6 +100,7 @@ private:
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
                  std::unique_ptr<Transport> transport);
     void watch_peers();
+    Result<void> start_relay();
     void send_what_is_left();
     // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
     bool nothing_stands_in_the_way() const {
@@ -179,6 +159,7 @@ private:
     Config config_;
     Topology topology_;
     JobControl control_;
+    std::shared_ptr<Relay> relay_;  // null where another rank has it, or the job has one host
     Selection selection_;
     std::unique_ptr<Transport> transport_;
     Decisions decisions_;

@@ -21,11 +21,9 @@ JobControl::JobControl(std::byte* area, Rank rank, Rank)
       own_(ranks_ + rank) {}
 
 std::optional<CallRecord> JobControl::call_of(Rank rank, std::uint64_t number) const {
-    const Entry& entry = ranks_[rank].calls[number & (records_kept - 1)];
-    if (load_acquire(entry.number) != number) return std::nullopt;
-    const std::uint64_t count = load_relaxed(entry.count), what = load_relaxed(entry.what);
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (load_relaxed(entry.number) != number) return std::nullopt;
+    const auto entry = read(ranks_[rank].calls[number & (records_kept - 1)]);
+    if (!entry || entry->number != number) return std::nullopt;
+    const auto [_, count, what] = *entry;
     return CallRecord{.number = number,
                       .count = count,
                       .signature = static_cast<std::uint32_t>(what >> 32),
@@ -38,6 +36,18 @@ std::optional<CallRecord> JobControl::call_of(Rank rank, std::uint64_t number) c
 void JobControl::join() { store_release(own_->stage, 1); }
 void JobControl::leave() { store_release(own_->stage, 2); }
 bool JobControl::has_left(Rank rank) const { return load_acquire(ranks_[rank].stage) == 2; }
+void JobControl::put_left(Rank rank) { store_release(ranks_[rank].stage, 2); }
+
+JobControl::Calls JobControl::calls_of(Rank rank) const {
+    Calls calls;
+    for (std::size_t i = 0; i < calls.size(); i++) calls[i] = read(ranks_[rank].calls[i]).value_or(Entry{});
+    return calls;
+}
+
+void JobControl::put_calls(Rank rank, const Calls& calls) {
+    for (std::size_t i = 0; i < calls.size(); i++) write(ranks_[rank].calls[i], calls[i]);
+}
+
 void JobControl::stand_back() { store_release(own_->stands_back, 1); }
 bool JobControl::stands_back(Rank rank) const { return load_acquire(ranks_[rank].stands_back) != 0; }
 

@@ -1,10 +1,12 @@
 // What the ranks of a communicator know of each other beside the messages: which calls each has made, who has left, and
-// the one error that ended the job. Lies at the start of the memory that all ranks share.
+// the one error that ended the job. Lies at the start of the memory that all ranks of a host share; what ranks of other
+// hosts would write there, the host's Relay does for them.
 //
 // record() is for the rank's own thread; everything else may be called by any thread at any time. Nothing here waits.
 // Invariants: the first error raised is the one that every rank reports; records of a rank are only written by it.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <optional>
 #include <string>
@@ -32,12 +34,7 @@ public:
 
     // Notes a call of this rank, for others to compare with theirs.
     void record(const CallRecord& call) {
-        Entry& entry = own_->calls[call.number & (records_kept - 1)];
-        store_relaxed(entry.number, 0);
-        std::atomic_signal_fence(std::memory_order_release);
-        store_relaxed(entry.count, call.count);
-        store_relaxed(entry.what, pack(call));
-        store_release(entry.number, call.number);
+        write(own_->calls[call.number & (records_kept - 1)], {call.number, call.count, pack(call)});
     }
     // The call with this number that `rank` has made, if it has and it is not long ago.
     std::optional<CallRecord> call_of(Rank rank, std::uint64_t number) const;
@@ -49,6 +46,14 @@ public:
     void join();
     void leave();
     bool has_left(Rank rank) const;
+    // For the Relay. What it knows of a rank's calls is told as it is; of one on another host it is written as told.
+    struct Entry {
+        std::uint64_t number = 0, count = 0, what = 0;
+    };
+    using Calls = std::array<Entry, records_kept>;
+    Calls calls_of(Rank rank) const;
+    void put_calls(Rank rank, const Calls& calls);
+    void put_left(Rank rank);
     // This rank knows of the failure, and touches no other's memory any more.
     void stand_back();
     bool stands_back(Rank rank) const;
@@ -73,11 +78,11 @@ public:
     void sleep(std::uint64_t most_us);
 
 private:
-    struct Entry {
+    struct SharedEntry {
         std::uint64_t number, count, what, unused;
     };
     struct alignas(cache_line_bytes) PerRank {
-        Entry calls[records_kept];
+        SharedEntry calls[records_kept];
         alignas(cache_line_bytes) std::uint64_t stage;  // 0 not there yet, 1 joined, 2 left
         std::uint64_t stands_back;
     };
@@ -89,6 +94,19 @@ private:
         alignas(cache_line_bytes) std::atomic<std::uint32_t> sleepers;
         alignas(cache_line_bytes) std::atomic<std::uint32_t> bell;
     };
+    static void write(SharedEntry& entry, const Entry& call) {
+        store_relaxed(entry.number, 0);
+        std::atomic_signal_fence(std::memory_order_release);
+        store_relaxed(entry.count, call.count);
+        store_relaxed(entry.what, call.what);
+        store_release(entry.number, call.number);
+    }
+    // Nothing while it is being written.
+    static std::optional<Entry> read(const SharedEntry& entry) {
+        const Entry call{load_acquire(entry.number), load_relaxed(entry.count), load_relaxed(entry.what)};
+        std::atomic_thread_fence(std::memory_order_acquire);
+        return load_relaxed(entry.number) == call.number ? std::optional(call) : std::nullopt;
+    }
     static std::uint64_t pack(const CallRecord& c) {
         return static_cast<std::uint64_t>(c.signature) << 32 | static_cast<std::uint64_t>(c.collective) << 28 |
                static_cast<std::uint64_t>(c.type) << 24 | static_cast<std::uint64_t>(c.op) << 20 |

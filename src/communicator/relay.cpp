@@ -1,0 +1,292 @@
+#include "communicator/relay.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "os/background.hpp"
+#include "os/clock.hpp"
+
+namespace tenon {
+namespace {
+
+constexpr int tick_ms = 20;
+constexpr std::uint64_t look_at_calls_every_ns = 100'000'000;
+constexpr std::uint64_t goodbye_ms = 100;
+constexpr std::size_t most_waiting_bytes = 1 << 20;  // beyond it, calls are not told
+
+os::Background<Relay>& relays() {
+    static os::Background<Relay> all;
+    return all;
+}
+
+enum class FrameKind : std::uint32_t { failure = 1, left = 2, calls = 3, goodbye = 4 };
+constexpr std::size_t most_payload_bytes = 2048;
+
+struct FrameHead {
+    FrameKind kind{};
+    std::uint32_t payload_bytes = 0;
+    Rank rank = no_rank;         // whose (left, calls)
+    std::uint32_t status = 0;    // of a failure
+};
+
+}  // namespace
+
+struct Relay::Frame {
+    FrameHead head;
+    std::span<const std::byte> payload;
+};
+
+// ---- life ---------------------------------------------------------------------------------------------------------
+
+Result<std::shared_ptr<Relay>> Relay::start(const Job& job, Rank rank, std::vector<HostLink> links) {
+    auto wake = os::WakeSignal::create();
+    if (!wake) return std::unexpected(wake.error());
+    std::shared_ptr<Relay> relay{new Relay(job, rank, std::move(links), std::move(*wake))};
+    if (auto started = relays().start(relay); !started) return std::unexpected(started.error());
+    return relay;
+}
+
+Relay::Relay(const Job& job, Rank rank, std::vector<HostLink> links, os::WakeSignal wake)
+    : job_(job),
+      rank_(rank),
+      control_(job.segment->data(), rank, job.rank_count()),
+      wake_(std::move(wake)),
+      processes_(static_cast<std::size_t>(job.rank_count())),
+      told_left_(static_cast<std::size_t>(job.rank_count())),
+      last_call_(static_cast<std::size_t>(job.rank_count())),
+      told_call_(static_cast<std::size_t>(job.rank_count())) {
+    for (HostLink& link : links) edges_.push_back({.link = std::move(link), .leaving = {}, .arriving = {}});
+    watch_processes();
+}
+
+Relay::~Relay() = default;
+
+void Relay::stop() {
+    stopped_.store(true, std::memory_order_release);
+    wake_.raise();
+}
+
+void Relay::run() {
+    while (!stopped_.load(std::memory_order_acquire)) {
+        wait();
+        const std::scoped_lock lock(mutex_);
+        tick();
+        if (is_over()) break;
+    }
+    say_goodbye();
+    finished_.store(true, std::memory_order_release);
+}
+
+void Relay::tell_now() {
+    const std::scoped_lock lock(mutex_);
+    tick();
+}
+
+void Relay::wait() {
+    auto watched = what_to_watch();
+    static_cast<void>(os::wait_ready(watched, os::Deadline::never(), tick_ms));
+}
+
+std::vector<pollfd> Relay::what_to_watch() {
+    const std::scoped_lock lock(mutex_);
+    std::vector<pollfd> watched{{wake_.descriptor().number(), POLLIN, 0}};
+    for (const Edge& e : edges_) {
+        const int events = e.leaving.empty() ? POLLIN : POLLIN | POLLOUT;
+        if (e.open()) watched.push_back({e.link.socket.descriptor().number(), static_cast<short>(events), 0});
+    }
+    for (const auto& process : processes_)
+        if (process.valid()) watched.push_back({process.number(), POLLIN, 0});
+    return watched;
+}
+
+void Relay::tick() {
+    for (Edge& e : edges_)
+        if (e.open()) receive(e);
+    look_for_deaths();
+    tell_who_left();
+    tell_failure();
+    tell_calls_of_those_who_stand_still();
+    for (Edge& e : edges_)
+        if (e.open()) send_what_waits(e);
+}
+
+bool Relay::is_over() const {
+    const bool failed = control_.failed();
+    for (Rank r = 0; r < job_.rank_count(); r++)
+        if (!control_.has_left(r) && (!failed || is_own(r))) return false;
+    return true;
+}
+
+void Relay::say_goodbye() {
+    const std::scoped_lock lock(mutex_);
+    tell_who_left();
+    tell_failure();
+    // Without it, the others would take the end of this process for a death; and that is right where a rank of it has
+    // not left.
+    for (Rank r = 0; r < job_.rank_count(); r++)
+        if (job_.process_of(r) == os::process_id() && is_own(r) && !control_.has_left(r)) return;
+    tell({.head = {.kind = FrameKind::goodbye}, .payload = {}});
+    const os::Deadline until = os::Deadline::after_ms(goodbye_ms);
+    for (Edge& e : edges_)
+        while (e.open() && !e.leaving.empty() && !until.passed()) send_what_waits(e);
+    for (Edge& e : edges_) e.link.socket.close();
+}
+
+// ---- what this host tells -----------------------------------------------------------------------------------------
+
+void Relay::watch_processes() {
+    for (Rank r = 0; r < job_.rank_count(); r++) {
+        if (!is_own(r) || job_.process_of(r) == os::process_id()) continue;
+        if (auto alive = os::watch_process(job_.process_of(r)))
+            processes_[static_cast<std::size_t>(r)] = std::move(*alive);
+    }
+}
+
+void Relay::look_for_deaths() {
+    for (Rank r = 0; r < job_.rank_count(); r++) {
+        auto& process = processes_[static_cast<std::size_t>(r)];
+        if (!process.valid() || !os::has_ended(process)) continue;
+        process.close();
+        if (!control_.has_left(r))
+            control_.raise({Status::remote_error,
+                            fmt::format("rank {} (process {} on {}) has died; rank {} noticed. Restart the job, or "
+                                        "abort this communicator and make one of the surviving ranks",
+                                        r, job_.process_of(r), job_.host_of(r), rank_)});
+    }
+}
+
+void Relay::tell_who_left() {
+    for (Rank r = 0; r < job_.rank_count(); r++) {
+        const auto at = static_cast<std::size_t>(r);
+        if (!is_own(r) || told_left_[at] || !control_.has_left(r)) continue;
+        told_left_[at] = true;
+        tell({.head = {.kind = FrameKind::left, .rank = r}, .payload = {}});
+    }
+}
+
+void Relay::tell_failure() {
+    if (told_failure_ || !control_.failed()) return;
+    told_failure_ = true;
+    const Error error = control_.failure();
+    const std::string_view words = std::string_view{error.message}.substr(0, most_payload_bytes);
+    tell({.head = {.kind = FrameKind::failure, .status = static_cast<std::uint32_t>(error.status)},
+          .payload = std::as_bytes(std::span{words})});
+}
+
+// Whoever goes on from call to call needs no telling of.
+void Relay::tell_calls_of_those_who_stand_still() {
+    const std::uint64_t now = os::now_ns();
+    if (now - last_look_at_calls_ns_ < look_at_calls_every_ns) return;
+    last_look_at_calls_ns_ = now;
+    for (Rank r = 0; r < job_.rank_count(); r++) {
+        if (!is_own(r)) continue;
+        const auto at = static_cast<std::size_t>(r);
+        const JobControl::Calls calls = control_.calls_of(r);
+        const std::uint64_t last = std::ranges::max(calls, {}, &JobControl::Entry::number).number;
+        if (last == std::exchange(last_call_[at], last) && last != told_call_[at]) {
+            told_call_[at] = last;
+            tell({.head = {.kind = FrameKind::calls, .rank = r}, .payload = std::as_bytes(std::span{calls})});
+        }
+    }
+}
+
+// ---- edges --------------------------------------------------------------------------------------------------------
+
+void Relay::tell(const Frame& frame, const Edge* except) {
+    FrameHead head = frame.head;
+    head.payload_bytes = static_cast<std::uint32_t>(frame.payload.size());
+    const auto head_bytes = std::as_bytes(std::span{&head, 1});
+    for (Edge& e : edges_) {
+        if (&e == except || !e.open()) continue;
+        if (head.kind == FrameKind::calls && e.leaving.size() > most_waiting_bytes) continue;
+        e.leaving.insert(e.leaving.end(), head_bytes.begin(), head_bytes.end());
+        e.leaving.insert(e.leaving.end(), frame.payload.begin(), frame.payload.end());
+    }
+}
+
+void Relay::send_what_waits(Edge& edge) {
+    while (!edge.leaving.empty()) {
+        const iovec part{edge.leaving.data(), edge.leaving.size()};
+        const auto sent = edge.link.socket.send_some(std::span{&part, 1});
+        if (!sent) return lost(edge, sent.error());
+        if (*sent == 0) return;
+        edge.leaving.erase(edge.leaving.begin(), edge.leaving.begin() + static_cast<std::ptrdiff_t>(*sent));
+    }
+}
+
+void Relay::receive(Edge& edge) {
+    std::array<std::byte, 4096> bytes;
+    for (;;) {
+        const auto received = edge.link.socket.receive_some(bytes);
+        if (!received) return lost(edge, received.error());
+        if (*received == 0) return;
+        edge.arriving.insert(edge.arriving.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*received));
+        take_frames(edge);
+        if (!edge.open()) return;
+    }
+}
+
+void Relay::take_frames(Edge& edge) {
+    std::size_t taken = 0;
+    while (edge.open() && edge.arriving.size() - taken >= sizeof(FrameHead)) {
+        Frame frame{};
+        std::memcpy(&frame.head, edge.arriving.data() + taken, sizeof(FrameHead));
+        if (frame.head.payload_bytes > most_payload_bytes)
+            return lost(edge, {Status::remote_error, "it sent what breaks the protocol"});
+        const std::size_t whole = sizeof(FrameHead) + frame.head.payload_bytes;
+        if (edge.arriving.size() - taken < whole) break;
+        frame.payload = std::span{edge.arriving}.subspan(taken + sizeof(FrameHead), frame.head.payload_bytes);
+        take(edge, frame);
+        taken += whole;
+    }
+    edge.arriving.erase(edge.arriving.begin(), edge.arriving.begin() + static_cast<std::ptrdiff_t>(taken));
+}
+
+void Relay::take(Edge& edge, const Frame& frame) {
+    const FrameHead& head = frame.head;
+    const bool of_other_host = head.rank >= 0 && head.rank < job_.rank_count() && !is_own(head.rank);
+    if (head.kind == FrameKind::goodbye) {
+        edge.said_goodbye = true;
+        return;
+    }
+    if (head.kind == FrameKind::failure && head.status > 0 && head.status <= static_cast<unsigned>(Status::aborted)) {
+        told_failure_ = true;
+        control_.raise({static_cast<Status>(head.status),
+                        std::string(reinterpret_cast<const char*>(frame.payload.data()), frame.payload.size())});
+    } else if (head.kind == FrameKind::left && of_other_host) {
+        control_.put_left(head.rank);
+    } else if (head.kind == FrameKind::calls && of_other_host && frame.payload.size() == sizeof(JobControl::Calls)) {
+        JobControl::Calls calls;
+        std::memcpy(&calls, frame.payload.data(), sizeof calls);
+        control_.put_calls(head.rank, calls);
+    } else {
+        return lost(edge, {Status::remote_error, "it sent what breaks the protocol"});
+    }
+    tell(frame, &edge);
+}
+
+// The host at the other end is gone, or out of reach: an error unless it said goodbye, or its ranks had left.
+void Relay::lost(Edge& edge, const Error& why) {
+    edge.link.socket.close();
+    edge.leaving.clear();
+    bool has_ranks_left = false;
+    for (Rank r = 0; r < job_.rank_count(); r++)
+        has_ranks_left |= job_.host_number_of(r) == edge.link.host && !control_.has_left(r);
+    if (edge.said_goodbye || !has_ranks_left || control_.failed()) return;
+    control_.raise({Status::remote_error, fmt::format("{} has lost {}: {}. Look at that host and at the network between, "
+                                                      "and restart the job",
+                                                      words_for(job_.host_number_of(rank_)), words_for(edge.link.host),
+                                                      why.message)});
+}
+
+// "rank 4 on host2 (process 31)": the rank that speaks for the host.
+std::string Relay::words_for(std::int32_t host) const {
+    for (Rank r = 0; r < job_.rank_count(); r++)
+        if (job_.host_number_of(r) == host)
+            return fmt::format("rank {} (process {} on {})", r, job_.process_of(r), job_.host_of(r));
+    return fmt::format("host {}", host);
+}
+
+}  // namespace tenon
