@@ -129,6 +129,8 @@ Result<bool> TcpTransport::progress() {
 }
 
 Result<bool> TcpTransport::finish_sending() {
+    auto moved = progress();
+    if (!moved || !*moved) return moved;
     bool all_gone = true;
     for (const Active& a : active_) {
         auto gone = a.connection->finish_sending();
