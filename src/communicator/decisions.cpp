@@ -13,14 +13,21 @@ namespace {
 // With a core each, a waiting rank looks for as long as a sleep and a wake would cost. With fewer, each look delays the
 // rank that is waited for.
 constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
+// Over a network each look is a system call, and the core may be what the kernel needs for the message.
+constexpr std::uint32_t spins_over_network = 20;
 // From here on, two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
 // With fewer cores than ranks a hop is a change of threads.
 constexpr std::uint64_t direct_bytes_with_cores = 2 << 10, direct_bytes_without = 8 << 10;
 
 Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy& wait) {
     wait.cores_short = topology.cores_are_short();
-    wait.spins = config.spins.value_or(wait.cores_short ? spins_without : spins_with_cores);
-    const std::string why = fmt::format("{} ranks may use {} cores", topology.rank_count, topology.cores);
+    const bool network = !topology.has_boards;
+    wait.spins = config.spins.value_or(network            ? spins_over_network
+                                       : wait.cores_short ? spins_without
+                                                          : spins_with_cores);
+    const std::string why = network
+                                ? "ranks talk over a network, where a look is a system call"
+                                : fmt::format("{} ranks may use {} cores", topology.rank_count, topology.cores);
     return {"looks before the core is given up", fmt::to_string(wait.spins), config.spins ? "TENON_SPIN" : why};
 }
 

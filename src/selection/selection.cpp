@@ -60,9 +60,9 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
 
 namespace {
 
-std::string reason_of(const TableRow& row) {
+std::string reason_of(const TableRow& row, bool shares_memory) {
     using Cores = TableRow::Cores;
-    std::string why = "measured table";
+    std::string why = shares_memory ? "measured table" : "measured table for networks";
     if (row.max_bytes != UINT64_MAX) why += fmt::format(", up to {} bytes", row.max_bytes);
     if (row.max_ranks < 1 << 20) why += fmt::format(", {} to {} ranks", row.min_ranks, row.max_ranks);
     else if (row.min_ranks > 1) why += fmt::format(", {} ranks or more", row.min_ranks);
@@ -82,7 +82,8 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
                                                            name_of(f->collective), why));
         return Choice{a, "forced by configuration"};
     }
-    for (const TableRow& row : measured_table()) {
+    const bool shares_memory = topology.has_boards;
+    for (const TableRow& row : shares_memory ? measured_table() : measured_table_over_network()) {
         using Cores = TableRow::Cores;
         if (row.collective != request.collective || bytes > row.max_bytes || request.rank_count < row.min_ranks ||
             request.rank_count > row.max_ranks)
@@ -90,7 +91,7 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
         if (row.cores != Cores::any && (row.cores == Cores::few) != topology.cores_are_short()) continue;
         const Algorithm* a = find(row.collective, row.algorithm);
         if (a == nullptr || !obstacle(*a, request).empty()) continue;
-        return Choice{a, reason_of(row)};
+        return Choice{a, reason_of(row, shares_memory)};
     }
     for (const Algorithm& a : algorithms_)
         if (a.collective == request.collective && obstacle(a, request).empty())

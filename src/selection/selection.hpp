@@ -28,6 +28,8 @@ struct TableRow {
     std::string_view algorithm;
 };
 std::span<const TableRow> measured_table();
+// The same for ranks that do not all share memory.
+std::span<const TableRow> measured_table_over_network();
 
 // Bytes of the large buffer, which is what sizes mean in tables and tools.
 ByteCount large_buffer_bytes(const Request& request);

@@ -47,8 +47,28 @@ constexpr TableRow rows[] = {
     {barrier, 257, any, Cores::any, any_size, "dissemination"},
 };
 
+// Hosts over TCP. Ranks of one host follow each other, so a ring crosses each link once each way.
+constexpr TableRow rows_over_network[] = {
+    {all_reduce, 1, any, Cores::any, 32 * K, "recursive_doubling"},
+    {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
+    {all_reduce, 1, any, Cores::any, any_size, "ring"},
+    {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
+    {all_gather, 1, any, Cores::any, any_size, "ring"},
+    {reduce_scatter, 1, any, Cores::any, 128 * K, "recursive_halving"},
+    {reduce_scatter, 1, any, Cores::any, any_size, "ring"},
+    {all_to_all, 9, any, Cores::any, 16 * K, "bruck"},
+    {all_to_all, 1, any, Cores::any, any_size, "direct"},
+    {broadcast, 1, any, Cores::any, 64 * K, "binomial"},
+    {broadcast, 1, any, Cores::any, any_size, "chain"},
+    {reduce, 1, any, Cores::any, any_size, "binomial"},
+    {gather, 1, any, Cores::any, any_size, "direct"},
+    {scatter, 1, any, Cores::any, any_size, "direct"},
+    {barrier, 1, any, Cores::any, any_size, "dissemination"},
+};
+
 }  // namespace
 
 std::span<const TableRow> measured_table() { return rows; }
+std::span<const TableRow> measured_table_over_network() { return rows_over_network; }
 
 }  // namespace tenon
