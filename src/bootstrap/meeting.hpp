@@ -1,6 +1,7 @@
-// How the ranks of a job find each other: everyone calls meet with the same UniqueId, and gets the table of all ranks and
-// the hosts they are on, and on each host one shared memory segment and the memory (arenas) that its processes offer to
-// each other. Two ranks are on one host where they have touched the same memory, whatever their hosts are called.
+// How the ranks of a job find each other: everyone calls meet with the same UniqueId, and gets the table of all ranks
+// and the hosts they are on, and on each host one shared memory segment and the memory (arenas) that its processes
+// offer to each other. Two ranks are on one host where they have touched the same memory, whatever their hosts are
+// called.
 //
 //   create_unique_id (in any process)  or  unique_id_for_job (in all);   meet (every rank, from a thread of its own)
 //

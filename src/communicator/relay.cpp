@@ -222,7 +222,8 @@ void Relay::receive(Edge& edge) {
         const auto received = edge.link.socket.receive_some(bytes);
         if (!received) return lost(edge, received.error());
         if (*received == 0) return;
-        edge.arriving.insert(edge.arriving.end(), bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(*received));
+        const auto came = std::span{bytes}.first(*received);
+        edge.arriving.insert(edge.arriving.end(), came.begin(), came.end());
         take_frames(edge);
         if (!edge.open()) return;
     }
@@ -275,10 +276,9 @@ void Relay::lost(Edge& edge, const Error& why) {
     for (Rank r = 0; r < job_.rank_count(); r++)
         has_ranks_left |= job_.host_number_of(r) == edge.link.host && !control_.has_left(r);
     if (edge.said_goodbye || !has_ranks_left || control_.failed()) return;
-    control_.raise({Status::remote_error, fmt::format("{} has lost {}: {}. Look at that host and at the network between, "
-                                                      "and restart the job",
-                                                      words_for(job_.host_number_of(rank_)), words_for(edge.link.host),
-                                                      why.message)});
+    control_.raise({Status::remote_error,
+                    fmt::format("{} has lost {}: {}. Look at that host and at the network between, and restart the job",
+                                words_for(job_.host_number_of(rank_)), words_for(edge.link.host), why.message)});
 }
 
 // "rank 4 on host2 (process 31)": the rank that speaks for the host.

@@ -2,11 +2,12 @@
 // job's one error, who has left, and, of ranks that stand still in a call, which calls they have made.
 //
 // One rank of each host, the lowest, has the Relay, with a thread of its own, and the host's edges of the tree over the
-// hosts. What comes over one edge goes out over all others. A rank of this host that dies, and a host that is gone or out
-// of reach, are the job's error, which names who and who noticed. Nothing here is on the way of a message.
+// hosts. What comes over one edge goes out over all others. A rank of this host that dies, and a host that is gone or
+// out of reach, are the job's error, which names who and who noticed. Nothing here is on the way of a message.
 //
-// A Relay goes on after its communicator has left, for the others' sake, until all ranks of the job have left, the job has
-// failed and this host's have left, or the process ends; then it says goodbye. run() is one thread's, the rest anyone's.
+// A Relay goes on after its communicator has left, for the others' sake, until all ranks of the job have left, the job
+// has failed and this host's have left, or the process ends; then it says goodbye. run() is one thread's, the rest
+// anyone's.
 #pragma once
 
 #include <atomic>

@@ -1,8 +1,9 @@
 // Work that goes on in a process beside its callers, each piece on a thread of its own, until it is done or the process
-// ends. A Task has run(), which its thread calls; stop(), by any thread, after which run() soon returns; and finished().
+// ends. A Task has run(), which its thread calls; stop(), by any thread, after which run() soon returns; and
+// finished().
 //
-// Thread-safe. A forked child starts with none: the parent's go on in the parent alone. There, they can neither be joined
-// nor destroyed; they stay reachable, and their memory is the price.
+// Thread-safe. A forked child starts with none: the parent's go on in the parent alone. There, they can neither be
+// joined nor destroyed; they stay reachable, and their memory is the price.
 #pragma once
 
 #include <memory>

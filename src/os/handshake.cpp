@@ -57,10 +57,10 @@ Result<void> Handshake::write_message() {
         const auto random = std::span{transcript_}.subspan(at_ + random_offset, random_bytes);
         if (auto filled = fill_random(random); !filled) return filled;
     }
-    if (message_ == 1) std::ranges::copy(claim_, transcript_.begin() + static_cast<std::ptrdiff_t>(at_ + greeting_bytes));
+    if (message_ == 1) std::ranges::copy(claim_, transcript_.data() + at_ + greeting_bytes);
     if (message_ == 0) return {};
     const std::size_t proof_at = ends[message_] - proof_bytes;
-    std::ranges::copy(proof_of(proof_at), transcript_.begin() + static_cast<std::ptrdiff_t>(proof_at));
+    std::ranges::copy(proof_of(proof_at), transcript_.data() + proof_at);
     return {};
 }
 

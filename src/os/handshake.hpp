@@ -1,4 +1,5 @@
-// How two ends of a socket between hosts prove to each other that both know a secret, before either reads anything else.
+// How two ends of a socket between hosts prove to each other that both know a secret, before either reads anything
+// else.
 //
 //   accepting -> connecting:  a challenge: magic, version, a fresh random number
 //   connecting -> accepting:  an answer: a fresh random number, version, a claim (who it is), a proof over all of it
@@ -8,9 +9,9 @@
 // All lengths are fixed. Versions are compared only after the proofs, so that different builds of one job can tell each
 // other apart, and their layouts never change.
 //
-// A resumable state machine that never waits: call advance() whenever the socket may be ready, until it is true. Errors:
-// remote_error when the other side left or is a stranger (is_stranger() tells), mismatch when it has another version.
-// One thread at a time.
+// A resumable state machine that never waits: call advance() whenever the socket may be ready, until it is true.
+// Errors: remote_error when the other side left or is a stranger (is_stranger() tells), mismatch when it has another
+// version. One thread at a time.
 #pragma once
 
 #include <array>

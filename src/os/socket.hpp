@@ -1,9 +1,9 @@
-// Stream sockets, and local ones with abstract names: nothing in the file system, gone with their process. Those between
-// hosts are in internet.hpp.
+// Stream sockets, and local ones with abstract names: nothing in the file system, gone with their process. Those
+// between hosts are in internet.hpp.
 //
 // Every wait takes a Deadline. Errors: Status::timeout and Status::aborted from the Deadline, Status::remote_error when
-// the other side has closed, died or cannot be reached, Status::system_error for the rest. One thread uses a socket at a time. SIGPIPE is
-// never raised.
+// the other side has closed, died or cannot be reached, Status::system_error for the rest. One thread uses a socket at
+// a time. SIGPIPE is never raised.
 #pragma once
 
 #include <poll.h>

@@ -16,7 +16,7 @@ namespace tenon::conformance {
 struct Case {
     const Algorithm* algorithm = nullptr;
     support::Shape shape{};
-    TransportChoice transport = TransportChoice::automatic;  // between threads: inproc, or as between processes or hosts
+    TransportChoice transport = TransportChoice::automatic;  // inproc, or as between processes or hosts
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;

@@ -71,8 +71,8 @@ TEST(ReadConfig, ReadsEveryVariable) {
 }
 
 TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
-    EXPECT_THAT(refusal({{"TENON_TRANSPORT", "tcp"}}),
-                AllOf(HasSubstr("TENON_TRANSPORT=tcp"), HasSubstr("auto, shm or inproc")));
+    EXPECT_THAT(refusal({{"TENON_TRANSPORT", "udp"}}),
+                AllOf(HasSubstr("TENON_TRANSPORT=udp"), HasSubstr("auto, shm, inproc or tcp")));
     EXPECT_THAT(refusal({{"TENON_DETERMINISTIC", "yes"}}), HasSubstr("0 or 1"));
     EXPECT_THAT(refusal({{"TENON_LOG", ""}}), HasSubstr("TENON_LOG is set but empty"));
     EXPECT_THAT(refusal({{"TENON_PLUGINS", "a.so::b.so"}}), HasSubstr("one of its paths is empty"));

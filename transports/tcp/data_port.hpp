@@ -1,8 +1,9 @@
-// Where a process takes data connections from other hosts, for all of its ranks: accepts, lets the other side prove that
-// it knows the job's secret before it reads anything else, and keeps the socket until the rank that it is for asks.
+// Where a process takes data connections from other hosts, for all of its ranks: accepts, lets the other side prove
+// that it knows the job's secret before it reads anything else, and keeps the socket until the rank that it is for
+// asks.
 //
-// Thread-safe: whichever rank waits for a peer does the work for all. Strangers are bounded in number and in time, and the
-// first is logged.
+// Thread-safe: whichever rank waits for a peer does the work for all. Strangers are bounded in number and in time, and
+// the first is logged.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
 // A channel to a peer that shares no memory: both of its rings, in this process's own memory, and between them and the
-// wire. The executor works on the ends as if the peer did the same with their other sides; a Mirror takes out of the one
-// ring what the rank has sent, and puts into the other what has come, as the peer's ends would.
+// wire. The executor works on the ends as if the peer did the same with their other sides; a Mirror takes out of the
+// one ring what the rank has sent, and puts into the other what has come, as the peer's ends would.
 //
 // Credits are the peer's: a slot of the outgoing ring is free when the peer's rank has taken the message out of its
 // ring. So both rings have the same room, what arrives always fits, and nothing can hold up another channel.
