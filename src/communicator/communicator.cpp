@@ -51,7 +51,8 @@ Result<Job> job_of(const std::shared_ptr<const Meeting>& meeting, const Config& 
             .hosts = meeting->hosts,
             .network = {.listener = std::shared_ptr<const os::TcpListener>(meeting, &meeting->listener),
                         .key = meeting->key,
-                        .patience_ms = config.network_timeout_ms},
+                        .patience_ms = config.network_timeout_ms,
+                        .name = config.network},
             .one_process = true};
     for (const Introduction& i : meeting->ranks) {
         job.places.push_back({i.cores, i.host});
@@ -71,7 +72,8 @@ Result<void> add_loopback(Job& job, const Config& config) {
     auto listener = os::TcpListener::listen(loopback->front());
     if (!listener) return std::unexpected(listener.error());
     job.network = {.listener = std::make_shared<os::TcpListener>(std::move(**listener)),
-                   .patience_ms = config.network_timeout_ms};
+                   .patience_ms = config.network_timeout_ms,
+                   .name = config.network};
     job.addresses.assign(job.places.size(), job.network.listener->address());
     return os::fill_random(job.network.key.bytes);
 }
@@ -97,7 +99,7 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     const NetworkSettings network{.interface = config.socket_interface,
                                   .host_id = config.host_id,
                                   .patience_ms = config.network_timeout_ms,
-                                  .takes_data = config.transport == TransportChoice::tcp};
+                                  .takes_data = config.transport == TransportChoice::network};
     auto arena = os::SharedArena::of_this_process();
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
@@ -122,7 +124,7 @@ Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank
             .addresses = std::vector(ranks, os::InternetAddress{}),
             .hosts = {os::host_name()},
             .one_process = true};
-    if (config.transport == TransportChoice::tcp)
+    if (config.transport == TransportChoice::network)
         if (auto ok = add_loopback(job, config); !ok) return std::unexpected(ok.error());
     std::vector<std::unique_ptr<Communicator>> made;
     for (Rank r = 0; r < rank_count; r++) {
@@ -137,7 +139,7 @@ Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, co
     const auto at = static_cast<std::size_t>(peer);
     PeerFacts facts{.process = job.processes[at], .same_process = true};
     if (peer == own) return facts;
-    if (!job.on_one_host(own, peer) || config.transport == TransportChoice::tcp) {
+    if (!job.on_one_host(own, peer) || config.transport == TransportChoice::network) {
         facts.same_process = false;
         facts.over_network = true;
         facts.address = job.addresses[at];
@@ -190,7 +192,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
       selection_(std::move(selection)),
       transport_(std::move(transport)),
       is_networked_(transport_->needs_progress()) {
-    if (config.transport == TransportChoice::shm || config.transport == TransportChoice::tcp) job_.one_process = false;
+    if (config.transport == TransportChoice::shm || config.transport == TransportChoice::network) job_.one_process = false;
     topology_ = flat_topology(job_.places, job_.one_process, !is_networked_, transport_->slot_bytes());
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());

@@ -31,6 +31,7 @@ struct NetworkShare {
     std::shared_ptr<const os::TcpListener> listener{};  // where this process takes data connections
     os::Secret key{};                                   // that they are proved with
     std::uint64_t patience_ms = 0;
+    std::string name{};                                 // which network; empty: the built-in one
 };
 
 // A rank among the others: those of its host around one memory segment.

@@ -19,7 +19,7 @@
 
 namespace tenon {
 
-enum class TransportChoice { automatic, shm, inproc, tcp };
+enum class TransportChoice { automatic, shm, inproc, network };
 enum class DirectAccess { automatic, off, mapped, all };
 enum class StreamingStores { automatic, on, off };
 
@@ -37,6 +37,7 @@ struct Config {
     StreamingStores streaming_stores = StreamingStores::automatic;
     std::vector<std::string> plugins;
     std::string job;
+    std::string network;  // empty: Tenon decides
     std::string rendezvous;
     std::string socket_interface;
     std::string host_id;

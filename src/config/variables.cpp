@@ -109,6 +109,11 @@ Problem parse_plugins(Config& config, std::string_view value) {
     return fine();
 }
 
+Problem parse_network(Config& config, std::string_view value) {
+    config.network = value == "auto" ? "" : value;
+    return fine();
+}
+
 std::string show_plugins(const Config& config) { return fmt::format("{}", fmt::join(config.plugins, ":")); }
 
 VariableRow must_agree(VariableRow row) {
@@ -143,9 +148,12 @@ std::vector<VariableRow> make_rows() {
             {{"auto", TransportChoice::automatic},
              {"shm", TransportChoice::shm},
              {"inproc", TransportChoice::inproc},
-             {"tcp", TransportChoice::tcp}},
-            "how bytes travel between ranks; inproc only joins threads of one process, shm only ranks of one host; tcp "
-            "joins all ranks, auto those of different hosts")),
+             {"network", TransportChoice::network}},
+            "how bytes travel between ranks: auto takes shared memory where there is some, and else the network; inproc "
+            "only joins threads of one process, shm only ranks of one host; network joins all ranks")),
+        must_agree({"TENON_NETWORK", "text", "auto, tcp, or the name of a network that a plugin brings",
+                    "what joins the ranks of different hosts", false, parse_network,
+                    [](const Config& config) { return config.network.empty() ? "auto" : config.network; }}),
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),
         {"TENON_SPIN", "number", "auto or a whole number below 4294967296",

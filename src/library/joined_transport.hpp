@@ -4,15 +4,15 @@
 
 #include <vector>
 
+#include "tenon/plugin/network.hpp"
 #include "transports/rings/ring_transport.hpp"
-#include "transports/tcp/tcp_transport.hpp"
 
 namespace tenon {
 
 class JoinedTransport final : public Transport {
 public:
     // `is_remote`: by rank, who is reached over the network.
-    JoinedTransport(std::unique_ptr<RingTransport> local, std::unique_ptr<tcp::TcpTransport> remote,
+    JoinedTransport(std::unique_ptr<RingTransport> local, std::unique_ptr<Network> remote,
                     std::vector<bool> is_remote, std::uint64_t slot_bytes)
         : local_(std::move(local)),
           remote_(std::move(remote)),
@@ -38,7 +38,7 @@ private:
     static Error no_board();
 
     std::unique_ptr<RingTransport> local_;
-    std::unique_ptr<tcp::TcpTransport> remote_;
+    std::unique_ptr<Network> remote_;
     std::vector<bool> is_remote_;
     std::uint64_t slot_bytes_;
 };

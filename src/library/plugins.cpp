@@ -40,26 +40,38 @@ Result<const TenonPluginModule*> open_module(const std::string& path) {
     return &m;
 }
 
-bool contains(std::span<const Algorithm> rows, const Algorithm& one) {
-    return std::ranges::any_of(
-        rows, [&](const Algorithm& a) { return a.collective == one.collective && a.name == one.name; });
+bool is_same(const Algorithm& a, const Algorithm& b) { return a.collective == b.collective && a.name == b.name; }
+bool is_same(const NetworkRow& a, const NetworkRow& b) { return a.name == b.name; }
+std::string in_words(const Algorithm& a) { return fmt::format("{} for {}", a.name, name_of(a.collective)); }
+std::string in_words(const NetworkRow& n) { return fmt::format("the network {}", n.name); }
+
+// Appends a module's rows.
+template <class Row>
+Result<void> add(std::vector<Row>& rows, const std::vector<Row>& known, std::span<const Row> more,
+                 const std::string& path) {
+    for (const Row& row : more) {
+        const auto same = [&](const Row& other) { return is_same(row, other); };
+        if (std::ranges::any_of(known, same) || std::ranges::any_of(rows, same))
+            return fail(Status::invalid_argument,
+                        fmt::format("TENON_PLUGINS: {} brings {}, which there is already; give it another name", path,
+                                    in_words(row)));
+        rows.push_back(row);
+    }
+    return {};
 }
 
 }  // namespace
 
-Result<std::vector<Algorithm>> load_plugins(std::span<const std::string> paths, std::span<const Algorithm> known) {
-    std::vector<Algorithm> brought;
+Result<Brought> load_plugins(std::span<const std::string> paths, const Brought& known) {
+    Brought brought;
     for (const std::string& path : paths) {
         auto module = open_module(path);
         if (!module) return std::unexpected(module.error());
-        for (const Algorithm& a : std::span((*module)->algorithms, (*module)->algorithm_count)) {
-            if (contains(known, a) || contains(brought, a))
-                return fail(
-                    Status::invalid_argument,
-                    fmt::format("TENON_PLUGINS: {} brings {} for {}, which there is already; give it another name",
-                                path, a.name, name_of(a.collective)));
-            brought.push_back(a);
-        }
+        const TenonPluginModule& m = **module;
+        if (auto ok = add(brought.algorithms, known.algorithms, std::span(m.algorithms, m.algorithm_count), path); !ok)
+            return std::unexpected(ok.error());
+        if (auto ok = add(brought.networks, known.networks, std::span(m.networks, m.network_count), path); !ok)
+            return std::unexpected(ok.error());
     }
     return brought;
 }

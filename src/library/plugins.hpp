@@ -1,4 +1,4 @@
-// Loads modules with algorithms (include/tenon/plugin/module.hpp) and says what they bring.
+// Loads modules (include/tenon/plugin/module.hpp) and says what they bring.
 #pragma once
 
 #include <span>
@@ -6,12 +6,17 @@
 #include <vector>
 
 #include "tenon/plugin/algorithm.hpp"
+#include "tenon/plugin/network.hpp"
 
 namespace tenon {
 
-// The algorithms of these modules, in order. Modules stay loaded to the end of the process. A module that cannot be
-// loaded, has another version or build tag, or names an algorithm that `known` has already, is an error that says
-// which.
-Result<std::vector<Algorithm>> load_plugins(std::span<const std::string> paths, std::span<const Algorithm> known);
+struct Brought {
+    std::vector<Algorithm> algorithms{};
+    std::vector<NetworkRow> networks{};
+};
+
+// What these modules bring, in order. Modules stay loaded to the end of the process. A module that cannot be loaded,
+// has another version or build tag, or names what is `known` already, is an error that says which.
+Result<Brought> load_plugins(std::span<const std::string> paths, const Brought& known);
 
 }  // namespace tenon

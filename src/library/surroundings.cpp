@@ -1,6 +1,8 @@
 // The composition root: joins the transports and the algorithms to the communicator. The one place that names them.
 #include "communicator/surroundings.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -12,6 +14,8 @@
 #include "os/process.hpp"
 #include "transports/inproc/inproc.hpp"
 #include "transports/shm/shm.hpp"
+#include "transports/tcp/introductions.hpp"
+#include "transports/tcp/tcp_transport.hpp"
 
 namespace tenon {
 namespace {
@@ -25,10 +29,16 @@ std::vector<Algorithm> built_in() {
     return rows;
 }
 
+// Made here and not by its row: it needs no introductions, but the sockets themselves.
+NetworkRow built_in_network() {
+    return {.name = "tcp", .summary = "sockets; large messages go from buffer to buffer without a copy here"};
+}
+
 // Never freed: communicators may outlive static objects. The plugins of the first communicator are the process's.
 struct Registry {
     std::mutex mutex;
     std::vector<Algorithm> rows = built_in();
+    std::vector<NetworkRow> networks = {built_in_network()};
     std::vector<std::string> plugins;
 };
 Registry& registry() {
@@ -60,11 +70,12 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
     if (!r.plugins.empty())
         return fail(Status::invalid_usage,
                     "TENON_PLUGINS has changed since this process made its first communicator; set it before");
-    auto brought = load_plugins(config.plugins, r.rows);
+    auto brought = load_plugins(config.plugins, {.algorithms = r.rows, .networks = r.networks});
     if (!brought) return std::unexpected(brought.error());
+    r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
     // Others may hold the old rows: they stay where they are.
     auto* grown = new std::vector<Algorithm>(r.rows);
-    grown->insert(grown->end(), brought->begin(), brought->end());
+    grown->insert(grown->end(), brought->algorithms.begin(), brought->algorithms.end());
     std::swap(r.rows, *grown);
     r.plugins = config.plugins;
     return r.rows;
@@ -102,14 +113,41 @@ SegmentLayout network_layout(const HostShare& share) {
     return SegmentLayout::of(share.rank_count, share.slot_memory_bytes / 2, 0);
 }
 
-Result<std::unique_ptr<tcp::TcpTransport>> make_tcp(const HostShare& share) {
+// A copy, since others may load plugins meanwhile.
+Result<NetworkRow> network_named(std::string_view name) {
+    Registry& r = registry();
+    const std::scoped_lock lock(r.mutex);
+    std::string known;
+    for (const NetworkRow& row : r.networks) {
+        if (row.name == name) return row;
+        known += (known.empty() ? "" : ", ") + std::string{row.name};
+    }
+    return fail(Status::invalid_argument,
+                fmt::format("TENON_NETWORK={}: there is no such network; there are: {}", name, known));
+}
+
+Result<std::unique_ptr<Network>> make_network(const HostShare& share) {
+    auto row = network_named(share.network.name.empty() ? "tcp" : share.network.name);
+    if (!row) return std::unexpected(row.error());
     std::vector<tcp::Peer> peers;
-    for (const PeerFacts& facts : share.peers)
-        peers.push_back(facts.over_network ? tcp::Peer{facts.address, facts.host} : tcp::Peer{});
-    return tcp::TcpTransport::make(
-        share.rank, std::move(peers), share.network.key, data_port(share.network), share.network.patience_ms,
-        share.slot_memory_bytes,
-        [layout = network_layout(share)](std::uint16_t channel) { return layout.pair_shape(channel); });
+    NetworkFacts facts{.rank = share.rank, .rank_count = share.rank_count,
+                       .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
+                       .slot_memory_cap_bytes = share.slot_memory_bytes, .patience_ms = share.network.patience_ms};
+    for (const PeerFacts& peer : share.peers) {
+        peers.push_back(peer.over_network ? tcp::Peer{peer.address, peer.host} : tcp::Peer{});
+        facts.hosts.push_back(peers.back().host);
+    }
+    const auto links_for = [&](tcp::Purpose purpose) {
+        return std::make_unique<tcp::Links>(share.rank, peers, purpose, share.network.key, data_port(share.network),
+                                            share.network.patience_ms);
+    };
+    if (row->make == nullptr) return tcp::TcpTransport::make(std::move(facts), links_for(tcp::Purpose::messages));
+    if (const std::string why = row->obstacle(); !why.empty())
+        return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row->name, why));
+    auto introductions = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
+    if (!introductions) return std::unexpected(introductions.error());
+    facts.introductions = std::move(*introductions);
+    return row->make(std::move(facts));
 }
 
 // By rank; the shared memory parts take what they need of the facts.
@@ -134,7 +172,7 @@ Result<std::unique_ptr<Transport>> make_transport(HostShare share) {
     std::vector<bool> is_remote;
     for (const PeerFacts& facts : share.peers) is_remote.push_back(facts.over_network);
     if (std::ranges::find(is_remote, true) == is_remote.end()) return make_rings(share);
-    auto remote = make_tcp(share);
+    auto remote = make_network(share);
     if (!remote) return std::unexpected(remote.error());
     const std::uint64_t remote_slot = network_layout(share).pair_shape(0).slot_bytes;
     auto local = make_rings(share);

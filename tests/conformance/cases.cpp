@@ -80,7 +80,7 @@ Case case_of(const CoveringRow& row) {
     static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
                                                 DirectAccess::all};
     static constexpr TransportChoice transports[] = {TransportChoice::inproc, TransportChoice::shm,
-                                                     TransportChoice::tcp};
+                                                     TransportChoice::network};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row),
             .transport = transports[row[transport_]],
@@ -105,7 +105,7 @@ std::string name_of(const Case& c) {
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
-    if (c.transport == TransportChoice::tcp) name += "_tcp";
+    if (c.transport == TransportChoice::network) name += "_tcp";
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";

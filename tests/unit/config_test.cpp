@@ -72,7 +72,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
 
 TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
     EXPECT_THAT(refusal({{"TENON_TRANSPORT", "udp"}}),
-                AllOf(HasSubstr("TENON_TRANSPORT=udp"), HasSubstr("auto, shm, inproc or tcp")));
+                AllOf(HasSubstr("TENON_TRANSPORT=udp"), HasSubstr("auto, shm, inproc or network")));
     EXPECT_THAT(refusal({{"TENON_DETERMINISTIC", "yes"}}), HasSubstr("0 or 1"));
     EXPECT_THAT(refusal({{"TENON_LOG", ""}}), HasSubstr("TENON_LOG is set but empty"));
     EXPECT_THAT(refusal({{"TENON_PLUGINS", "a.so::b.so"}}), HasSubstr("one of its paths is empty"));

@@ -16,4 +16,4 @@ constexpr tenon::Algorithm algorithm{.name = MODULE_ALGORITHM,
 
 }  // namespace
 
-extern "C" const TenonPluginModule tenonPlugin = {MODULE_VERSION, "test", MODULE_TAG, &algorithm, 1};
+extern "C" const TenonPluginModule tenonPlugin = {MODULE_VERSION, "test", MODULE_TAG, &algorithm, 1, nullptr, 0};

@@ -12,17 +12,17 @@ constexpr Algorithm known_ring{
     .name = "ring", .collective = Collective::all_reduce, .summary = "", .cost = "", .source = "", .build = nullptr};
 
 std::string refusal(const std::vector<std::string>& paths) {
-    const auto loaded = load_plugins(paths, std::span(&known_ring, 1));
+    const auto loaded = load_plugins(paths, {.algorithms = {known_ring}});
     if (loaded) return "loaded";
     EXPECT_EQ(loaded.error().status, Status::invalid_argument) << loaded.error().message;
     return loaded.error().message;
 }
 
 TEST(Plugins, BringTheirAlgorithms) {
-    const auto loaded = load_plugins(std::vector<std::string>{MODULE_GOOD}, std::span(&known_ring, 1));
+    const auto loaded = load_plugins(std::vector<std::string>{MODULE_GOOD}, {.algorithms = {known_ring}});
     ASSERT_TRUE(loaded) << loaded.error().message;
-    ASSERT_EQ(loaded->size(), 1U);
-    EXPECT_EQ(loaded->front().name, "own");
+    ASSERT_EQ(loaded->algorithms.size(), 1U);
+    EXPECT_EQ(loaded->algorithms.front().name, "own");
 }
 
 TEST(Plugins, ThatAreNotThereAreNamed) {

@@ -44,7 +44,10 @@ public:
         }
         for (Rank r = 0; r < count; r++) {
             auto port = std::make_shared<DataPort>(*listeners[static_cast<std::size_t>(r)], secret);
-            auto made = TcpTransport::make(r, peers, secret, port, 2500, cap, [](std::uint16_t) { return shape; });
+            auto made = TcpTransport::make(
+                {.rank = r, .rank_count = count, .shape_of = [](std::uint16_t) { return shape; },
+                 .slot_memory_cap_bytes = cap, .patience_ms = 2500},
+                std::make_unique<Links>(r, peers, Purpose::messages, secret, port, 2500));
             EXPECT_TRUE(made);
             ranks.push_back(std::move(*made));
         }
@@ -70,7 +73,7 @@ public:
 
     os::Secret secret;
     std::vector<std::unique_ptr<os::TcpListener>> listeners;
-    std::vector<std::unique_ptr<TcpTransport>> ranks;
+    std::vector<std::unique_ptr<Network>> ranks;
 };
 
 std::vector<std::byte> bytes_of(std::size_t length, std::size_t salt) {
@@ -252,7 +255,7 @@ TEST(TcpStrangers, AreDroppedAndTheJobGoesOn) {
 TEST(TcpStrangers, WhoKnowsAnotherSecretIsNotLetIn) {
     Hosts hosts(2);
     os::TcpSocket stranger = knock(*hosts.listeners[1]);
-    auto handshake = os::Handshake::connecting(fresh_secret(), wire_version, to_bytes({0, 1}));
+    auto handshake = os::Handshake::connecting(fresh_secret(), wire_version, to_bytes({0, 1, Purpose::messages}));
     hosts.receive_end(1, 0);
     Result<bool> done = false;
     const auto moved = hosts.move_until([&] { return !(done = handshake.advance(stranger)) || *done; });
@@ -268,7 +271,7 @@ class Impostor : public ::testing::Test {
 protected:
     void SetUp() override {
         hosts_.receive_end(1, 0);
-        auto handshake = os::Handshake::connecting(hosts_.secret, wire_version, to_bytes({0, 1}));
+        auto handshake = os::Handshake::connecting(hosts_.secret, wire_version, to_bytes({0, 1, Purpose::messages}));
         Result<bool> done = false;
         ASSERT_TRUE(hosts_.move_until([&] { return !(done = handshake.advance(socket_)) || *done; }));
         ASSERT_TRUE(done);

@@ -31,7 +31,7 @@ LAYERS = (
 )
 # Beside the layers: what is plugged in, and so knows nothing of who uses it. Only the last two layers name these.
 PLUGGED_IN = {
-    "transports": ("include/tenon/plugin", "src/base", "src/os", "transports/rings"),
+    "transports": ("include/tenon/plugin", "src/base", "src/os", "transports/rings", "transports/mirrors"),
     "algorithms": ("include/tenon/plugin", "src/base", "algorithms/patterns"),
 }
 MAY_NAME_PLUGGED_IN = LAYERS[-2] + LAYERS[-1]

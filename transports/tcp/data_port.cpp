@@ -1,6 +1,7 @@
 #include "transports/tcp/data_port.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/log.hpp"
 
@@ -10,13 +11,26 @@ namespace {
 constexpr std::size_t most_guests = 256;
 constexpr std::uint64_t guest_patience_ms = 10'000;
 
+Claim claim_of(const os::Handshake::Claim& bytes) {
+    Claim claim;
+    std::memcpy(&claim, bytes.data(), sizeof claim);
+    return claim;
+}
+
 }  // namespace
 
-Result<std::optional<DataPort::Arrival>> DataPort::take(Rank to) {
+os::Handshake::Claim to_bytes(const Claim& claim) {
+    os::Handshake::Claim bytes{};
+    std::memcpy(bytes.data(), &claim, sizeof claim);
+    return bytes;
+}
+
+Result<std::optional<DataPort::Arrival>> DataPort::take(Rank to, Purpose purpose) {
     const std::scoped_lock lock(mutex_);
     if (auto accepted = accept_all(); !accepted) return std::unexpected(accepted.error());
     advance_guests();
-    const auto at = std::ranges::find(waiting_, to, [](const Waiting& w) { return w.claim.to; });
+    const auto at = std::ranges::find_if(
+        waiting_, [&](const Waiting& w) { return w.claim.to == to && w.claim.purpose == purpose; });
     if (at == waiting_.end()) return std::nullopt;
     Arrival arrival{at->claim.from, std::move(at->socket)};
     waiting_.erase(at);

@@ -8,27 +8,40 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "os/clock.hpp"
 #include "os/handshake.hpp"
 #include "os/internet.hpp"
-#include "transports/tcp/tcp_connection.hpp"
+#include "tenon/plugin/types.hpp"
 
 namespace tenon::tcp {
+
+inline constexpr std::uint32_t wire_version = 1;
+
+// What a socket is for.
+enum class Purpose : std::uint32_t { messages = 1, introductions = 2 };
+
+// Who a connecting rank says it is, under the handshake's proof.
+struct Claim {
+    Rank from = no_rank, to = no_rank;
+    Purpose purpose{};
+};
+os::Handshake::Claim to_bytes(const Claim& claim);
 
 class DataPort {
 public:
     // The listener must outlive it.
     DataPort(const os::TcpListener& listener, const os::Secret& key) : listener_(listener), key_(key) {}
 
-    // Does what can be done now, without waiting, and returns a socket that has come for this rank, if one has.
+    // Does what can be done now, without waiting, and returns a socket that has come for this rank and purpose, if one
+    // has.
     struct Arrival {
         Rank from;
         os::TcpSocket socket;
     };
-    Result<std::optional<Arrival>> take(Rank to);
-    const os::FileDescriptor& descriptor() const { return listener_.descriptor(); }
+    Result<std::optional<Arrival>> take(Rank to, Purpose purpose);
 
 private:
     struct Guest {

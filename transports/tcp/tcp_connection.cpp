@@ -11,7 +11,6 @@ namespace {
 
 // How much one call of progress() may take in, so that the rank gets to what has come.
 constexpr std::size_t most_bytes_at_once = 1 << 20;
-constexpr std::uint64_t connect_patience_ms = 10'000;
 
 std::unexpected<Error> no_access() {
     return fail(Status::internal_error, "the memory of a rank on another host cannot be read or written directly");
@@ -19,23 +18,11 @@ std::unexpected<Error> no_access() {
 
 }  // namespace
 
-os::Handshake::Claim to_bytes(const Claim& claim) {
-    os::Handshake::Claim bytes{};
-    std::memcpy(bytes.data(), &claim, sizeof claim);
-    return bytes;
-}
-
-Claim claim_of(const os::Handshake::Claim& bytes) {
-    Claim claim;
-    std::memcpy(&claim, bytes.data(), sizeof claim);
-    return claim;
-}
-
-TcpConnection::TcpConnection(Ends ends, MakeMirror make_mirror, std::function<void(TcpConnection&)> wanted)
-    : ends_(std::move(ends)), make_mirror_(std::move(make_mirror)), wanted_(std::move(wanted)) {}
+TcpConnection::TcpConnection(MakeMirror make_mirror, std::function<void()> wanted)
+    : make_mirror_(std::move(make_mirror)), wanted_(std::move(wanted)) {}
 
 void TcpConnection::want() {
-    if (const auto wanted = std::exchange(wanted_, nullptr)) wanted(*this);
+    if (const auto wanted = std::exchange(wanted_, nullptr)) wanted();
 }
 
 Result<Mirror*> TcpConnection::mirror(std::uint16_t channel) {
@@ -73,61 +60,16 @@ Result<void> TcpConnection::write(const Exposure&, const void*, std::size_t) { r
 
 // ---- the socket ---------------------------------------------------------------------------------------------------
 
-Error TcpConnection::lost(const Error& error) const {
-    return {error.status,
-            fmt::format("rank {} has lost its connection to rank {} on {} ({}): {}", ends_.own, ends_.peer, ends_.host,
-                        ends_.address.text(), error.message)};
-}
-
-Result<void> TcpConnection::start_connecting() {
-    connect_until_ = os::Deadline::after_ms(std::max(connect_patience_ms, ends_.patience_ms));
-    auto socket = os::TcpSocket::start_connecting(ends_.address);
-    if (!socket) return std::unexpected(lost(socket.error()));
-    socket_ = std::move(*socket);
-    stage_ = Stage::connecting;
-    return {};
-}
-
-Result<void> TcpConnection::accept(os::TcpSocket socket) {
-    if (stage_ != Stage::idle)
-        return std::unexpected(lost({Status::remote_error, "it has connected a second time"}));
+void TcpConnection::open(os::TcpSocket socket) {
     socket_ = std::move(socket);
-    if (auto set = socket_.set_patience(ends_.patience_ms); !set) return set;
     stage_ = Stage::open;
-    return {};
-}
-
-Result<void> TcpConnection::advance_connecting() {
-    if (stage_ == Stage::connecting) {
-        pollfd watched{socket_.descriptor().number(), POLLOUT, 0};
-        auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
-        if (!ready) return std::unexpected(ready.error());
-        if (*ready) {
-            if (auto done = socket_.finish_connecting(); !done) return done;
-            if (auto set = socket_.set_patience(ends_.patience_ms); !set) return set;
-            handshake_ = os::Handshake::connecting(ends_.key, wire_version, to_bytes({ends_.own, ends_.peer}));
-            stage_ = Stage::shaking;
-        }
-    }
-    if (stage_ == Stage::shaking) {
-        auto done = handshake_->advance(socket_);
-        if (!done) return std::unexpected(done.error());
-        if (*done) {
-            handshake_.reset();
-            stage_ = Stage::open;
-            return {};
-        }
-    }
-    return connect_until_.check("the peer to accept the connection");
 }
 
 Result<bool> TcpConnection::progress(bool may_have_come) {
-    if (stage_ == Stage::connecting || stage_ == Stage::shaking)
-        if (auto ok = advance_connecting(); !ok) return std::unexpected(lost(ok.error()));
     if (stage_ == Stage::open)
-        if (auto ok = move(may_have_come); !ok) return std::unexpected(lost(ok.error()));
+        if (auto ok = move(may_have_come); !ok) return std::unexpected(ok.error());
     if (stage_ == Stage::ended)
-        if (auto ok = drop_credits(); !ok) return std::unexpected(lost(ok.error()));
+        if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
     return !has_something_to_send();
 }
 
@@ -207,15 +149,14 @@ Result<bool> TcpConnection::send_queued() {
 
 Result<bool> TcpConnection::finish_sending() {
     auto sent = progress(true);
-    if (!sent || !*sent || stage_ == Stage::idle || stage_ == Stage::ended) return sent;
-    if (stage_ != Stage::open) return false;
+    if (!sent || !*sent || stage_ != Stage::open) return sent;
     if (!says_goodbye_) {
         says_goodbye_ = true;
         queue_[queued_++].head = {.kind = FrameKind::goodbye};
         return false;
     }
     const auto left = socket_.unacknowledged_bytes();
-    if (!left) return std::unexpected(lost(left.error()));
+    if (!left) return std::unexpected(left.error());
     return *left == 0 || may_not_send_;
 }
 

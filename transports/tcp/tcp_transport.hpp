@@ -1,7 +1,6 @@
-// The part of a rank's Transport that joins it to ranks on other hosts, over TCP.
+// The network that needs no library: a socket to each peer on another host.
 //
-// Threads as in Transport: connection() by any thread, all else by the rank's. Sockets are made when first needed. The
-// data port, which the ranks of a process share, must outlive it.
+// Threads as of any Network. Sockets are made when first needed.
 #pragma once
 
 #include <atomic>
@@ -9,56 +8,43 @@
 #include <vector>
 
 #include "os/poller.hpp"
-#include "transports/tcp/data_port.hpp"
+#include "tenon/plugin/network.hpp"
+#include "transports/tcp/links.hpp"
 #include "transports/tcp/tcp_connection.hpp"
 
 namespace tenon::tcp {
 
-struct Peer {
-    os::InternetAddress address;  // not valid for ranks that this transport does not join
-    std::string host;
-};
-
-class TcpTransport {
+class TcpTransport final : public Network {
 public:
-    // shape_of(channel): of both rings of each channel; the same on both sides.
-    using ShapeOf = std::function<RingShape(std::uint16_t channel)>;
-    static Result<std::unique_ptr<TcpTransport>> make(Rank rank, std::vector<Peer> peers, const os::Secret& key,
-                                                      std::shared_ptr<DataPort> port, std::uint64_t patience_ms,
-                                                      std::uint64_t slot_memory_cap_bytes, ShapeOf shape_of);
+    static Result<std::unique_ptr<Network>> make(NetworkFacts facts, std::unique_ptr<Links> links);
 
-    Connection& connection(Rank peer);
-    Result<bool> progress();
-    int wait_descriptor() const { return poller_.descriptor().number(); }
-    Result<bool> finish_sending();
-    ByteCount slot_memory() const { return {slot_memory_.load(std::memory_order_relaxed)}; }
+    Connection& connection(Rank peer) override;
+    Result<bool> progress() override;
+    int wait_descriptor() const override { return poller_.descriptor().number(); }
+    Result<bool> finish_sending() override;
+    ByteCount slot_memory() const override { return {slot_memory_.load(std::memory_order_relaxed)}; }
 
 private:
-    TcpTransport(Rank rank, std::vector<Peer> peers, const os::Secret& key, std::shared_ptr<DataPort> port,
-                 std::uint64_t patience_ms, std::uint64_t slot_memory_cap_bytes, ShapeOf shape_of, os::Poller poller);
-    Result<std::unique_ptr<Mirror>> make_mirror(std::uint16_t channel);
-    Result<void> begin_new();
-    Result<void> begin(TcpConnection& connection);
-    Result<void> take_arrivals();
-    Result<void> find_readable();
-
     struct Active {
         TcpConnection* connection;
+        Rank peer;
         bool may_have_come = true;
     };
-    Rank rank_;
-    std::vector<Peer> peers_;
-    os::Secret key_;
-    std::shared_ptr<DataPort> port_;
-    std::uint64_t patience_ms_, slot_memory_cap_;
-    ShapeOf shape_of_;
-    os::Poller poller_;  // of the sockets, and the port while a peer is awaited there
+
+    TcpTransport(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller);
+    TcpConnection& connection_to(Rank peer);
+    Result<std::unique_ptr<Mirror>> make_mirror(std::uint16_t channel);
+    Result<void> take_up_new();
+    Result<void> find_readable();
+    bool something_waits();
+
+    NetworkFacts facts_;
+    std::unique_ptr<Links> links_;
+    os::Poller poller_;  // of the sockets
     std::atomic<std::uint64_t> slot_memory_ = 0;
     std::mutex connecting_;
     std::vector<std::unique_ptr<TcpConnection>> connections_;  // by rank
-    std::vector<TcpConnection*> new_;  // wanted, and nothing done about it yet
     std::vector<Active> active_;
-    std::vector<TcpConnection*> awaited_;  // who should come to the port
 };
 
 }  // namespace tenon::tcp

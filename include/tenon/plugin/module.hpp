@@ -1,7 +1,8 @@
-// What a module outside the library exports, so that its algorithms stand beside the built-in ones.
+// What a module outside the library exports, so that its algorithms and networks stand beside the built-in ones.
 //
 //   extern "C" TENON_PLUGIN_EXPORT const TenonPluginModule tenonPlugin = {
-//       TENON_PLUGIN_VERSION, "my_module", TENON_BUILD_TAG, my_algorithms, std::size(my_algorithms)};
+//       TENON_PLUGIN_VERSION, "my_module", TENON_BUILD_TAG, my_algorithms, std::size(my_algorithms),
+//       my_networks, std::size(my_networks)};
 //
 // A module is a shared library that includes only tenon/plugin and links to Tenon::tenon. Users name its path in
 // TENON_PLUGINS; it is loaded once, when the process makes its first communicator, and stays to the end of the process,
@@ -17,9 +18,10 @@
 #include <version>
 
 #include "tenon/plugin/algorithm.hpp"
+#include "tenon/plugin/network.hpp"
 
 // Raised by every change to the types in tenon/plugin.
-#define TENON_PLUGIN_VERSION 3
+#define TENON_PLUGIN_VERSION 4
 
 // Names all that decides how the C++ types between module and library are laid out.
 #define TENON_TEXT_OF(value) #value
@@ -43,6 +45,8 @@ struct TenonPluginModule {
     const char* build_tag;  // TENON_BUILD_TAG
     const tenon::Algorithm* algorithms;
     std::size_t algorithm_count;
+    const tenon::NetworkRow* networks;
+    std::size_t network_count;
 };
 
 // The symbol that the library looks for.

@@ -49,4 +49,4 @@ constexpr Algorithm algorithms[] = {
 }  // namespace
 
 extern "C" const TenonPluginModule tenonPlugin = {TENON_PLUGIN_VERSION, "example_chain", TENON_BUILD_TAG, algorithms,
-                                                  std::size(algorithms)};
+                                                  std::size(algorithms), nullptr, 0};

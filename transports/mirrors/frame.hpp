@@ -1,14 +1,11 @@
-// What travels over a data connection once its handshake is done: frames, each a head and, for a message, its bytes.
-//
-// Both hosts are of one kind (the handshake's version says so), so numbers travel in their own byte order.
+// What mirrors tell each other: frames, each a head and, for a message, its bytes. Both hosts are of one kind (the
+// handshake's version says so), so numbers travel in their own byte order.
 #pragma once
 
 #include <cstdint>
 #include <type_traits>
 
-namespace tenon::tcp {
-
-inline constexpr std::uint32_t wire_version = 1;
+namespace tenon {
 
 enum class FrameKind : std::uint16_t {
     packed = 1,   // whole packed lines' data
@@ -28,4 +25,4 @@ struct FrameHead {
 };
 static_assert(std::is_trivially_copyable_v<FrameHead> && std::has_unique_object_representations_v<FrameHead>);
 
-}  // namespace tenon::tcp
+}  // namespace tenon

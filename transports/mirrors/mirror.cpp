@@ -1,10 +1,10 @@
-#include "transports/tcp/mirror.hpp"
+#include "transports/mirrors/mirror.hpp"
 
 #include <algorithm>
 
 #include "base/assert.hpp"
 
-namespace tenon::tcp {
+namespace tenon {
 namespace {
 
 constexpr Row rows[] = {Row::medium, Row::large};
@@ -138,4 +138,4 @@ void Mirror::end_incoming(const FrameHead& head) {
     arrivals_.send_staged(row, head.length, head.signature);
 }
 
-}  // namespace tenon::tcp
+}  // namespace tenon

@@ -15,9 +15,9 @@
 #include "os/memory.hpp"
 #include "tenon/plugin/slots.hpp"
 #include "tenon/plugin/types.hpp"
-#include "transports/tcp/frame.hpp"
+#include "transports/mirrors/frame.hpp"
 
-namespace tenon::tcp {
+namespace tenon {
 
 class Mirror {
 public:
@@ -65,4 +65,4 @@ private:
     PackedRoom arriving_;            // the packed message that does
 };
 
-}  // namespace tenon::tcp
+}  // namespace tenon

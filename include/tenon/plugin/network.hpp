@@ -1,0 +1,68 @@
+// The interface of a network: what joins a rank to those that share no memory with it. The library's Transport asks it
+// for the connections to ranks of other hosts, and calls progress() while calls run.
+//
+// Threads: connection() by any thread, everything else by the rank's own, one at a time. Nothing here waits.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tenon/plugin/transport.hpp"
+
+namespace tenon {
+
+class Network {
+public:
+    virtual ~Network() = default;
+    // As of Transport, whose words hold here too.
+    virtual Connection& connection(Rank peer) = 0;
+    virtual Result<bool> progress() = 0;
+    virtual int wait_descriptor() const = 0;
+    virtual Result<bool> finish_sending() = 0;
+    virtual ByteCount slot_memory() const = 0;
+};
+
+// How two ranks that have no connection yet tell each other what one needs to make it (addresses, keys): over a socket
+// that has proved on both sides that it belongs to the job, and which stays, to see whether the peer does.
+class Introductions {
+public:
+    static constexpr std::size_t most_bytes = 16 << 10;
+    virtual ~Introductions() = default;
+    // Tells the peer these bytes, and asks for its own. Once for each peer; both sides must.
+    virtual Result<void> introduce(Rank peer, std::span<const std::byte> own) = 0;
+    // What a peer has said that has not been returned yet.
+    struct Answer {
+        Rank peer;
+        std::vector<std::byte> bytes;
+    };
+    virtual Result<std::optional<Answer>> next_answer() = 0;
+    // An error that names the peer where one that was introduced is gone without farewell(), or out of reach.
+    virtual Result<void> check() = 0;
+    // This rank sends nothing more.
+    virtual void farewell() = 0;
+};
+
+// What a network is made from.
+struct NetworkFacts {
+    Rank rank = 0;
+    Rank rank_count = 1;
+    std::vector<std::string> hosts{};  // by rank, for messages; empty for those that it does not join
+    std::function<RingShape(std::uint16_t channel)> shape_of{};  // of both rings of each channel; the same on every rank
+    std::uint64_t slot_memory_cap_bytes = 0;                     // for all rings of this rank
+    std::uint64_t patience_ms = 0;                               // how long a peer may be out of reach
+    std::shared_ptr<Introductions> introductions{};
+};
+
+// A network as modules export it (module.hpp).
+struct NetworkRow {
+    std::string_view name;     // what TENON_TRANSPORT calls it, and Connection::name()
+    std::string_view summary;
+    // Why it cannot be used on this machine; empty where it can.
+    std::string (*obstacle)() = nullptr;
+    Result<std::unique_ptr<Network>> (*make)(NetworkFacts facts) = nullptr;
+};
+
+}  // namespace tenon

@@ -1,0 +1,128 @@
+#include "transports/tcp/introductions.hpp"
+
+#include <cstring>
+
+#include "base/assert.hpp"
+
+namespace tenon::tcp {
+namespace {
+
+using Length = std::uint32_t;
+
+std::optional<std::size_t> whole_length(std::span<const std::byte> arrived) {
+    if (arrived.size() < sizeof(Length)) return std::nullopt;
+    Length length = 0;
+    std::memcpy(&length, arrived.data(), sizeof length);
+    return sizeof length + length;
+}
+
+}  // namespace
+
+Result<std::shared_ptr<Introductions>> TcpIntroductions::make(std::unique_ptr<Links> links) {
+    auto poller = os::Poller::create();
+    if (!poller) return std::unexpected(poller.error());
+    return std::shared_ptr<Introductions>(new TcpIntroductions(std::move(links), std::move(*poller)));
+}
+
+Result<void> TcpIntroductions::introduce(Rank peer, std::span<const std::byte> own) {
+    TENON_ASSERT(own.size() <= most_bytes, "an introduction is short");
+    Acquaintance& a = with(peer);
+    TENON_ASSERT(!a.introduced, "a rank introduces itself once");
+    a.introduced = true;
+    const auto length = static_cast<Length>(own.size());
+    const auto head = std::as_bytes(std::span{&length, 1});
+    a.leaving.assign(head.begin(), head.end());
+    a.leaving.insert(a.leaving.end(), own.begin(), own.end());
+    unanswered_++;
+    links_->want(peer);
+    return {};
+}
+
+Result<void> TcpIntroductions::take_up_new() {
+    while (links_->pending()) {
+        auto opened = links_->next();
+        if (!opened) return std::unexpected(opened.error());
+        if (!*opened) break;
+        with((*opened)->peer).socket = std::move((*opened)->socket);
+    }
+    return {};
+}
+
+Result<std::optional<Introductions::Answer>> TcpIntroductions::next_answer() {
+    if (unanswered_ == 0) return std::nullopt;
+    if (auto ok = take_up_new(); !ok) return std::unexpected(ok.error());
+    for (auto& [peer, a] : all_) {
+        if (!a.introduced || a.answered || !a.socket.descriptor().valid()) continue;
+        const auto whole = advance(a);
+        if (!whole) return std::unexpected(links_->lost(peer, whole.error()));
+        if (!*whole) continue;
+        a.answered = true;
+        unanswered_--;
+        if (auto ok = poller_.watch(a.socket.descriptor(), &a); !ok) return std::unexpected(ok.error());
+        return Answer{peer, {a.arrived.begin() + sizeof(Length), a.arrived.end()}};
+    }
+    return std::nullopt;
+}
+
+// True when both have said what they had to say.
+Result<bool> TcpIntroductions::advance(Acquaintance& a) {
+    const iovec part{a.leaving.data(), a.leaving.size()};
+    if (!a.leaving.empty()) {
+        const auto sent = a.socket.send_some(std::span{&part, 1});
+        if (!sent) return std::unexpected(sent.error());
+        a.leaving.erase(a.leaving.begin(), a.leaving.begin() + static_cast<std::ptrdiff_t>(*sent));
+    }
+    if (!whole_length(a.arrived))
+        if (auto ok = receive(a, sizeof(Length)); !ok) return std::unexpected(ok.error());
+    const auto whole = whole_length(a.arrived);
+    if (!whole) return false;
+    if (*whole > sizeof(Length) + most_bytes)
+        return fail(Status::remote_error, "it sent what breaks the protocol: too long an introduction");
+    if (auto ok = receive(a, *whole); !ok) return std::unexpected(ok.error());
+    return a.arrived.size() == *whole && a.leaving.empty();
+}
+
+// Until so many bytes are there, as far as they are.
+Result<void> TcpIntroductions::receive(Acquaintance& a, std::size_t wanted) {
+    const std::size_t before = a.arrived.size();
+    if (before == wanted) return {};
+    a.arrived.resize(wanted);
+    const auto got = a.socket.receive_some(std::span{a.arrived}.subspan(before));
+    a.arrived.resize(before + got.value_or(0));
+    return got ? Result<void>{} : std::unexpected(got.error());
+}
+
+Result<void> TcpIntroductions::check() {
+    const auto ready = poller_.ready(0);
+    if (!ready) return std::unexpected(ready.error());
+    for (void* const tag : *ready) {
+        auto& a = *static_cast<Acquaintance*>(tag);
+        if (auto ok = look_at(a); !ok) return std::unexpected(links_->lost(a.peer, ok.error()));
+    }
+    return {};
+}
+
+// After its introduction a peer says one thing, its farewell; then its socket may end.
+Result<void> TcpIntroductions::look_at(Acquaintance& a) {
+    std::byte farewell{};
+    const auto got = a.socket.receive_some(std::span{&farewell, 1});
+    if (got && *got == 0) return {};
+    if (got && !a.gone) {
+        a.gone = true;
+        return {};
+    }
+    if (!got && !a.gone) return std::unexpected(got.error());
+    a.socket.close();
+    return {};
+}
+
+void TcpIntroductions::farewell() {
+    constexpr std::byte goodbye{1};
+    const iovec part{const_cast<std::byte*>(&goodbye), 1};
+    for (auto& [_, a] : all_)
+        if (a.answered && a.socket.descriptor().valid())
+            // A peer that is gone needs none.
+            static_cast<void>(a.socket.send_some(std::span{&part, 1}));
+}
+
+}  // namespace tenon::tcp

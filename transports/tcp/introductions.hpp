@@ -1,0 +1,44 @@
+// Introductions over sockets of their own. What a peer says is its length and its bytes, once; later, one more byte when
+// it says farewell.
+#pragma once
+
+#include <map>
+
+#include "os/poller.hpp"
+#include "tenon/plugin/network.hpp"
+#include "transports/tcp/links.hpp"
+
+namespace tenon::tcp {
+
+class TcpIntroductions final : public Introductions {
+public:
+    static Result<std::shared_ptr<Introductions>> make(std::unique_ptr<Links> links);
+
+    Result<void> introduce(Rank peer, std::span<const std::byte> own) override;
+    Result<std::optional<Answer>> next_answer() override;
+    Result<void> check() override;
+    void farewell() override;
+
+private:
+    struct Acquaintance {
+        Rank peer;
+        os::TcpSocket socket{};             // once there
+        std::vector<std::byte> leaving{};   // what has not gone yet
+        std::vector<std::byte> arrived{};   // so far, length first
+        bool introduced = false, answered = false, gone = false;
+    };
+    TcpIntroductions(std::unique_ptr<Links> links, os::Poller poller)
+        : links_(std::move(links)), poller_(std::move(poller)) {}
+    Acquaintance& with(Rank peer) { return all_.try_emplace(peer, Acquaintance{peer}).first->second; }
+    Result<void> take_up_new();
+    Result<bool> advance(Acquaintance& a);
+    Result<void> receive(Acquaintance& a, std::size_t wanted);
+    Result<void> look_at(Acquaintance& a);
+
+    std::unique_ptr<Links> links_;
+    os::Poller poller_;  // of the sockets of those who have answered
+    std::map<Rank, Acquaintance> all_;
+    std::size_t unanswered_ = 0;
+};
+
+}  // namespace tenon::tcp
