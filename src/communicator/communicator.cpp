@@ -192,7 +192,8 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
       selection_(std::move(selection)),
       transport_(std::move(transport)),
       is_networked_(transport_->needs_progress()) {
-    if (config.transport == TransportChoice::shm || config.transport == TransportChoice::network) job_.one_process = false;
+    const TransportChoice asked = config.transport;
+    if (asked == TransportChoice::shm || asked == TransportChoice::network) job_.one_process = false;
     topology_ = flat_topology(job_.places, job_.one_process, !is_networked_, transport_->slot_bytes());
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());

@@ -149,8 +149,8 @@ std::vector<VariableRow> make_rows() {
              {"shm", TransportChoice::shm},
              {"inproc", TransportChoice::inproc},
              {"network", TransportChoice::network}},
-            "how bytes travel between ranks: auto takes shared memory where there is some, and else the network; inproc "
-            "only joins threads of one process, shm only ranks of one host; network joins all ranks")),
+            "how bytes travel between ranks: auto takes shared memory where there is some, and else the network; "
+            "inproc only joins threads of one process, shm only ranks of one host; network joins all ranks")),
         must_agree({"TENON_NETWORK", "text", "auto, tcp, or the name of a network that a plugin brings",
                     "what joins the ranks of different hosts", false, parse_network,
                     [](const Config& config) { return config.network.empty() ? "auto" : config.network; }}),

@@ -1,5 +1,5 @@
-// Introductions over sockets of their own. What a peer says is its length and its bytes, once; later, one more byte when
-// it says farewell.
+// Introductions over sockets of their own. What a peer says is its length and its bytes, once; later, one more byte
+// when it says farewell.
 #pragma once
 
 #include <map>
