@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 PROGRAM = sys.argv.pop(1)
@@ -178,6 +179,66 @@ class Signals(unittest.TestCase):
         process.kill()
         for pid in ids:
             self.assertTrue(is_gone(pid))
+
+
+class Hosts(unittest.TestCase):
+    """Ranks on several hosts, of which the agent only pretends that there are several."""
+
+    SAY = ("import os; e = os.environ; print(e['RANK'], e['WORLD_SIZE'], e['LOCAL_RANK'], e['LOCAL_WORLD_SIZE'],"
+           " e['MASTER_ADDR'], e['HOST'], e.get('MORE'), e['TENON_JOB'], flush=True)\n")
+
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.agent = self.folder.name + "/agent"
+        # In a session of its own, as on another host: what happens to its parent does not concern it.
+        with open(self.agent, "w", encoding="utf-8") as file:
+            file.write('#!/bin/sh\nexport HOST=$1\nshift\nexec setsid --wait sh -c "$*"\n')
+        os.chmod(self.agent, 0o755)
+
+    def arguments(self, hosts, *more):
+        return ["--hosts", hosts, "--launch-agent", self.agent, *more, "--", *PYTHON]
+
+    def test_ranks_are_numbered_over_all_hosts_in_order(self):
+        result = tenon_run(*self.arguments("a:2,b,c:2", "-x", "MORE=it's more"), self.SAY)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = sorted(result.stdout.splitlines())
+        job = lines[0].split()[-1]
+        self.assertEqual(lines, [f"[{rank}] {rank} 5 {local} {there} a {host} it's more {job}" for rank, local, there, host in
+                                 [(0, 0, 2, "a"), (1, 1, 2, "a"), (2, 0, 1, "b"), (3, 0, 2, "c"), (4, 1, 2, "c")]])
+
+    def test_what_begins_with_tenon_goes_along(self):
+        result = tenon_run(*self.arguments("a,b", "--no-prefix"), "import os; print(os.environ['TENON_LOG'])",
+                           env=os.environ | {"TENON_LOG": "debug"})
+        self.assertEqual(result.stdout, "debug\ndebug\n")
+
+    def test_a_failing_rank_ends_those_of_other_hosts(self):
+        result = tenon_run(*self.arguments("a:2,b:2"), f"import os, sys\nif os.environ['RANK'] == '2': sys.exit(7)\n{FOREVER}")
+        self.assertEqual(result.returncode, 7)
+        self.assertIn("tenon run: rank 2 ended with exit status 7", result.stderr)
+        self.assertIn("tenon run: host b ended with exit status 7; ending the other hosts\n", result.stderr)
+
+    def test_nothing_survives_on_other_hosts_when_the_launcher_is_killed(self):
+        process = subprocess.Popen([PROGRAM, "run", *self.arguments("a:2,b:2", "--no-prefix"),
+                                    f"import os\nos.write(1, b'%d\\n' % os.getpid())\n{FOREVER}"],
+                                   stdout=subprocess.PIPE, text=True)
+        self.addCleanup(process.stdout.close)
+        ids = [int(process.stdout.readline()) for _ in range(4)]
+        process.kill()
+        for pid in ids:
+            self.assertTrue(is_gone(pid))
+        process.wait(DEADLINE_S)
+
+    def test_an_agent_that_is_not_there_is_said_so(self):
+        result = tenon_run("--hosts", "a,b", "--launch-agent", "no-such-agent", "--", "true")
+        self.assertEqual(result.returncode, 126)
+        self.assertIn("cannot start no-such-agent", result.stderr)
+
+    def test_wrong_hosts_are_one_line_and_exit_status_2(self):
+        for hosts in ("a:0", "a:b", ":3", "a,,b", "-x:2", "a:9999"):
+            result = tenon_run("--hosts", hosts, "--", "true")
+            self.assertEqual((result.returncode, result.stdout), (2, ""), hosts)
+            self.assertRegex(result.stderr, r"\Atenon run: --hosts: [^\n]+\n\Z")
 
 
 class BadInput(unittest.TestCase):

@@ -52,7 +52,8 @@ std::string how_it_ended(const siginfo_t& end) {
 
 class Job {
 public:
-    Job(const LocalRanks& options, OrphanGuard guard) : options_(options), guard_(std::move(guard)) {
+    Job(const LocalRanks& options, OrphanGuard guard)
+        : options_(options), guard_(std::move(guard)), lifeline_(options.lifeline) {
         ::sigemptyset(&handled_);
         for (const int signal : forwarded) ::sigaddset(&handled_, signal);
         ::sigaddset(&handled_, SIGCHLD);
@@ -112,7 +113,7 @@ private:
             for (auto [pipe, to] : {std::pair{output, STDOUT_FILENO}, std::pair{errors, STDERR_FILENO}}) {
                 ::close(pipe[1]);
                 ::fcntl(pipe[0], F_SETFL, O_NONBLOCK);
-                pipes_.push_back({pipe[0], to, LinePrefixer{fmt::format("[{}] ", rank)}});
+                pipes_.push_back({pipe[0], to, LinePrefixer{fmt::format("[{}] ", options_.label(rank))}});
             }
         }
         if (pid < 0) return cannot_start(rank, error);
@@ -123,11 +124,12 @@ private:
         return {};
     }
 
-    static Result<void> cannot_start(Rank rank, int error) {
-        return fail(
-            Status::system_error,
-            fmt::format("cannot start rank {}: {}; start fewer ranks or raise the limits (ulimit -u, ulimit -n)", rank,
-                        ::strerror(error)));
+    std::string name_of(Rank rank) const { return fmt::format("{} {}", options_.what, options_.label(rank)); }
+
+    Result<void> cannot_start(Rank rank, int error) const {
+        return fail(Status::system_error,
+                    fmt::format("cannot start {}: {}; start fewer ranks or raise the limits (ulimit -u, ulimit -n)",
+                                name_of(rank), ::strerror(error)));
     }
 
     [[noreturn]] void be_rank(Rank rank, pid_t parent, const int (&output)[2], const int (&errors)[2]) {
@@ -157,7 +159,7 @@ private:
     }
 
     void wait_for_news() {
-        polled_.assign(1, {signals_, POLLIN, 0});
+        polled_ = {{signals_, POLLIN, 0}, {lifeline_, POLLIN, 0}};
         for (const OutputPipe& pipe : pipes_) polled_.push_back({pipe.from, POLLIN, 0});
         int timeout_ms = -1;
         if (kill_at_) {
@@ -165,6 +167,17 @@ private:
             timeout_ms = static_cast<int>(std::max<std::int64_t>(left, 0));
         }
         ::poll(polled_.data(), polled_.size(), timeout_ms);
+        if (lifeline_ >= 0 && polled_[1].revents != 0) look_at_lifeline();
+    }
+
+    // Whatever it says is ignored; its end is what counts.
+    void look_at_lifeline() {
+        char ignored[256];
+        const ssize_t got = ::read(lifeline_, ignored, sizeof ignored);
+        if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+        lifeline_ = -1;
+        if (status_ == 0) status_ = 128 + SIGHUP;
+        end_the_rest();
     }
 
     void take_signals() {
@@ -214,7 +227,8 @@ private:
         if (status_ != 0 || (end.si_code == CLD_EXITED && end.si_status == 0)) return;
         status_ = end.si_code == CLD_EXITED ? end.si_status : 128 + end.si_status;
         read_pipes();  // its last words come before ours
-        say(fmt::format("rank {} {}{}", rank, how_it_ended(end), living_ > 0 ? "; ending the other ranks" : ""));
+        say(fmt::format("{} {}{}", name_of(rank), how_it_ended(end),
+                        living_ > 0 ? fmt::format("; ending the other {}s", options_.what) : ""));
         end_the_rest();
     }
 
@@ -228,7 +242,8 @@ private:
     void kill_the_rest() {
         for (std::size_t rank = 0; rank < ranks_.size(); rank++)
             if (ranks_[rank] != 0)
-                say(fmt::format("rank {} did not end within {} ms of SIGTERM: killed", rank, options_.grace.count()));
+                say(fmt::format("{} did not end within {} ms of SIGTERM: killed", name_of(static_cast<Rank>(rank)),
+                                options_.grace.count()));
         kill_at_.reset();
         signal_ranks(SIGKILL);
     }
@@ -271,6 +286,7 @@ private:
     sigset_t handled_{}, mask_before_{};
     void (*broken_pipe_before_)(int) = SIG_DFL;
     int signals_ = -1;
+    int lifeline_;
     std::vector<pid_t> ranks_;  // 0: has ended
     std::vector<OutputPipe> pipes_;
     std::vector<pollfd> polled_;

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <functional>
+#include <string>
 #include <string_view>
 
 #include "tenon/plugin/types.hpp"
@@ -22,6 +23,10 @@ struct LocalRanks {
     Rank rank_count = 1;
     bool prefix_output = false;             // "[2] " before every line; otherwise ranks write where this process writes
     std::chrono::milliseconds grace{5000};  // between SIGTERM and SIGKILL
+    // What a rank is called before its lines and in messages, if not its number.
+    std::function<std::string(Rank)> label = [](Rank rank) { return std::to_string(rank); };
+    std::string what = "rank";              // the kind of what is started
+    int lifeline = -1;                      // when this descriptor comes to its end, the ranks are ended
     std::function<int(Rank)> rank_main;     // runs in the process of each rank; its result is that rank's exit status
     std::function<void(std::string_view)> report;  // told which rank failed, and how, as soon as it is known
 };

@@ -1,8 +1,9 @@
-// `tenon run -n 4 -- ./app arguments`: the ranks of a job on this host, without MPI.
+// `tenon run -n 4 -- ./app arguments`: the ranks of a job on this host, without MPI; or, with --hosts, on several.
 //
 // Every rank gets RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE (torchrun's names) and TENON_JOB, a name that no other
 // job has; tenonGetUniqueIdForJob turns that name into an id. Exit status: 0, or that of the first rank that failed;
 // 127 when there is no such program.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,12 +11,14 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 
 #include "config/environment.hpp"
 #include "tools/tenon/command.hpp"
 #include "tools/tenon/job_name.hpp"
 #include "tools/tenon/local_ranks.hpp"
+#include "tools/tenon/remote_ranks.hpp"
 
 namespace tenon {
 namespace {
@@ -26,6 +29,12 @@ struct RunOptions {
     bool no_prefix = false;
     int grace_ms = 5000;
     std::vector<std::string> command;
+    // Over several hosts:
+    std::string hosts, agent = RemoteRun{}.agent, remote_program;
+    std::vector<std::string> exported;
+    // As one host's part of that, started by an agent:
+    bool has_lifeline = false;
+    Rank first_rank = 0, world_size = 0;
 };
 
 // As execvp finds it; asked before any rank starts, so that a typing mistake is one message and not one for each rank.
@@ -44,45 +53,92 @@ bool program_exists(const std::string& name) {
     }
 }
 
-int become(const RunOptions& options, const std::string& job, Rank rank) {
-    const std::string own = std::to_string(rank), all = std::to_string(options.rank_count);
-    for (const auto& [name, value] : {std::pair{"RANK", &own},
-                                      {"WORLD_SIZE", &all},
-                                      {"LOCAL_RANK", &own},
-                                      {"LOCAL_WORLD_SIZE", &all},
-                                      {"TENON_JOB", &job}})
-        ::setenv(name, value->c_str(), 1);
-    std::vector<char*> arguments;
-    for (const std::string& argument : options.command) arguments.push_back(const_cast<char*>(argument.c_str()));
-    arguments.push_back(nullptr);
-    ::execvp(arguments[0], arguments.data());
-    fmt::print(stderr, "tenon run: cannot start {}: {}\n", options.command[0], std::strerror(errno));
-    return 126;
+int complain(std::string_view line, int status) {
+    fmt::print(stderr, "tenon run: {}\n", line);
+    return status;
 }
 
-int run(const RunOptions& options) {
-    if (!program_exists(options.command[0])) {
-        fmt::print(stderr, "tenon run: no program {}\n", options.command[0]);
-        return 127;
-    }
-    const std::string job = options.job.empty() ? new_job_name("run") : options.job;
-    const auto status = run_local_ranks({
-        .rank_count = options.rank_count,
-        .prefix_output = !options.no_prefix,
-        .grace = std::chrono::milliseconds(options.grace_ms),
-        .rank_main = [&](Rank rank) { return become(options, job, rank); },
-        .report = [](std::string_view line) { fmt::print(stderr, "tenon run: {}\n", line); },
-    });
-    if (status) return *status;
-    fmt::print(stderr, "tenon run: {}\n", status.error().message);
-    return 1;
+int become(const std::vector<std::string>& command) {
+    std::vector<char*> arguments;
+    for (const std::string& argument : command) arguments.push_back(const_cast<char*>(argument.c_str()));
+    arguments.push_back(nullptr);
+    ::execvp(arguments[0], arguments.data());
+    return complain(fmt::format("cannot start {}: {}", command[0], std::strerror(errno)), 126);
 }
+
+void read_from(int descriptor) { ::dup2(descriptor, STDIN_FILENO); }
+
+int become_rank(const RunOptions& options, const std::string& job, Rank local_rank) {
+    const std::string rank = std::to_string(options.first_rank + local_rank), local = std::to_string(local_rank);
+    const std::string all = std::to_string(options.world_size), all_local = std::to_string(options.rank_count);
+    for (const auto& [name, value] : {std::pair{"RANK", &rank},
+                                      {"WORLD_SIZE", &all},
+                                      {"LOCAL_RANK", &local},
+                                      {"LOCAL_WORLD_SIZE", &all_local},
+                                      {"TENON_JOB", &job}})
+        ::setenv(name, value->c_str(), 1);
+    if (options.has_lifeline) read_from(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return become(options.command);
+}
+
+int supervise(LocalRanks job, const RunOptions& options) {
+    job.grace = std::chrono::milliseconds(options.grace_ms);
+    job.report = [](std::string_view line) { complain(line, 0); };
+    const auto status = run_local_ranks(job);
+    return status ? *status : complain(status.error().message, 1);
+}
+
+int run_here(RunOptions options) {
+    if (!program_exists(options.command[0])) return complain("no program " + options.command[0], 127);
+    if (options.world_size == 0) options.world_size = options.rank_count;
+    const std::string job = options.job.empty() ? new_job_name("run") : options.job;
+    return supervise({.rank_count = options.rank_count,
+                      .prefix_output = !options.no_prefix,
+                      .label = [&](Rank rank) { return std::to_string(options.first_rank + rank); },
+                      .lifeline = options.has_lifeline ? STDIN_FILENO : -1,
+                      .rank_main = [&](Rank rank) { return become_rank(options, job, rank); },
+                      .report = {}},
+                     options);
+}
+
+// An agent's standard input stays open as long as this process lives; nothing is ever written to it.
+int run_on_hosts(const RunOptions& options) {
+    auto hosts = parse_hosts(options.hosts);
+    if (!hosts) return complain("--hosts: " + hosts.error().message, 2);
+    auto exported = exported_variables(process_environment(), options.exported);
+    if (!exported) return complain(exported.error().message, 2);
+    const RemoteRun run{.hosts = std::move(*hosts),
+                        .agent = options.agent,
+                        .program = options.remote_program.empty() ? std::filesystem::read_symlink("/proc/self/exe").string()
+                                                                  : options.remote_program,
+                        .folder = std::filesystem::current_path(),
+                        .job = options.job.empty() ? new_job_name("run") : options.job,
+                        .exported = std::move(*exported),
+                        .prefix_output = !options.no_prefix,
+                        .grace_ms = options.grace_ms,
+                        .command = options.command};
+    int lifeline[2];
+    if (::pipe2(lifeline, O_CLOEXEC) != 0) return complain("cannot create a pipe", 1);
+    const auto part = [&](Rank index) -> const HostPart& { return run.hosts[static_cast<std::size_t>(index)]; };
+    return supervise({.rank_count = static_cast<Rank>(run.hosts.size()),
+                      .label = [&](Rank index) { return part(index).host; },
+                      .what = "host",
+                      .rank_main =
+                          [&](Rank index) {
+                              read_from(lifeline[0]);
+                              return become(agent_command(run, part(index)));
+                          },
+                      .report = {}},
+                     options);
+}
+
+int run(const RunOptions& options) { return options.hosts.empty() ? run_here(options) : run_on_hosts(options); }
 
 }  // namespace
 
 void add_run_command(CLI::App& program, Action& action) {
     auto options = std::make_shared<RunOptions>();
-    CLI::App* command = program.add_subcommand("run", "Start the ranks of a program on this host");
+    CLI::App* command = program.add_subcommand("run", "Start the ranks of a program on this host, or on several");
     command->add_option("-n,--ranks", options->rank_count, "How many ranks")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
@@ -95,6 +151,21 @@ void add_run_command(CLI::App& program, Action& action) {
     command->add_option("--grace-ms", options->grace_ms, "From SIGTERM to SIGKILL when ranks are ended, milliseconds")
         ->check(CLI::Range(0, 3600 * 1000))
         ->capture_default_str();
+    command->add_option("--hosts", options->hosts, "Hosts and how many ranks on each, such as a:4,b:4; not -n")
+        ->excludes("--ranks");
+    command->add_option("--launch-agent", options->agent,
+                        "What starts a command on a host: it is given the host and one line for a shell")
+        ->capture_default_str();
+    command->add_option("-x,--export", options->exported,
+                        "With --hosts: a variable for the ranks, NAME or NAME=value; those that begin with TENON_ "
+                        "always are")
+        ->allow_extra_args(false);
+    command->add_option("--remote-tenon", options->remote_program,
+                        "With --hosts: where this program is there (default: as here)");
+    // What an agent's command line says of one host's part.
+    command->add_flag("--lifeline", options->has_lifeline)->group("");
+    command->add_option("--first-rank", options->first_rank)->group("");
+    command->add_option("--world-size", options->world_size)->group("");
     command->add_option("command", options->command, "The program and its arguments; put -- before it")->required();
     command->positionals_at_end();
     command->callback([options, &action] { action = [options] { return run(*options); }; });

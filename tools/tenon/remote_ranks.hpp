@@ -1,0 +1,42 @@
+// Ranks on several hosts: `tenon run --hosts a:4,b:4`. On each host an agent (ssh, or another program that takes a host
+// and a command line) starts `tenon run` again for that host's part, whose standard input is its lifeline: when it
+// ends, because this process or the connection has, so do the ranks there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/environment.hpp"
+#include "tenon/plugin/types.hpp"
+
+namespace tenon {
+
+struct HostPart {
+    std::string host;
+    Rank first_rank = 0;
+    Rank rank_count = 1;
+};
+
+// "a:4,b:4,c" (one rank where no number is given). An error says what is wrong with it.
+Result<std::vector<HostPart>> parse_hosts(const std::string& list);
+
+struct RemoteRun {
+    std::vector<HostPart> hosts;
+    std::string agent = "ssh -o BatchMode=yes";
+    std::string program;                // of tenon itself, there
+    std::string folder;                 // to start in
+    std::string job;
+    std::vector<std::string> exported;  // NAME=value, for the ranks
+    bool prefix_output = true;
+    int grace_ms = 5000;
+    std::vector<std::string> command;
+};
+
+// What the agent is started with for one host: its own words, the host, and one line for a shell there.
+std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& part);
+
+// NAME=value of each TENON_ variable, and of those that are asked for by name or given whole.
+Result<std::vector<std::string>> exported_variables(const Environment& environment,
+                                                    const std::vector<std::string>& asked);
+
+}  // namespace tenon
