@@ -8,6 +8,7 @@
 
 #include "communicator/surroundings.hpp"
 #include "library/registry.hpp"
+#include "perf/links_report.hpp"
 #include "perf/report.hpp"
 #include "perf/timing.hpp"
 #include "selection/selection.hpp"
@@ -208,6 +209,7 @@ int run_bench(const Options& options, Communicator control, const RankFacts& fac
     Team team{std::move(control)};
     const std::vector<RankFacts> ranks = team.everyone(facts);
     const std::unique_ptr<Report> report = team.rank() == 0 ? make_report(options, ranks) : nullptr;
+    if (options.links) show_links(options, team, ranks);
     return Bench{options, team, report.get()}.run();
 }
 

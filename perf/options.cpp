@@ -57,6 +57,8 @@ void read_collectives(const Words& words, Options& options) {
     for (const std::string& word : words.collectives) {
         if (word == "init")
             options.init = true;
+        else if (word == "links")
+            options.links = true;
         else if (word == "all")
             options.collectives.insert(options.collectives.end(), std::begin(all_collectives),
                                        std::end(all_collectives));
@@ -65,7 +67,7 @@ void read_collectives(const Words& words, Options& options) {
         else if (const auto known = collective_named(word); known && *known != Collective::receive)
             options.collectives.push_back(*known);
         else
-            refuse("collective", word, "is none of all, init, sendrecv or a collective's name, such as all_reduce");
+            refuse("collective", word, "is none of all, init, links, sendrecv or a collective's name, such as all_reduce");
     }
 }
 
@@ -94,7 +96,7 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("collective", words.collectives,
                    "What to time, several if you like: all_reduce, reduce_scatter, all_gather, all_to_all, broadcast, "
                    "reduce, gather, scatter, all_to_all_v, all_gather_v, reduce_scatter_v, sendrecv, barrier, all; "
-                   "init: the time for the ranks to meet")
+                   "init: the time for the ranks to meet; links: latency and bandwidth of each pair of ranks")
         ->required();
     app.add_option("-b,--minbytes", words.min_bytes, "Smallest size, as nccl-tests counts it")->capture_default_str();
     app.add_option("-e,--maxbytes", words.max_bytes, "Largest size")->capture_default_str();
@@ -125,6 +127,7 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
     app.add_flag("--deterministic", options.deterministic,
                  "The same bits whatever the size, the algorithm and the transport");
+    app.add_option("--svg", options.picture, "links: draw them into this file, too");
     app.add_option("--format", words.format, "table, jsonl or csv")->capture_default_str();
 }
 
@@ -144,6 +147,7 @@ void understand(const Words& words, Options& options) {
     else if (words.format != "table")
         refuse("--format", words.format, "must be table, jsonl or csv");
     if (options.root < -1) refuse("-r", std::to_string(options.root), "must be a rank, or -1 for every rank in turn");
+    if (!options.picture.empty() && !options.links) refuse("--svg", options.picture, "draws links; ask for them");
     if (options.threads && !options.rank_count) options.rank_count = 2;
 }
 

@@ -30,7 +30,9 @@ struct Sizes {
 
 struct Options {
     std::vector<Collective> collectives;
-    bool init = false;  // also time how long the ranks take to meet
+    bool init = false;   // also time how long the ranks take to meet
+    bool links = false;  // also measure each pair of ranks
+    std::string picture;  // of the links, as SVG: the file
     Sizes sizes;
     std::vector<DataType> types;  // empty: the usual one of each collective
     std::vector<Operation> operations{Operation::sum};

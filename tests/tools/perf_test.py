@@ -11,7 +11,9 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
+import xml.etree.ElementTree
 
 PROGRAM, WRONG_SUMS = sys.argv.pop(1), sys.argv.pop(1)
 DEADLINE_S = 120
@@ -121,6 +123,29 @@ class Figures(unittest.TestCase):
         line = figures(self, "init", "--ranks", 3)[0]
         self.assertEqual((line["collective"], line["ranks"]), ("init", 3))
         self.assertGreater(line["us_median"], 0)
+
+
+class Links(unittest.TestCase):
+    def test_every_pair_has_a_latency_and_a_bandwidth(self):
+        lines = figures(self, "links", "--ranks", 3)
+        self.assertEqual(sorted((line["from"], line["to"]) for line in lines),
+                         [(a, b) for a in range(3) for b in range(3) if a != b])
+        for line in lines:
+            self.assertGreater(line["latency_us"], 0)
+            self.assertGreater(line["bandwidth_GBs"], 0)
+
+    def test_they_are_drawn(self):
+        with tempfile.TemporaryDirectory() as folder:
+            result = perf("links", "--ranks", 2, "--svg", folder + "/links.svg")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertIn("latency of 8 bytes", result.stdout)
+            self.assertEqual(xml.etree.ElementTree.parse(folder + "/links.svg").getroot().tag,
+                             "{http://www.w3.org/2000/svg}svg")
+
+    def test_a_picture_that_cannot_be_written_is_said_so(self):
+        result = perf("links", "--ranks", 2, "--svg", "/no/such/folder/links.svg")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("cannot write /no/such/folder/links.svg", result.stderr)
 
 
 class Failures(unittest.TestCase):

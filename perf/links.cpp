@@ -1,0 +1,144 @@
+#include "perf/links.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace tenon::perf {
+namespace {
+
+constexpr int latency_rounds = 9, messages_in_a_round = 100, latency_warm_up = 50;
+constexpr std::size_t stream_bytes = 1 << 20;
+constexpr int stream_rounds = 3, most_in_a_stream = 64;
+constexpr double stream_seconds = 0.03;
+// From here on a link stands out.
+constexpr double worth_naming = 1.5;
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+double median_of(std::vector<double> values) {
+    if (values.empty()) return 0;
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+}
+
+// One of the two ranks of a pair; both run the same, by turns.
+class Pair {
+public:
+    Pair(Communicator& comm, Rank peer, bool begins) : comm_(comm), peer_(peer), begins_(begins) {}
+
+    double latency_us() {
+        there_and_back(latency_warm_up);
+        std::vector<double> rounds;
+        for (int r = 0; r < latency_rounds; r++) {
+            const auto start = Clock::now();
+            there_and_back(messages_in_a_round);
+            rounds.push_back(seconds_since(start) * 1e6 / (2 * messages_in_a_round));
+        }
+        return median_of(rounds);
+    }
+
+    // Of what this rank sends, if `sends`, or what it receives. The receiver's clock counts: from its own word that it
+    // is ready to the last byte.
+    double bandwidth_GBs(bool sends) {
+        data_.resize(stream_bytes);
+        stream(sends, 1);  // whatever the first takes longer
+        const double one = agreed(sends, stream(sends, 1));
+        const int count = std::clamp(static_cast<int>(stream_seconds / std::max(one, 1e-6)), 1, most_in_a_stream);
+        std::vector<double> rounds;
+        for (int r = 0; r < stream_rounds; r++)
+            rounds.push_back(count * static_cast<double>(stream_bytes) / stream(sends, count) * 1e-9);
+        return median_of(rounds);
+    }
+
+private:
+    void there_and_back(int times) {
+        for (int i = 0; i < times; i++) {
+            if (begins_) comm_.send(word_, peer_), comm_.receive(word_, peer_);
+            else comm_.receive(word_, peer_), comm_.send(word_, peer_);
+        }
+    }
+
+    double stream(bool sends, int count) {
+        if (sends) {
+            comm_.receive(word_, peer_);
+            for (int i = 0; i < count; i++) comm_.send(data_, peer_);
+            return 1;
+        }
+        const auto start = Clock::now();
+        comm_.send(word_, peer_);
+        for (int i = 0; i < count; i++) comm_.receive(data_, peer_);
+        return seconds_since(start);
+    }
+
+    // The receiver's value, on both.
+    double agreed(bool sends, double value) {
+        std::array<double, 1> shared{value};
+        if (sends) comm_.receive(shared, peer_);
+        else comm_.send(shared, peer_);
+        return shared[0];
+    }
+
+    Communicator& comm_;
+    Rank peer_;
+    bool begins_;
+    std::array<std::uint64_t, 1> word_{};
+    std::vector<std::uint8_t> data_;
+};
+
+std::vector<SlowLink> slow(const PairFigures& figures, bool large_is_slow) {
+    std::vector<SlowLink> found;
+    const double usual = figures.median();
+    for (Rank from = 0; from < figures.ranks(); from++)
+        for (Rank to = 0; to < figures.ranks(); to++) {
+            const double value = figures.at(from, to);
+            if (from == to || value <= 0 || usual <= 0) continue;
+            const double times = large_is_slow ? value / usual : usual / value;
+            if (times >= worth_naming) found.push_back({from, to, value, times});
+        }
+    std::ranges::sort(found, std::greater{}, &SlowLink::times_slower);
+    return found;
+}
+
+}  // namespace
+
+double PairFigures::median() const {
+    std::vector<double> pairs;
+    for (Rank from = 0; from < ranks_; from++)
+        for (Rank to = 0; to < ranks_; to++)
+            if (from != to) pairs.push_back(at(from, to));
+    return median_of(pairs);
+}
+
+LinkFigures measure_links(Team& team, const std::function<void(Rank, Rank)>& told) {
+    const Rank ranks = team.rank_count(), own = team.rank();
+    LinkFigures figures{PairFigures{ranks}, PairFigures{ranks}};
+    Communicator comm = team.split({});
+    for (Rank a = 0; a < ranks; a++)
+        for (Rank b = a + 1; b < ranks; b++) {
+            if (own == 0) told(a, b);
+            team.barrier();
+            if (own != a && own != b) continue;
+            Pair pair{comm, own == a ? b : a, own == a};
+            const double latency = pair.latency_us();
+            const double there = pair.bandwidth_GBs(own == a), back = pair.bandwidth_GBs(own == b);
+            // Each figure from one rank: who began, and who received.
+            if (own == a) figures.latency_us.at(a, b) = figures.latency_us.at(b, a) = latency;
+            if (own == b) figures.bandwidth_GBs.at(a, b) = there;
+            if (own == a) figures.bandwidth_GBs.at(b, a) = back;
+        }
+    figures.latency_us.values() = team.slowest(figures.latency_us.values());
+    figures.bandwidth_GBs.values() = team.slowest(figures.bandwidth_GBs.values());
+    return figures;
+}
+
+std::vector<SlowLink> slow_latencies(const LinkFigures& figures) {
+    std::vector<SlowLink> found = slow(figures.latency_us, true);
+    std::erase_if(found, [](const SlowLink& link) { return link.from > link.to; });  // the same both ways
+    return found;
+}
+std::vector<SlowLink> slow_bandwidths(const LinkFigures& figures) { return slow(figures.bandwidth_GBs, false); }
+
+}  // namespace tenon::perf
