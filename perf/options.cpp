@@ -67,7 +67,8 @@ void read_collectives(const Words& words, Options& options) {
         else if (const auto known = collective_named(word); known && *known != Collective::receive)
             options.collectives.push_back(*known);
         else
-            refuse("collective", word, "is none of all, init, links, sendrecv or a collective's name, such as all_reduce");
+            refuse("collective", word,
+                   "is none of all, init, links, sendrecv or a collective's name, such as all_reduce");
     }
 }
 

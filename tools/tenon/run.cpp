@@ -107,10 +107,10 @@ int run_on_hosts(const RunOptions& options) {
     if (!hosts) return complain("--hosts: " + hosts.error().message, 2);
     auto exported = exported_variables(process_environment(), options.exported);
     if (!exported) return complain(exported.error().message, 2);
+    const std::string& there = options.remote_program;
     const RemoteRun run{.hosts = std::move(*hosts),
                         .agent = options.agent,
-                        .program = options.remote_program.empty() ? std::filesystem::read_symlink("/proc/self/exe").string()
-                                                                  : options.remote_program,
+                        .program = there.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : there,
                         .folder = std::filesystem::current_path(),
                         .job = options.job.empty() ? new_job_name("run") : options.job,
                         .exported = std::move(*exported),
