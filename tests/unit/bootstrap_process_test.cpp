@@ -181,7 +181,7 @@ TEST(RankKilled, IsToldToThoseWhoWait) {
     // Says its hello and nothing more, so that it is certain to have been said when it is killed.
     Child killed{[&](Child::Link& link) {
         const auto invitation = bootstrap::read_unique_id(id);
-        auto socket = os::LocalSocket::connect(invitation->socket_name, ample());
+        auto socket = os::LocalSocket::connect(invitation->socket_name(), ample());
         const bootstrap::Hello hello{.who = {.rank = 2, .process = getpid()},
                                      .agreement = agreement_of(4),
                                      .texts = bootstrap::digest_of_texts(agreement_of(4)),
