@@ -178,6 +178,7 @@ void Server::shorten(std::uint64_t patience_ms) {
 }
 
 Result<void> Server::take_hello(Guest& guest, const Hello& hello) {
+    if (holds_back_) return {};
     if (refusal_) {
         count_as_told(guest);
         close_when_all_are_told();

@@ -77,6 +77,7 @@ private:
 
     Error verdict_from_above(Error own);
     void tell_branches();
+    void close_to_newcomers(std::uint64_t hold_ms);
     void count_as_told(const Guest& guest);
     void close_when_all_are_told();
     void tell(Guest& guest);
@@ -103,6 +104,7 @@ private:
     os::Deadline meeting_deadline_ = os::Deadline::never();
     std::uint64_t first_came_ns_ = 0;
     std::optional<Error> refusal_;
+    bool holds_back_ = false;  // the refusal, from the processes of this host
     std::set<Rank> told_;
     std::atomic<bool> stopped_{false}, finished_{false};
 };

@@ -14,6 +14,8 @@ namespace {
 constexpr std::uint64_t linger_ms = 5'000;
 constexpr std::uint64_t refusal_send_ms = 100;
 constexpr std::uint64_t others_hear_ms = 500;
+constexpr std::uint64_t root_holds_back_ms = 600;
+constexpr std::uint64_t host_holds_back_ms = 1'000;
 
 }  // namespace
 
@@ -119,18 +121,15 @@ void Server::send_go() {
     log(LogLevel::debug, "{} ranks on {} hosts have met", table_->ranks.size(), table_->hosts.size());
 }
 
-// By a job's name nobody is waited for: whoever comes from now on finds no server, and meets anew.
 void Server::refuse(Error why) {
+    const bool is_root_of_all = is_root();
     if (uplink_ && !refused_from_above_) why = verdict_from_above(std::move(why));
     uplink_.reset();
     refusal_ = std::move(why);
-    if (post_.invitation.is_by_job) {
-        static_cast<void>(lobby_.accept_all());
-        lobby_.close();
-        branches_.close_door();
-    }
+    holds_back_ = post_.invitation.is_by_job;
     branches_.refuse_newcomers(*refusal_);
     tell_branches();
+    if (holds_back_) close_to_newcomers(is_root_of_all ? root_holds_back_ms : host_holds_back_ms);
     for (Rank rank = 0; rank < (roll_.begun() ? roll_.agreement().rank_count : 0); rank++)
         if (roll_.came(rank)) told_.insert(rank);
     std::vector<Guest*> known;
@@ -140,6 +139,19 @@ void Server::refuse(Error why) {
     close_when_all_are_told();
     for (Guest* guest : known) tell(*guest);
     linger();
+}
+
+// A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at once,
+// they are held back a little, to tell those who are on their way too; the root's less, to be gone when others return.
+void Server::close_to_newcomers(std::uint64_t hold_ms) {
+    const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout;
+    const os::Deadline until = os::Deadline::after_ms(may_be_late ? hold_ms : 0).or_abort(stopped_);
+    while (until.check("ranks that are on their way"))
+        if (!serve_once()) break;
+    static_cast<void>(lobby_.accept_all());
+    lobby_.close();
+    branches_.close_door();
+    holds_back_ = false;
 }
 
 // The root hears of every failure, if it can be reached, and says the same to all.

@@ -59,8 +59,9 @@ Result<void> Server::take_ranks(Branch& branch, const Frame& frame) {
     return {};
 }
 
+// After "go" the edge belongs to whoever gets it next, and so does all that comes over it.
 Result<void> Server::serve_uplink() {
-    for (;;) {
+    while (!may_go_) {
         const auto frame = uplink_->advance();
         if (!frame) {
             refused_from_above_ = !uplink_->has_joined();
@@ -73,6 +74,7 @@ Result<void> Server::serve_uplink() {
         if (!*frame) return pass_up();
         if (auto taken = take_from_above(**frame); !taken) return taken;
     }
+    return {};
 }
 
 Result<void> Server::take_from_above(const Frame& frame) {
