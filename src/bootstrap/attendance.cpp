@@ -62,9 +62,8 @@ Outcome Attendance::attend(const UniqueId& id, const Invitation& invitation, Hel
     if (!place) return std::unexpected(place.error());
     Outcome outcome = place->attendance->wait(rank, deadline);
     if (outcome && place->is_taken)
-        return fail(
-            Status::mismatch,
-            fmt::format("rank {} came twice from process {}: give each rank its own number", rank, os::process_id()));
+        return fail(Status::mismatch, fmt::format("rank {} came twice from process {}: give each rank its own number",
+                                                  rank, os::process_id()));
     return outcome;
 }
 
@@ -283,7 +282,8 @@ void Attendance::log_address(const Meeting& meeting) const {
     if (own == meeting.ranks.end() || !interfaces) return;
     const auto over = std::ranges::find_if(
         *interfaces, [&](const os::NetworkInterface& i) { return i.address.host == own->address.host; });
-    log(LogLevel::info, "rank {} on {} talks over {}, {}", own->rank, meeting.hosts[static_cast<std::size_t>(own->host)],
+    log(LogLevel::info, "rank {} on {} talks over {}, {}", own->rank,
+        meeting.hosts[static_cast<std::size_t>(own->host)],
         over == interfaces->end() ? "an interface without a name" : over->name, own->address.text());
 }
 

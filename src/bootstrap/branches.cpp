@@ -109,11 +109,13 @@ Result<void> Branches::read_from(Branch& child, const Take& take) {
     while (child.open()) {
         auto frame = child.reader.read(child.socket);
         if (frame && !*frame) return {};
-        if (!frame && child.told) {
+        const bool has_left = !frame && frame.error().status == Status::remote_error;
+        // A host that has not said who it is gave up on an answer that came too late for it, and comes again.
+        if (!frame && (child.told || (has_left && child.name.empty()))) {
             child.socket.close();
             return {};
         }
-        if (!frame && frame.error().status == Status::remote_error) {
+        if (has_left) {
             const std::string who = child.text();
             child.socket.close();
             return fail(Status::remote_error,

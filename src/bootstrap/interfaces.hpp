@@ -9,9 +9,9 @@
 
 namespace tenon::bootstrap {
 
-// `wanted`: names that interfaces begin with ("eth,ib"), or are ("=eth0"), or, after ^, must not ("^docker,lo"). Without
-// it the first that is neither virtual nor loopback nor only link-local, where there is such a one; nothing when there
-// is no interface at all. An error lists those that exist.
+// `wanted`: names that interfaces begin with ("eth,ib"), or are ("=eth0"), or, after ^, must not ("^docker,lo").
+// Without it the first that is neither virtual nor loopback nor only link-local, where there is such a one; nothing
+// when there is no interface at all. An error lists those that exist.
 Result<std::optional<os::NetworkInterface>> choose_interface(const std::vector<os::NetworkInterface>& all,
                                                              std::string_view wanted);
 Result<std::optional<os::NetworkInterface>> own_interface(std::string_view wanted);

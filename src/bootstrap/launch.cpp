@@ -67,7 +67,8 @@ std::string slurm_first_host(const Environment& environment) {
 // counts only the step's is right: a batch script, which is one process, sees SLURM_PROCID and SLURM_NTASKS too.
 constexpr Launcher launchers[] = {
     {"RANK and WORLD_SIZE (torchrun, tenon run)", "RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "", torchrun_job, master},
-    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "", open_mpi_job, master},
+    {"Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "", open_mpi_job,
+     master},
     {"PMI (MPICH)", "PMI_RANK", "PMI_SIZE", "MPI_LOCALNRANKS", "", pmi_job, master},
     {"Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "", "SLURM_STEP_NUM_NODES", slurm_job, slurm_first_host},
 };
@@ -142,6 +143,13 @@ std::string first_host_of(std::string_view list) {
     const std::string_view rest = list.substr(list.find(']') + 1);
     if (!rest.empty() && rest.front() != ',') host += first_host_of(rest);
     return host;
+}
+
+NetworkSettings network_settings(const Config& config) {
+    return {.interface = config.socket_interface,
+            .host_id = config.host_id,
+            .patience_ms = config.network_timeout_ms,
+            .takes_data = config.transport == TransportChoice::tcp};
 }
 
 Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config) {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "bootstrap/unique_id.hpp"
+#include "bootstrap/meeting.hpp"
 #include "config/config.hpp"
 #include "config/environment.hpp"
 #include "tenon/plugin/types.hpp"
@@ -32,6 +32,9 @@ Result<std::optional<Launch>> find_launch(const Environment& environment);
 // TENON_RENDEZVOUS or else on the launcher's first host. An error when the job spans several hosts and nothing says
 // where rank 0 is. Also for a job that no launcher started: Launch{.job = ...}.
 Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config);
+
+// What the configuration says of the network, for create_unique_id and meet.
+NetworkSettings network_settings(const Config& config);
 
 // The first name in a list such as Slurm's: "n01" of "n[01-03,7],m2"; empty for what is no such list.
 std::string first_host_of(std::string_view list);

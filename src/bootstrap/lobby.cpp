@@ -36,8 +36,7 @@ Result<void> Lobby::serve(std::span<const pollfd> ready, const Reception& recept
     if (ready[0].revents != 0)
         if (auto accepted = accept_all(); !accepted) return accepted;
     for (auto& guest : guests_)
-        if (guest->open() && !guest->known && guest->stranger_until.passed())
-            drop_stranger(*guest, "it said nothing");
+        if (guest->open() && !guest->known && guest->stranger_until.passed()) drop_stranger(*guest, "it said nothing");
     std::erase_if(guests_, [](const auto& guest) { return !guest->open(); });
     return {};
 }

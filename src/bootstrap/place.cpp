@@ -74,7 +74,8 @@ Result<Place> read_place(std::string_view text) {
     const std::size_t colon = is_bare ? text.npos : text.find(':', bracket);
     const std::string_view host = is_bracketed ? text.substr(1, bracket - 1) : text.substr(0, colon);
     if (host.empty() || host.find_first_of(" /[]") != host.npos) return wrong(text, "that is no host");
-    if (is_bracketed && std::min(colon, text.size()) != bracket + 1) return wrong(text, "something follows the bracket");
+    if (is_bracketed && std::min(colon, text.size()) != bracket + 1)
+        return wrong(text, "something follows the bracket");
     if (colon == text.npos) return Place{.host = std::string{host}};
     const auto port = parse_number(text.substr(colon + 1));
     if (!port || *port == 0 || *port > 65'535) return wrong(text, "the port must be a number from 1 to 65535");

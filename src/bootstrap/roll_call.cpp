@@ -42,9 +42,8 @@ std::string RollCall::name_of(const Introduction& who, const std::string& host) 
 std::unexpected<Error> RollCall::disagree(const std::string& says, const HostHello& other,
                                           const std::string& other_says, std::string_view advice) const {
     const HostHello& first = hosts_.front();
-    return fail(Status::mismatch,
-                fmt::format("{} {}, {} {}: {}", name_of(first.first.who, first.name), says,
-                            name_of(other.first.who, other.name), other_says, advice));
+    return fail(Status::mismatch, fmt::format("{} {}, {} {}: {}", name_of(first.first.who, first.name), says,
+                                              name_of(other.first.who, other.name), other_says, advice));
 }
 
 Result<void> RollCall::check_agreement(const HostHello& newcomer) const {

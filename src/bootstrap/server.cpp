@@ -95,8 +95,7 @@ void Server::stop() {
 void Server::run() {
     auto outcome = gather();
     // Our own process hears last: it may end at what it hears, and this thread with it.
-    std::ranges::partition(lobby_.guests(),
-                           [](const auto& guest) { return guest->peer.process != os::process_id(); });
+    std::ranges::partition(lobby_.guests(), [](const auto& guest) { return guest->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
     if (in_file_) remove_root_file(place_.file, post_.invitation.meeting, *in_file_);
     if (!outcome) refuse(std::move(outcome.error()));
@@ -131,12 +130,12 @@ Error Server::never_came() const {
     const std::vector<Rank> missing = roll_.missing();
     if (missing.empty())
         return {Status::timeout, fmt::format("not all hosts took the table of ranks within {} ms", waited_ms)};
+    const std::string_view where = place_.is_one_host() ? ", on this host (for several see TENON_RENDEZVOUS)" : "";
     return {Status::timeout,
-            fmt::format("{} of {} never came to the rendezvous, waited for {} ms: see that {} started, {}with the same "
+            fmt::format("{} of {} never came to the rendezvous, waited for {} ms: see that {} started{}, with the same "
                         "unique id or job name, or raise TENON_INIT_TIMEOUT_MS",
                         name_ranks(missing), roll_.agreement().rank_count, waited_ms,
-                        missing.size() == 1 ? "it was" : "they were",
-                        branches_.is_open() || branches_.has_children() ? "" : "on this host and ")};
+                        missing.size() == 1 ? "it was" : "they were", where)};
 }
 
 Error Server::never_joined() const {

@@ -90,11 +90,11 @@ private:
     os::WakeSignal wake_;
     Lobby lobby_;
     Branches branches_;
-    std::optional<Uplink> uplink_;        // none: this is the root
-    std::optional<RootRecord> in_file_;   // what this root wrote into a file
-    os::InternetAddress own_address_;     // how other hosts reach this one, as far as it is known
-    RollCall roll_;                       // of the job at the root, otherwise of this host
-    std::vector<Hello> to_introduce_;     // ranks of this host that the parent does not know of yet
+    std::optional<Uplink> uplink_;       // none: this is the root
+    std::optional<RootRecord> in_file_;  // what this root wrote into a file
+    os::InternetAddress own_address_;    // how other hosts reach this one, as far as it is known
+    RollCall roll_;                      // of the job at the root, otherwise of this host
+    std::vector<Hello> to_introduce_;    // ranks of this host that the parent does not know of yet
     std::vector<Bytes> to_pass_up_;
     bool has_introduced_host_ = false;
     std::int32_t arena_count_ = 0;

@@ -27,8 +27,8 @@ Result<void> Server::conclude() {
         if (auto made = make_table(); !made) return made;
     for (Branch& child : branches_.children())
         if (auto sent = child.socket.send(table_frame_, sending()); !sent)
-            return fail(sent.error().status, fmt::format("{} did not take the table of ranks: {}", child.text(),
-                                                         sent.error().message));
+            return fail(sent.error().status,
+                        fmt::format("{} did not take the table of ranks: {}", child.text(), sent.error().message));
     if (auto handed = hand_out(); !handed) return handed;
     if (auto ready = wait_until_all_are_ready(); !ready) return ready;
     send_go();
@@ -141,8 +141,9 @@ void Server::refuse(Error why) {
     linger();
 }
 
-// A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at once,
-// they are held back a little, to tell those who are on their way too; the root's less, to be gone when others return.
+// A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at
+// once, they are held back a little, to tell those who are on their way too; the root's less, to be gone when others
+// return.
 void Server::close_to_newcomers(std::uint64_t hold_ms) {
     const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout;
     const os::Deadline until = os::Deadline::after_ms(may_be_late ? hold_ms : 0).or_abort(stopped_);

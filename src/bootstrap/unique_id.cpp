@@ -75,10 +75,11 @@ Result<Invitation> random_invitation() {
 
 Result<Invitation> invitation_for_job(std::string_view job, std::string_view place) {
     if (place.size() > place_bytes_limit)
-        return fail(Status::invalid_argument,
-                    fmt::format("the rendezvous \"{}\" is too long: {} characters at most, such as an address instead of "
-                                "a name, or a shorter path (TENON_RENDEZVOUS)",
-                                place, place_bytes_limit));
+        return fail(
+            Status::invalid_argument,
+            fmt::format("the rendezvous \"{}\" is too long: {} characters at most, such as an address instead of "
+                        "a name, or a shorter path (TENON_RENDEZVOUS)",
+                        place, place_bytes_limit));
     if (auto read = read_place(place); !read) return std::unexpected(read.error());
     const auto derived = [&](std::string_view use) {
         return digest(fmt::format("tenon {} of user {} job {}", use, os::user_id(), job));

@@ -40,9 +40,10 @@ void Uplink::watch(std::vector<pollfd>& watched) const {
 int Uplink::wait_ms() const { return has_joined() ? os::abort_check_ms : until_.slice_ms(); }
 
 std::string Uplink::obstacle() const {
-    return fmt::format("it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
-                       "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
-                       place_text_, last_problem_);
+    return fmt::format(
+        "it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
+        "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
+        place_text_, last_problem_);
 }
 
 Result<std::optional<Frame>> Uplink::advance() {
@@ -155,6 +156,7 @@ Result<void> Uplink::count_unreachable(const std::string& why) {
 
 Result<void> Uplink::begin_handshake() {
     if (auto connected = socket_.finish_connecting(); !connected) return count_unreachable(connected.error().message);
+    unreachable_ = 0;
     if (auto set = socket_.set_patience(patience_ms_); !set) return set;
     if (!has_door() && !listens_.valid())
         if (auto opened = open_door(); !opened) return opened;

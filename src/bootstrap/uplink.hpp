@@ -46,7 +46,7 @@ private:
     Result<void> begin_handshake();
     Result<void> open_door();
     Result<void> take_welcome(Frame frame);
-    Result<bool> step();  // false: nothing more can be done now
+    Result<bool> step();             // false: nothing more can be done now
     bool try_next(std::string why);  // true
     Result<void> count_unreachable(const std::string& why);
 

@@ -152,8 +152,8 @@ Bytes write_frame(FrameKind kind, std::span<const std::byte> payload) {
 }
 
 Bytes write_table(const Table& table) {
-    auto bytes = frame(FrameKind::table, table_head_bytes + table.hosts.size() * table_host_bytes +
-                                             table.ranks.size() * row_bytes);
+    auto bytes = frame(FrameKind::table,
+                       table_head_bytes + table.hosts.size() * table_host_bytes + table.ranks.size() * row_bytes);
     ByteWriter out = payload_of(bytes);
     out.put(static_cast<std::uint32_t>(table.ranks.size()));
     out.put(static_cast<std::uint32_t>(table.hosts.size()));

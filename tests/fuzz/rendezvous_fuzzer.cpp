@@ -1,7 +1,6 @@
-// Everything that the rendezvous reads from outside: proofs, hellos and what is judged of them, frames between processes
-// and between hosts, unique ids, claims, places.
-// The first byte chooses which; what follows is the bytes. Whatever they are, readers answer, and what they accept is
-// sane.
+// Everything that the rendezvous reads from outside: proofs, hellos and what is judged of them, frames between
+// processes and between hosts, unique ids, claims, places. The first byte chooses which; what follows is the bytes.
+// Whatever they are, readers answer, and what they accept is sane.
 #include <algorithm>
 #include <cstdint>
 #include <span>
@@ -90,8 +89,8 @@ void read_as_unique_id(std::span<const std::byte> bytes) {
     const auto invitation = read_unique_id(id);
     if (!invitation) return;
     const auto again = read_unique_id(write_unique_id(*invitation));
-    TENON_ASSERT(again && again->socket_name() == invitation->socket_name() &&
-                     again->place == invitation->place, "an invitation reads back");
+    TENON_ASSERT(again && again->socket_name() == invitation->socket_name() && again->place == invitation->place,
+                 "an invitation reads back");
 }
 
 }  // namespace

@@ -107,8 +107,7 @@ void expect_tables_agree(const std::vector<Met>& met, const std::vector<Guest>& 
 }
 
 void expect_one_segment_per_host(const std::vector<Met>& met) {
-    for (std::size_t rank = 0; rank < met.size(); rank++)
-        (*met[rank])->memory.data()[rank] = std::byte{1};
+    for (std::size_t rank = 0; rank < met.size(); rank++) (*met[rank])->memory.data()[rank] = std::byte{1};
     for (std::size_t rank = 0; rank < met.size(); rank++)
         for (std::size_t other = 0; other < met.size(); other++)
             EXPECT_EQ((*met[rank])->memory.data()[other] == std::byte{1},

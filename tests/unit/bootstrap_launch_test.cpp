@@ -112,9 +112,14 @@ TEST(FindLaunch, SaysWhetherThereAreSeveralHostsAndWhichIsTheFirst) {
 }
 
 TEST(FindLaunch, ReadsTheFirstOfAListOfHosts) {
-    const std::pair<const char*, const char*> lists[] = {
-        {"n01", "n01"},         {"n01,n02", "n01"},       {"n[01-03,7],m2", "n01"}, {"n[7,9]", "n7"},
-        {"r1[2-3]c[4-5]", "r12c4"}, {"a[1]-ib,b", "a1-ib"}, {"", ""},                 {"n[01", ""}};
+    const std::pair<const char*, const char*> lists[] = {{"n01", "n01"},
+                                                         {"n01,n02", "n01"},
+                                                         {"n[01-03,7],m2", "n01"},
+                                                         {"n[7,9]", "n7"},
+                                                         {"r1[2-3]c[4-5]", "r12c4"},
+                                                         {"a[1]-ib,b", "a1-ib"},
+                                                         {"", ""},
+                                                         {"n[01", ""}};
     for (const auto& [list, first] : lists) EXPECT_EQ(first_host_of(list), first) << list;
 }
 

@@ -9,7 +9,9 @@
 #include <thread>
 
 #include "bootstrap/meeting.hpp"
+#include "bootstrap/place.hpp"
 #include "bootstrap/wire.hpp"
+#include "os/handshake.hpp"
 #include "os/memory.hpp"
 #include "os/socket.hpp"
 
@@ -123,6 +125,111 @@ TEST(JobOfProcesses, SharesSegmentAndArenas) {
         children.push_back(std::make_unique<Child>(
             [&id, rank](Child::Link& link) { Child::say(link, live_as_rank(id, rank, rank_count)); }));
     for (auto& child : children) EXPECT_EQ(child->hear(), "all there");
+}
+
+NetworkSettings on(const std::string& host) { return {.interface = {}, .host_id = host}; }
+
+// On host h<rank / 2>: shares memory with one other rank, and whoever has links greets the hosts at their other ends.
+std::string live_on_a_host(const UniqueId& id, Rank rank, Rank rank_count) {
+    const auto met = meet(id, rank, agreement_of(rank_count), nullptr, ample(), on("h" + std::to_string(rank / 2)));
+    if (!met) return met.error().message;
+    const Meeting& meeting = **met;
+    const auto size = static_cast<std::size_t>(rank_count) / 2;
+    if (meeting.hosts.size() != size || meeting.ranks[static_cast<std::size_t>(rank)].host != rank / 2)
+        return "wrong hosts";
+    if ((meeting.links != nullptr) != (rank % 2 == 0)) return "links in the wrong process";
+    auto* counters = reinterpret_cast<std::atomic<int>*>(meeting.memory.data());
+    counters[0]++;
+    wait_until(counters[0], 2);
+    if (meeting.links == nullptr) return "greeted";
+    for (HostLink& link : *meeting.links)
+        if (!link.socket.send(std::as_bytes(std::span{&rank, 1}), ample())) return "a dead link";
+    for (HostLink& link : *meeting.links) {
+        Rank other = -1;
+        if (!link.socket.receive(std::as_writable_bytes(std::span{&other, 1}), ample())) return "a silent link";
+        if (other / 2 != link.host) return "a wrong host at the other end";
+    }
+    return "greeted";
+}
+
+TEST(ProcessesOnHosts, ShareMemoryOnEachAndLinksBetween) {
+    constexpr Rank rank_count = 10;
+    std::uint64_t random = 0;
+    ASSERT_TRUE(os::fill_random(std::as_writable_bytes(std::span{&random, 1})));
+    const UniqueId id = bootstrap::write_unique_id(
+        bootstrap::invitation_for_job("test " + std::to_string(random), "localhost").value());
+    std::vector<std::unique_ptr<Child>> children;
+    for (Rank rank = rank_count - 1; rank >= 0; rank--)
+        children.push_back(std::make_unique<Child>(
+            [&id, rank](Child::Link& link) { Child::say(link, live_on_a_host(id, rank, rank_count)); }));
+    for (auto& child : children) EXPECT_EQ(child->hear(), "greeted");
+}
+
+// A host of the job that introduces itself and rank 2 and says no more, so that it is certain to have been heard.
+std::string introduce_a_host(const UniqueId& id) {
+    using namespace bootstrap;
+    const auto invitation = read_unique_id(id).value();
+    const auto place = read_place(invitation.place).value();
+    const auto root = os::resolve(place.host, place.port).value().front();
+    auto socket = os::TcpSocket::connect(root, ample());
+    if (!socket) return socket.error().message;
+    auto handshake = os::Handshake::connecting(invitation.secret, wire_version, write_claim(root));
+    for (auto done = handshake.advance(*socket); !done || !*done; done = handshake.advance(*socket)) {
+        if (!done) return done.error().message;
+        static_cast<void>(os::wait_for(socket->descriptor(), handshake.awaits(), ample(), "a handshake"));
+    }
+    const Hello hello{.who = {.rank = 2, .process = getpid()},
+                      .agreement = agreement_of(4),
+                      .texts = digest_of_texts(agreement_of(4)),
+                      .patience_ms = 60'000};
+    static_cast<void>(socket->send(write_host({{1, 2}, "host1", hello}), ample()));
+    static_cast<void>(socket->send(write_rows({{1, 2}, 60'000, {hello.who}}), ample()));
+    socket->release();  // open until the process ends
+    return "said";
+}
+
+TEST(HostKilled, IsToldToThoseWhoWait) {
+    Child first{[&](Child::Link& link) {
+        const UniqueId id = create_unique_id(on("h0")).value();
+        static_cast<void>(link.send(id.bytes, ample()));
+        Child::say(link, message_of(meet(id, 0, agreement_of(4), nullptr, ample(), on("h0"))));
+        stay();  // tells those who come late
+    }};
+    UniqueId id;
+    ASSERT_TRUE(first.link().receive(id.bytes, ample()));
+    Child second{[&](Child::Link& link) {
+        Child::say(link, message_of(meet(id, 1, agreement_of(4), nullptr, ample(), on("h2"))));
+    }};
+    Child killed{[&](Child::Link& link) {
+        Child::say(link, introduce_a_host(id));
+        stay();
+    }};
+    ASSERT_EQ(killed.hear(), "said");
+    killed.end();
+    // The second may come before or after it is known.
+    const auto told = AllOf(HasSubstr("host1"), HasSubstr("left before"));
+    EXPECT_THAT(first.hear(), told);
+    EXPECT_THAT(second.hear(), told);
+}
+
+TEST(RootKilled, IsToldToOtherHosts) {
+    Child root{[&](Child::Link& link) {
+        const UniqueId id = create_unique_id(on("h0")).value();
+        static_cast<void>(link.send(id.bytes, ample()));
+        stay();
+    }};
+    UniqueId id;
+    ASSERT_TRUE(root.link().receive(id.bytes, ample()));
+    std::vector<std::unique_ptr<Child>> others;
+    for (Rank rank = 1; rank < 4; rank++)
+        others.push_back(std::make_unique<Child>([&id, rank](Child::Link& link) {
+            const auto network = on("h" + std::to_string(rank));
+            Child::say(link, message_of(meet(id, rank, agreement_of(4), nullptr, ample(), network)));
+        }));
+    for (auto& other : others) other->await_connection();
+    root.end();
+    for (auto& other : others)
+        EXPECT_THAT(other->hear(), testing::AnyOf(HasSubstr("left before"), HasSubstr("nobody serves")));
 }
 
 // Makes an id, and goes on until it is killed. On request it forks: the child keeps its sockets and ends with `pipe`.

@@ -207,9 +207,9 @@ TEST(Interfaces, AreChosenAsWantedOrByLikelihood) {
     EXPECT_EQ(chosen(all, "eth,ib"), "eth0 10.0.0.5");
     EXPECT_EQ(chosen(all, "^eth,lo,docker"), "ib0 10.1.0.5");
     EXPECT_EQ(chosen(all, "lo"), "lo 127.0.0.1");
-    EXPECT_THAT(chosen(all, "=ib"), testing::AllOf(testing::HasSubstr("TENON_SOCKET_INTERFACE==ib"),
-                                                   testing::HasSubstr("docker0 (172.17.0.1)"),
-                                                   testing::HasSubstr("ib0 (10.1.0.5)")));
+    EXPECT_THAT(chosen(all, "=ib"),
+                testing::AllOf(testing::HasSubstr("TENON_SOCKET_INTERFACE==ib"),
+                               testing::HasSubstr("docker0 (172.17.0.1)"), testing::HasSubstr("ib0 (10.1.0.5)")));
     EXPECT_EQ(chosen({all[0], all[1]}, ""), "docker0 172.17.0.1");
     EXPECT_EQ(chosen({all[0]}, ""), "lo 127.0.0.1");
     EXPECT_EQ(chosen({}, ""), "none");
