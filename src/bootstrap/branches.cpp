@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "bootstrap/interfaces.hpp"
 #include "bootstrap/roll_call.hpp"
 
 namespace tenon::bootstrap {
@@ -17,7 +18,7 @@ constexpr std::uint64_t answer_ms = 100;  // an answer is short: it has room, or
 }  // namespace
 
 std::string Branch::text() const {
-    const std::string host = name.empty() ? "a host" : name;
+    const std::string host = introduced ? name : "a host";
     const std::string who = ranks.empty() ? host : fmt::format("{} on {}", name_ranks(ranks), host);
     return fmt::format("{} ({})", who, listens.text());
 }
@@ -31,6 +32,10 @@ void Branches::open(os::TcpListener listener, const Secret& secret, std::uint64_
 void Branches::close_door() {
     listener_.close();
     newcomers_.clear();
+}
+
+void Branches::drop_unknown() {
+    std::erase_if(children_, [](const Branch& child) { return !child.introduced; });
 }
 
 void Branches::watch(std::vector<pollfd>& watched) const {
@@ -89,7 +94,7 @@ Result<bool> Branches::advance(Newcomer& newcomer) {
 Result<void> Branches::admit(Newcomer& newcomer) {
     const auto listens = read_claim(newcomer.handshake.claim());
     if (!listens) return std::unexpected(listens.error());
-    if (!seen_as_.valid())
+    if (!seen_as_.valid() || is_loopback(seen_as_))
         if (const auto local = newcomer.socket.local_address()) seen_as_ = *local;
     if (auto set = newcomer.socket.set_patience(patience_ms_); !set) return set;
     const auto soon = os::Deadline::after_ms(answer_ms);
@@ -111,7 +116,7 @@ Result<void> Branches::read_from(Branch& child, const Take& take) {
         if (frame && !*frame) return {};
         const bool has_left = !frame && frame.error().status == Status::remote_error;
         // A host that has not said who it is gave up on an answer that came too late for it, and comes again.
-        if (!frame && (child.told || (has_left && child.name.empty()))) {
+        if (!frame && (child.told || (has_left && !child.introduced))) {
             child.socket.close();
             return {};
         }

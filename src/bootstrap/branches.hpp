@@ -19,7 +19,8 @@ struct Branch {
     os::TcpSocket socket;
     os::InternetAddress listens;
     NodeToken node{};
-    std::string name{};         // once it has said it
+    bool introduced = false;  // it has said who it is
+    std::string name{};
     std::vector<Rank> ranks{};  // of that host alone
     FrameReader reader{};
     bool ready = false;
@@ -50,9 +51,11 @@ public:
     Result<void> serve(const Take& take);
     std::deque<Branch>& children() { return children_; }
     const std::deque<Branch>& children() const { return children_; }
+    // What has not introduced itself when all have come is a connection that its host gave up.
+    void drop_unknown();
     bool has_children() const { return !children_.empty(); }
     bool has_newcomers() const { return !newcomers_.empty(); }
-    // This host's address as the first child sees it; not valid before there is one.
+    // This host's address as its children see it; not valid before there is one.
     const os::InternetAddress& seen_as() const { return seen_as_; }
 
 private:

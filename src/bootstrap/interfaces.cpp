@@ -78,6 +78,11 @@ bool is_everywhere(const os::InternetAddress& address) {
     return address.valid() && (address.same_host(everywhere_ipv6) || address.same_host(everywhere_ipv4));
 }
 
+bool is_loopback(const os::InternetAddress& address) {
+    constexpr std::array<std::uint8_t, 16> ipv6{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+    return address.is_ipv4() ? address.host[12] == 127 : address.host == ipv6;
+}
+
 // A system without IPv6 has IPv4 alone.
 Result<std::optional<os::TcpListener>> listen_everywhere(std::uint16_t port) {
     auto both = os::TcpListener::listen(everywhere_ipv6.with_port(port));

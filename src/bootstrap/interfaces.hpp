@@ -19,5 +19,6 @@ Result<std::optional<os::NetworkInterface>> own_interface(std::string_view wante
 // All addresses of this host, with any port that is free where `port` is 0; nothing when the port is taken.
 Result<std::optional<os::TcpListener>> listen_everywhere(std::uint16_t port);
 bool is_everywhere(const os::InternetAddress& address);
+bool is_loopback(const os::InternetAddress& address);
 
 }  // namespace tenon::bootstrap

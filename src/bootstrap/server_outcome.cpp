@@ -23,6 +23,7 @@ constexpr std::uint64_t host_holds_back_ms = 1'000;
 Result<void> Server::conclude() {
     lobby_.close();
     branches_.close_door();
+    branches_.drop_unknown();
     if (is_root())
         if (auto made = make_table(); !made) return made;
     for (Branch& child : branches_.children())

@@ -37,7 +37,8 @@ Result<void> Server::take_from_branch(Branch& branch, Frame& frame) {
 Result<void> Server::take_host(Branch& branch, const Frame& frame) {
     const auto host = read_host(frame.payload);
     if (!host) return std::unexpected(host.error());
-    if (branch.name.empty()) {
+    if (!branch.introduced) {
+        branch.introduced = true;
         branch.node = host->node;
         branch.name = host->name;
     }
