@@ -68,7 +68,8 @@ Result<void> Server::serve_uplink() {
             refused_from_above_ = !uplink_->has_joined();
             return std::unexpected(frame.error());
         }
-        if (uplink_->has_door()) {
+        // Only who has joined takes others in: so none can come to be below itself.
+        if (uplink_->has_door() && uplink_->has_joined()) {
             own_address_ = uplink_->listens();
             branches_.open(uplink_->take_door(), uplink_->secret(), post_.network.patience_ms);
         }

@@ -36,16 +36,21 @@ Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret) {
     }
 }
 
-// Where the node at this address sends a host that comes now; nothing where it takes it in.
-std::optional<os::InternetAddress> sent_on_from(const os::InternetAddress& node, const Secret& secret) {
-    auto socket = connect(node);
-    EXPECT_TRUE(shake_hands(socket, secret));
+struct Answer {
+    os::TcpSocket socket;  // where the node took us in
+    std::optional<os::InternetAddress> elsewhere;
+};
+// What the node at this address says to a host that comes now.
+Answer ask(const os::InternetAddress& node, const Secret& secret) {
+    Answer answer{connect(node), {}};
+    EXPECT_TRUE(shake_hands(answer.socket, secret));
     FrameReader reader;
     for (;;) {
-        auto frame = reader.read(socket);
-        if (!frame) return std::nullopt;
-        if (*frame && (*frame)->kind == FrameKind::elsewhere) return read_elsewhere((*frame)->payload).value();
-        if (*frame || !os::wait_for(socket.descriptor(), POLLIN, ample(), "an answer")) return std::nullopt;
+        auto frame = reader.read(answer.socket);
+        if (frame && !*frame && os::wait_for(answer.socket.descriptor(), POLLIN, ample(), "an answer")) continue;
+        if (frame && *frame && (*frame)->kind == FrameKind::elsewhere)
+            answer.elsewhere = read_elsewhere((*frame)->payload).value();
+        return answer;
     }
 }
 
@@ -58,9 +63,16 @@ public:
         for (Rank rank = 0; rank + 1 < rank_count; rank++) threads_.emplace_back([this, rank] { come(rank); });
         const auto place = read_place(invitation_.place).value();
         root_ = os::resolve(place.host, place.port).value().front();
-        // Until the root is full of hosts, and sends us to one of them.
-        for (const auto deadline = ample(); !child_.valid() && !deadline.passed();)
-            if (const auto sent = sent_on_from(root_, secret()); sent && sent->port != 1) child_ = *sent;
+        // We take up room, as hosts that lead nowhere, until the root is full and sends us to one of its true children.
+        std::vector<os::TcpSocket> held;
+        for (const auto deadline = ample(); !child_.valid() && !deadline.passed();) {
+            auto answer = ask(root_, secret());
+            if (answer.elsewhere && answer.elsewhere->port != 1)
+                child_ = *answer.elsewhere;
+            else if (!answer.elsewhere && held.size() + 1 < Branches::fan_out)
+                held.push_back(std::move(answer.socket));
+            std::this_thread::yield();
+        }
         EXPECT_TRUE(child_.valid());
     }
     ~WaitingJob() {
