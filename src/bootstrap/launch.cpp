@@ -149,7 +149,7 @@ NetworkSettings network_settings(const Config& config) {
     return {.interface = config.socket_interface,
             .host_id = config.host_id,
             .patience_ms = config.network_timeout_ms,
-            .takes_data = config.transport == TransportChoice::tcp};
+            .takes_data = config.transport == TransportChoice::network};
 }
 
 Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config) {
