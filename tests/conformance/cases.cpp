@@ -42,12 +42,12 @@ constexpr std::uint64_t least_slot_memory_of_a_peer = 250 << 10;
 
 Rank root_of(int choice, Rank rank_count) { return choice == 0 ? 0 : choice == 1 ? rank_count - 1 : rank_count / 2; }
 
-support::Shape shape_of(const CoveringRow& row) {
+support::Shape shape_of(const CoveringRow& row, const Ways& ways) {
     const Algorithm& algorithm = algorithms()[static_cast<std::size_t>(row[algorithm_])];
     support::Shape shape{.collective = algorithm.collective,
                          .type = static_cast<DataType>(row[type_]),
                          .op = static_cast<ReduceOp>(row[op_]),
-                         .rank_count = rank_counts[row[ranks_]],
+                         .rank_count = ways.rank_counts[static_cast<std::size_t>(row[ranks_])],
                          .count = element_counts[row[count_]]};
     shape.root = root_of(row[root_], shape.rank_count);
     const std::size_t elements = std::max(input_elements(shape, shape.root), output_elements(shape, shape.root));
@@ -66,24 +66,24 @@ bool is_meaningful(const CoveringRow& row) {
     return row[type_] <= 0 && row[count_] <= 0 && row[in_place_] <= 0 && row[memory_] <= 0;
 }
 
-bool is_allowed(const CoveringRow& row) {
+bool is_allowed(const CoveringRow& row, const Ways& ways) {
     if (row[algorithm_] == unset) return true;
     if (!is_meaningful(row)) return false;
     const Algorithm& algorithm = algorithms()[static_cast<std::size_t>(row[algorithm_])];
-    if (row[ranks_] != unset && !serves(algorithm, {.rank_count = rank_counts[row[ranks_]]})) return false;
+    if (row[ranks_] != unset &&
+        !serves(algorithm, {.rank_count = ways.rank_counts[static_cast<std::size_t>(row[ranks_])]}))
+        return false;
     if (row[count_] == unset) return true;
     const auto type = row[type_] == unset ? DataType::int8 : static_cast<DataType>(row[type_]);
     return serves(algorithm, {.type = type, .count = element_counts[row[count_]]});
 }
 
-Case case_of(const CoveringRow& row) {
+Case case_of(const CoveringRow& row, const Ways& ways) {
     static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
                                                 DirectAccess::all};
-    static constexpr TransportChoice transports[] = {TransportChoice::inproc, TransportChoice::shm,
-                                                     TransportChoice::network};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
-            .shape = shape_of(row),
-            .transport = transports[row[transport_]],
+            .shape = shape_of(row, ways),
+            .transport = ways.transports[static_cast<std::size_t>(row[transport_])],
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -137,18 +137,19 @@ Config config_of(const Case& c) {
     return config;
 }
 
-std::vector<Case> covering_cases() {
+std::vector<Case> covering_cases(const Ways& ways) {
     std::vector<int> sizes(dimension_count, 2);
     sizes[algorithm_] = static_cast<int>(algorithms().size());
-    sizes[transport_] = 3;
+    sizes[transport_] = static_cast<int>(ways.transports.size());
     sizes[type_] = data_type_count;
     sizes[op_] = reduce_op_count;
     sizes[count_] = std::size(element_counts);
-    sizes[ranks_] = std::size(rank_counts);
+    sizes[ranks_] = static_cast<int>(ways.rank_counts.size());
     sizes[root_] = 3;
     sizes[access_] = 4;
     std::vector<Case> cases;
-    for (const CoveringRow& row : support::cover_pairs(sizes, is_allowed)) cases.push_back(case_of(row));
+    const auto allowed = [&](const CoveringRow& row) { return is_allowed(row, ways); };
+    for (const CoveringRow& row : support::cover_pairs(sizes, allowed)) cases.push_back(case_of(row, ways));
     return cases;
 }
 

@@ -3,6 +3,7 @@
 // here.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,9 +34,17 @@ void PrintTo(const Case& c, std::ostream* out);
 bool serves(const Algorithm& algorithm, const support::Shape& shape);
 // The algorithm forced, and everything else as the case says.
 Config config_of(const Case& c);
-std::vector<Case> covering_cases();
 
 inline constexpr std::size_t element_counts[] = {0, 1, 7, 1023, 1025, 65'537, 1'048'579};
 inline constexpr Rank rank_counts[] = {1, 2, 3, 4, 8};
+inline constexpr TransportChoice transports_of_threads[] = {TransportChoice::inproc, TransportChoice::shm,
+                                                            TransportChoice::network};
+
+// Where the rows are run.
+struct Ways {
+    std::span<const Rank> rank_counts = conformance::rank_counts;
+    std::span<const TransportChoice> transports = transports_of_threads;
+};
+std::vector<Case> covering_cases(const Ways& ways = {});
 
 }  // namespace tenon::conformance

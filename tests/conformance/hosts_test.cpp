@@ -1,0 +1,69 @@
+// The conformance matrix between processes that a launcher has started, on several hosts: every rank runs this program,
+// and all run the same rows in the same order, each row in a communicator of its own.
+#include <gtest/gtest.h>
+
+#include "bootstrap/launch.hpp"
+#include "communicator/communicator.hpp"
+#include "tests/conformance/cases.hpp"
+#include "tests/conformance/local_job.hpp"
+#include "tests/support/seed.hpp"
+
+namespace tenon::conformance {
+namespace {
+
+using support::Reference;
+
+// All ranks; made before the tests and ended after them.
+std::unique_ptr<Communicator> world;
+std::uint64_t seed = 0;  // rank 0's
+
+std::vector<Case> cases_between_hosts() {
+    static const Rank rank_count = find_launch(process_environment())->value().rank_count;
+    static constexpr TransportChoice transports[] = {TransportChoice::automatic, TransportChoice::network};
+    return covering_cases({.rank_counts = {&rank_count, 1}, .transports = transports});
+}
+
+class MatrixBetweenHosts : public ::testing::TestWithParam<Case> {};
+
+TEST_P(MatrixBetweenHosts, EqualsTheReference) {
+    const Case& c = GetParam();
+    const Reference reference(c.shape, c.values, false, seed);
+    auto made = world->split(0, world->rank(), config_of(c));
+    ASSERT_TRUE(made) << made.error().message;
+    for (int call = 0; call < 3; call++) expect_right(**made, reference, c.in_place, c.memory);
+}
+
+INSTANTIATE_TEST_SUITE_P(Covering, MatrixBetweenHosts, ::testing::ValuesIn(cases_between_hosts()),
+                         [](const auto& row) { return name_of(row.param); });
+
+Result<void> join_world(const Launch& launch) {
+    const auto config = read_config();
+    if (!config) return std::unexpected(config.error());
+    const auto id = unique_id_for_launch(launch, *config);
+    if (!id) return std::unexpected(id.error());
+    auto joined = Communicator::join(*id, launch.rank, launch.rank_count, *config);
+    if (!joined) return std::unexpected(joined.error());
+    world = std::move(*joined);
+    seed = support::test_seed();
+    return world->run({.collective = Collective::broadcast, .type = DataType::uint64, .send = &seed, .receive = &seed,
+                       .count = 1});
+}
+
+}  // namespace
+}  // namespace tenon::conformance
+
+int main(int argc, char** argv) {
+    const auto launch = tenon::find_launch(tenon::process_environment());
+    if (!launch || !*launch) {
+        std::fprintf(stderr, "hosts_test runs as the ranks of a launcher, such as `ranks` in tests/cluster\n");
+        return 2;
+    }
+    ::testing::InitGoogleTest(&argc, argv);
+    if (const auto joined = tenon::conformance::join_world(**launch); !joined) {
+        std::fprintf(stderr, "rank %d: %s\n", (*launch)->rank, joined.error().message.c_str());
+        return 1;
+    }
+    const int status = RUN_ALL_TESTS();
+    tenon::conformance::world.reset();
+    return status;
+}
