@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 
+#include "base/log.hpp"
 #include "bootstrap/background.hpp"
+#include "bootstrap/interfaces.hpp"
 #include "os/thread.hpp"
 
 namespace tenon::bootstrap {
@@ -15,19 +18,7 @@ constexpr int connect_again_ms = 5;
 // The server's own verdict on a meeting that took too long names the missing ranks, so wait a little for it.
 constexpr std::uint64_t verdict_grace_ms = 2'000;
 constexpr std::string_view awaited_ranks = "the other ranks to come to the rendezvous";
-constexpr std::string_view awaited_server =
-    "rank 0, which serves the rendezvous (see that it started, on this host and with the same job name, or raise "
-    "TENON_INIT_TIMEOUT_MS)";
-
-// The meetings that ranks of this process wait in. The token keeps a forked child out of its parent's.
-struct Waiting {
-    std::mutex mutex;
-    std::map<std::pair<UniqueId, os::ProcessToken>, std::shared_ptr<Attendance>> attendances;
-};
-Waiting& waiting() {
-    static auto* const all = new Waiting;  // never destroyed: threads may still wait while the process ends
-    return *all;
-}
+constexpr std::string_view awaited_server = "the process that serves the rendezvous on this host";
 
 std::unexpected<Error> server_ended(const os::PeerCredentials& server) {
     return fail(Status::remote_error, fmt::format("the process that serves the rendezvous (process {}) ended or closed "
@@ -35,48 +26,73 @@ std::unexpected<Error> server_ended(const os::PeerCredentials& server) {
                                                   server.process));
 }
 
+// At an interface that was asked for; otherwise at all addresses, of which the node tells others the right one.
+Result<std::optional<os::TcpListener>> listen_for_data(const std::string& interface) {
+    if (interface.empty()) return listen_everywhere(0);
+    const auto own = own_interface(interface);
+    if (!own) return std::unexpected(own.error());
+    return os::TcpListener::listen((*own)->address.with_port(0));
+}
+
+// A job on one host works with no network at all.
+Result<os::TcpListener> data_listener(const Invitation& invitation, const NetworkSettings& network) {
+    if (invitation.place.empty() && !network.takes_data) return os::TcpListener{};
+    auto listener = listen_for_data(network.interface);
+    if (!listener) return std::unexpected(listener.error());
+    if (*listener) return std::move(**listener);
+    return fail(Status::system_error, "this host has no free port on which to take data");
+}
+
 }  // namespace
 
+// The meetings that ranks of this process wait in. The token keeps a forked child out of its parent's.
+struct Attendance::Waiting {
+    std::mutex mutex;
+    std::map<Key, std::shared_ptr<Attendance>> attendances;
+};
+Attendance::Waiting& Attendance::waiting() {
+    static auto* const all = new Waiting;  // never destroyed: threads may still wait while the process ends
+    return *all;
+}
+
 Outcome Attendance::attend(const UniqueId& id, const Invitation& invitation, Hello hello,
-                           const os::FileDescriptor* arena, os::Deadline deadline) {
+                           const os::FileDescriptor* arena, os::Deadline deadline, const NetworkSettings& network) {
     const Rank rank = hello.who.rank;
-    auto place = join(id, invitation, std::move(hello), arena);
+    auto place = join(id, invitation, std::move(hello), arena, network);
     if (!place) return std::unexpected(place.error());
-    // After joining, so that whatever the server tells this process reaches rank 0. When somebody serves already, rank
-    // 0 has come twice, and that server will say so.
-    if (invitation.rank_zero_serves && rank == 0)
-        if (auto served = serve_in_background(invitation); !served)
-            return place->attendance->give_up(rank, served.error());
     Outcome outcome = place->attendance->wait(rank, deadline);
     if (outcome && place->is_taken)
-        return fail(
-            Status::mismatch,
-            fmt::format("rank {} came twice from process {}: give each rank its own number", rank, os::process_id()));
+        return fail(Status::mismatch, fmt::format("rank {} came twice from process {}: give each rank its own number",
+                                                  rank, os::process_id()));
     return outcome;
 }
 
 Result<Attendance::Place> Attendance::join(const UniqueId& id, const Invitation& invitation, Hello hello,
-                                           const os::FileDescriptor* arena) {
+                                           const os::FileDescriptor* arena, const NetworkSettings& network) {
     std::shared_ptr<Attendance> attendance;  // may end here, which must not happen under the lock
     const std::lock_guard lock{waiting().mutex};
-    const auto at = waiting().attendances.find({id, os::process_token()});
+    const auto at = waiting().attendances.find({id, network.host_id, os::process_token()});
     if (at != waiting().attendances.end()) {
         attendance = at->second;
     } else {
-        auto started = start(id, invitation);
+        auto started = start(id, invitation, network);
         if (!started) return std::unexpected(started.error());
         attendance = std::move(*started);
     }
     const auto entered = attendance->enter(std::move(hello), arena);
     if (!entered) return std::unexpected(entered.error());
-    waiting().attendances[{id, os::process_token()}] = attendance;
+    waiting().attendances[attendance->key()] = attendance;
     return Place{std::move(attendance), !*entered};
 }
 
-Result<std::shared_ptr<Attendance>> Attendance::start(const UniqueId& id, const Invitation& invitation) {
+Result<std::shared_ptr<Attendance>> Attendance::start(const UniqueId& id, const Invitation& invitation,
+                                                      const NetworkSettings& network) {
+    auto listener = data_listener(invitation, network);
+    if (!listener) return std::unexpected(listener.error());
     auto wake = os::WakeSignal::create();
     if (!wake) return std::unexpected(wake.error());
-    std::shared_ptr<Attendance> attendance{new Attendance{id, invitation, std::move(*wake)}};
+    std::shared_ptr<Attendance> attendance{
+        new Attendance{id, invitation, network, std::move(*listener), std::move(*wake)}};
     auto thread = os::start_thread([self = attendance.get()] {
         auto met = self->run();
         if (met)
@@ -103,6 +119,7 @@ Result<bool> Attendance::enter(Hello hello, const os::FileDescriptor* arena) {
         arena_ = std::move(*copy);
         has_arena_ = true;
     }
+    hello.who.address = listener_.address();
     const bool is_new = ranks_.insert(hello.who.rank).second;
     pending_.push_back(std::move(hello));
     wake_.raise();
@@ -113,7 +130,7 @@ Result<bool> Attendance::enter(Hello hello, const os::FileDescriptor* arena) {
 // It never ends this Attendance: ranks that wait for the outcome, or the one that publishes it, still hold it.
 void Attendance::publish(Outcome outcome) {
     const std::lock_guard lock{waiting().mutex};
-    const auto at = waiting().attendances.find({id_, os::process_token()});
+    const auto at = waiting().attendances.find(key());
     if (at != waiting().attendances.end() && at->second.get() == this) waiting().attendances.erase(at);
     const std::lock_guard own_lock{mutex_};
     if (!outcome_) outcome_ = std::move(outcome);
@@ -142,17 +159,20 @@ Outcome Attendance::give_up(Rank rank, const Error& why) {
     return fail(why.status, fmt::format("{}: {}", who, why.message));
 }
 
+// The first process that comes to a host serves it. Only who made an id can serve it where there is no network.
 Result<os::LocalSocket> Attendance::reach_server() {
     for (;;) {
-        auto socket = os::LocalSocket::connect(invitation_.socket_name, until_ended());
+        auto socket = os::LocalSocket::connect(invitation_.socket_name(network_.host_id), until_ended());
         if (!socket) return std::unexpected(socket.error());
         if (*socket) return std::move(**socket);
-        if (!invitation_.rank_zero_serves)
+        if (!invitation_.is_by_job && invitation_.place.empty())
             return fail(Status::remote_error,
                         "nobody serves this unique id any more: its ranks have met or failed to, "
                         "or the process that made it ended; make a new one");
-        if (auto go_on = until_ended().check("rank 0"); !go_on) return std::unexpected(go_on.error());
-        os::sleep_ms(connect_again_ms);
+        const auto served = serve_in_background({.invitation = invitation_, .network = network_});
+        if (!served) return std::unexpected(served.error());
+        if (auto go_on = until_ended().check("the rendezvous"); !go_on) return std::unexpected(go_on.error());
+        if (!*served) os::sleep_ms(connect_again_ms);  // somebody was faster
     }
 }
 
@@ -213,19 +233,13 @@ Result<void> Attendance::await_frame(os::LocalSocket& socket) {
     }
 }
 
-Result<Attendance::Frame> Attendance::receive_frame(os::LocalSocket& socket) {
-    if (auto came = await_frame(socket); !came) return std::unexpected(came.error());
-    Frame frame;
-    std::array<std::byte, frame_header_bytes> header_bytes;
-    auto received = socket.receive(header_bytes, until_ended(), &frame.passed);
-    if (!received) return std::unexpected(received.error());
-    const auto header = read_frame_header(header_bytes);
-    if (!header) return std::unexpected(header.error());
-    frame.kind = header->kind;
-    frame.payload.resize(header->payload_bytes);
-    received = socket.receive(frame.payload, until_ended());
-    if (!received) return std::unexpected(received.error());
-    return frame;
+Result<Frame> Attendance::receive_frame(os::LocalSocket& socket) {
+    for (;;) {
+        if (auto came = await_frame(socket); !came) return std::unexpected(came.error());
+        auto frame = reader_.read(socket, true);
+        if (!frame) return std::unexpected(frame.error());
+        if (*frame) return std::move(**frame);
+    }
 }
 
 namespace {
@@ -242,9 +256,40 @@ Result<Meeting> with_memory(Meeting meeting) {
 
 }  // namespace
 
+Result<Meeting> Attendance::complete(Meeting meeting, std::vector<HostLink> links) {
+    const auto incomplete = fail(Status::internal_error, "the rendezvous sent an incomplete meeting");
+    {
+        const std::lock_guard lock{mutex_};
+        const Rank own = ranks_.empty() ? -1 : *ranks_.begin();
+        if (own < 0 || static_cast<std::size_t>(own) >= meeting.ranks.size()) return incomplete;
+        const std::int32_t host = meeting.ranks[static_cast<std::size_t>(own)].host;
+        std::int32_t arena_count = 0;
+        for (const Introduction& who : meeting.ranks)
+            if (who.host == host) arena_count = std::max(arena_count, who.arena + 1);
+        if (!meeting.segment.valid() || meeting.arenas.size() != static_cast<std::size_t>(arena_count))
+            return incomplete;
+    }
+    meeting.listener = std::move(listener_);
+    if (!links.empty()) meeting.links = std::make_unique<std::vector<HostLink>>(std::move(links));
+    log_address(meeting);
+    return with_memory(std::move(meeting));
+}
+
+void Attendance::log_address(const Meeting& meeting) const {
+    if (!meeting.listener.descriptor().valid()) return;
+    const auto own = std::ranges::find(meeting.ranks, os::process_token(), &Introduction::process_token);
+    const auto interfaces = os::network_interfaces();
+    if (own == meeting.ranks.end() || !interfaces) return;
+    const auto over = std::ranges::find_if(
+        *interfaces, [&](const os::NetworkInterface& i) { return i.address.host == own->address.host; });
+    log(LogLevel::info, "rank {} on {} talks over {}, {}", own->rank,
+        meeting.hosts[static_cast<std::size_t>(own->host)],
+        over == interfaces->end() ? "an interface without a name" : over->name, own->address.text());
+}
+
 Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
     Meeting meeting;
-    std::size_t arena_count = 0;
+    std::vector<HostLink> links;
     for (;;) {
         auto frame = receive_frame(socket);
         if (!frame && frame.error().status == Status::remote_error) return server_ended(server_);
@@ -256,19 +301,26 @@ Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
                 auto table = read_table(frame->payload);
                 if (!table) return std::unexpected(table.error());
                 meeting.ranks = std::move(table->ranks);
-                arena_count = table->arena_count;
+                for (TableHost& host : table->hosts) meeting.hosts.push_back(std::move(host.name));
+                meeting.key = table->key;
                 break;
             }
-            case FrameKind::descriptor:
-                if (!meeting.segment.valid())
-                    meeting.segment = std::move(frame->passed);
-                else
-                    meeting.arenas.push_back(std::move(frame->passed));
+            case FrameKind::segment:
+                meeting.segment = std::move(frame->passed);
                 break;
+            case FrameKind::arena:
+                meeting.arenas.push_back(std::move(frame->passed));
+                break;
+            case FrameKind::link: {
+                const auto host = read_link(frame->payload);
+                if (!host) return std::unexpected(host.error());
+                links.push_back({os::TcpSocket{std::move(frame->passed)}, *host});
+                break;
+            }
             case FrameKind::go:
-                if (meeting.ranks.empty() || !meeting.segment.valid() || meeting.arenas.size() != arena_count)
-                    return fail(Status::internal_error, "the rendezvous sent an incomplete meeting");
-                return with_memory(std::move(meeting));
+                return complete(std::move(meeting), std::move(links));
+            default:
+                return fail(Status::internal_error, "the rendezvous sent what only hosts send each other");
         }
     }
 }

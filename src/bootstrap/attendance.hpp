@@ -10,10 +10,12 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
-#include "bootstrap/wire.hpp"
+#include "bootstrap/frames.hpp"
 #include "os/socket.hpp"
 
 namespace tenon::bootstrap {
@@ -22,10 +24,10 @@ using Outcome = Result<std::shared_ptr<const Meeting>>;
 
 class Attendance {
 public:
-    // Hands in a rank's hello, serves the meeting if that is the rank's part, and waits for the outcome. Ranks that
-    // come while others of this process wait under the same UniqueId join them.
+    // Hands in a rank's hello and waits for the outcome. Ranks that come while others of this process and host wait
+    // under the same UniqueId join them.
     static Outcome attend(const UniqueId& id, const Invitation& invitation, Hello hello,
-                          const os::FileDescriptor* arena, os::Deadline deadline);
+                          const os::FileDescriptor* arena, os::Deadline deadline, const NetworkSettings& network);
     ~Attendance();
 
 private:
@@ -33,17 +35,21 @@ private:
         std::shared_ptr<Attendance> attendance;
         bool is_taken;  // another thread came with the same rank
     };
-    struct Frame {
-        FrameKind kind{};
-        std::vector<std::byte> payload;
-        os::FileDescriptor passed;
-    };
-
-    Attendance(UniqueId id, Invitation invitation, os::WakeSignal wake)
-        : id_{id}, invitation_{std::move(invitation)}, wake_{std::move(wake)} {}
-    static Result<std::shared_ptr<Attendance>> start(const UniqueId& id, const Invitation& invitation);
+    Attendance(UniqueId id, Invitation invitation, NetworkSettings network, os::TcpListener listener,
+               os::WakeSignal wake)
+        : id_{id},
+          invitation_{std::move(invitation)},
+          network_{std::move(network)},
+          listener_{std::move(listener)},
+          wake_{std::move(wake)} {}
+    using Key = std::tuple<UniqueId, std::string, os::ProcessToken>;
+    struct Waiting;
+    static Waiting& waiting();
+    Key key() const { return {id_, network_.host_id, os::process_token()}; }
+    static Result<std::shared_ptr<Attendance>> start(const UniqueId& id, const Invitation& invitation,
+                                                     const NetworkSettings& network);
     static Result<Place> join(const UniqueId& id, const Invitation& invitation, Hello hello,
-                              const os::FileDescriptor* arena);
+                              const os::FileDescriptor* arena, const NetworkSettings& network);
     Result<bool> enter(Hello hello, const os::FileDescriptor* arena);  // false: the rank is here already
     Outcome wait(Rank rank, os::Deadline deadline);
     Outcome give_up(Rank rank, const Error& why);
@@ -55,10 +61,15 @@ private:
     Result<void> await_frame(os::LocalSocket& socket);
     Result<Frame> receive_frame(os::LocalSocket& socket);
     Result<Meeting> receive_meeting(os::LocalSocket& socket);
+    Result<Meeting> complete(Meeting meeting, std::vector<HostLink> links);
+    void log_address(const Meeting& meeting) const;
     os::Deadline until_ended() const { return os::Deadline::never().or_abort(ended_); }
 
     const UniqueId id_;
     const Invitation invitation_;
+    const NetworkSettings network_;
+    os::TcpListener listener_;  // for data; not valid where it takes none
+    FrameReader reader_;
     os::WakeSignal wake_;
     os::PeerCredentials server_{};
     os::FileDescriptor server_watch_;  // not valid where the system has none, or the server is this process

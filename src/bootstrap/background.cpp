@@ -7,7 +7,6 @@
 #include <thread>
 #include <vector>
 
-#include "bootstrap/server.hpp"
 #include "os/process.hpp"
 #include "os/thread.hpp"
 
@@ -18,7 +17,7 @@ constexpr std::size_t server_limit = 256;
 
 class Background {
 public:
-    Result<bool> serve(const Invitation& invitation) {
+    Result<bool> serve(Post post) {
         const std::lock_guard lock{mutex_};
         std::erase_if(running_, [](Running& running) {
             if (!running.server->finished()) return false;
@@ -26,10 +25,11 @@ public:
             return true;
         });
         if (running_.size() >= server_limit)
-            return fail(Status::invalid_usage, fmt::format("{} unique ids of this process have not met yet: make one "
-                                                           "per communicator, in one of its processes",
-                                                           server_limit));
-        auto server = Server::create(invitation);
+            return fail(Status::invalid_usage,
+                        fmt::format("{} meetings of this process are not over yet: make one unique "
+                                    "id per communicator, in one of its processes",
+                                    server_limit));
+        auto server = Server::create(std::move(post));
         if (!server) return std::unexpected(server.error());
         if (!*server) return false;
         auto thread = os::start_thread([served = server->get()] { served->run(); });
@@ -89,6 +89,6 @@ Owner owner;
 
 }  // namespace
 
-Result<bool> serve_in_background(const Invitation& invitation) { return owner.background().serve(invitation); }
+Result<bool> serve_in_background(Post post) { return owner.background().serve(std::move(post)); }
 
 }  // namespace tenon::bootstrap

@@ -3,11 +3,11 @@
 // Thread-safe. A forked child starts with none: the parent's go on in the parent alone.
 #pragma once
 
-#include "bootstrap/unique_id.hpp"
+#include "bootstrap/server.hpp"
 
 namespace tenon::bootstrap {
 
 // False when somebody serves under that name already.
-Result<bool> serve_in_background(const Invitation& invitation);
+Result<bool> serve_in_background(Post post);
 
 }  // namespace tenon::bootstrap

@@ -4,6 +4,7 @@
 
 #include "bootstrap/attendance.hpp"
 #include "bootstrap/background.hpp"
+#include "bootstrap/interfaces.hpp"
 #include "os/memory.hpp"
 
 namespace tenon {
@@ -16,12 +17,26 @@ Result<void> check_segment(const Meeting& meeting, ByteCount wanted) {
                                                     meeting.memory.size(), wanted.value));
 }
 
+// Not open where there is no network: then the job is on one host.
+Result<os::TcpListener> door_for_other_hosts(const NetworkSettings& network) {
+    const auto own = bootstrap::own_interface(network.interface);
+    if (!own) return std::unexpected(own.error());
+    if (!*own) return os::TcpListener{};
+    auto door = os::TcpListener::listen((*own)->address.with_port(0));
+    if (!door) return std::unexpected(door.error());
+    return *door ? std::move(**door) : os::TcpListener{};
+}
+
 }  // namespace
 
-Result<UniqueId> create_unique_id(const NetworkSettings&) {
-    const auto invitation = bootstrap::random_invitation();
+Result<UniqueId> create_unique_id(const NetworkSettings& network) {
+    auto invitation = bootstrap::random_invitation();
     if (!invitation) return std::unexpected(invitation.error());
-    const auto served = bootstrap::serve_in_background(*invitation);
+    auto door = door_for_other_hosts(network);
+    if (!door) return std::unexpected(door.error());
+    if (door->descriptor().valid()) invitation->place = door->address().text();
+    const auto served = bootstrap::serve_in_background(
+        {.invitation = *invitation, .network = network, .made_id = true, .door = std::move(*door)});
     if (!served) return std::unexpected(served.error());
     if (!*served) return fail(Status::system_error, "the name of the new unique id is taken already: try again");
     return bootstrap::write_unique_id(*invitation);
@@ -29,7 +44,7 @@ Result<UniqueId> create_unique_id(const NetworkSettings&) {
 
 Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const Agreement& agreement,
                                             const os::FileDescriptor* arena, os::Deadline deadline,
-                                            const NetworkSettings&) {
+                                            const NetworkSettings& network) {
     const auto invitation = bootstrap::read_unique_id(id);
     if (!invitation) return std::unexpected(invitation.error());
     const auto cores = os::cores_of_this_thread();
@@ -40,7 +55,7 @@ Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const
         .texts = bootstrap::digest_of_texts(agreement),
         .offers_arena = arena != nullptr,
         .patience_ms = deadline.remaining_ms()};
-    auto meeting = bootstrap::Attendance::attend(id, *invitation, hello, arena, deadline);
+    auto meeting = bootstrap::Attendance::attend(id, *invitation, hello, arena, deadline, network);
     if (!meeting) return meeting;
     if (auto enough = check_segment(**meeting, agreement.segment); !enough) return std::unexpected(enough.error());
     return meeting;

@@ -1,4 +1,4 @@
-// How the ranks of a job find each other: everyone calls meet with the same UniqueId, and gets the table of all ranks and
+// How the ranks of a job find each other: everyone calls meet with the same UniqueId, and gets the table of all ranks,
 // the hosts they are on, and on each host one shared memory segment and the memory (arenas) that its processes offer to
 // each other. Two ranks are on one host where they have touched the same memory, whatever their hosts are called.
 //
@@ -37,17 +37,17 @@ struct Introduction {
     pid_t process = 0;
     os::ProcessToken process_token{};
     os::CoreSet cores{};
-    std::int32_t arena = -1;  // which of its host's Meeting::arenas is this rank's process's; -1 for none
-    std::int32_t host = 0;    // which of Meeting::hosts
+    std::int32_t arena = -1;        // which of its host's Meeting::arenas is this rank's process's; -1 for none
+    std::int32_t host = 0;          // which of Meeting::hosts
     os::InternetAddress address{};  // where its process takes data connections; not valid where it takes none
 };
 
 // What a rank needs to know to meet others over a network.
 struct NetworkSettings {
-    std::string interface{};  // TENON_SOCKET_INTERFACE
-    std::string host_id{};    // ranks with different ones never share memory; TENON_HOST_ID
+    std::string interface {};          // TENON_SOCKET_INTERFACE
+    std::string host_id{};             // ranks with different ones never share memory; TENON_HOST_ID
     std::uint64_t patience_ms = 2500;  // how long the other end of a connection may be out of reach
-    bool takes_data = false;  // wants a data listener also where the job is on one host
+    bool takes_data = false;           // wants a data listener also where the job is on one host
 };
 
 // One edge of the tree over the hosts, which carries what the hosts tell each other while the job runs.
@@ -58,13 +58,13 @@ struct HostLink {
 
 // Shared by the ranks of a process that met together on one host.
 struct Meeting {
-    std::vector<Introduction> ranks;  // by rank
-    std::vector<std::string> hosts;   // their names, for messages; numbered in the order of their lowest ranks
-    os::Secret key;                   // of this meeting's data connections, made for it
-    os::FileDescriptor segment;       // of this host: zero at first, Agreement::segment bytes; never shrinks
-    os::Mapping memory;               // the segment, for all ranks of this process
+    std::vector<Introduction> ranks;         // by rank
+    std::vector<std::string> hosts;          // their names, for messages; numbered in the order of their lowest ranks
+    os::Secret key;                          // of this meeting's data connections, made for it
+    os::FileDescriptor segment;              // of this host: zero at first, Agreement::segment bytes; never shrinks
+    os::Mapping memory;                      // the segment, for all ranks of this process
     std::vector<os::FileDescriptor> arenas;  // of this host's processes
-    os::TcpListener listener;         // where this process takes data connections, for all of its ranks
+    os::TcpListener listener;                // where this process takes data connections, for all of its ranks
     // This host's edges of the tree, for whoever relays: only in the process of the host's lowest rank, and there null
     // where the job has one host. Taken by that rank.
     std::unique_ptr<std::vector<HostLink>> links;

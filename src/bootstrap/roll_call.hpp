@@ -1,6 +1,9 @@
 // Who has come to a meeting, and whether they agree: the judgement, apart from the sockets. For one thread.
+//
+// A host comes first, with what all of its ranks say alike; then its ranks.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -11,18 +14,33 @@ namespace tenon::bootstrap {
 class RollCall {
 public:
     // An error is a contradiction with the ranks that came before: it names both sides and what to do.
-    Result<void> enter(const Hello& hello);
+    Result<void> enter_host(const HostHello& host);
+    Result<void> enter(const NodeToken& node, const Introduction& who);
+    // A rank, and its host if that is new, of which it must say the same.
+    Result<void> enter(const NodeToken& node, const std::string& host, const Hello& hello);
 
-    bool begun() const { return !came_.empty(); }
+    // Processes are then named with their hosts, also where there is only one so far.
+    void name_hosts() { names_hosts_ = true; }
+    bool begun() const { return !hosts_.empty(); }
     bool complete() const { return begun() && came_count_ == came_.size(); }
-    const Agreement& agreement() const { return first_.agreement; }
-    std::vector<Introduction>& ranks() { return ranks_; }
+    const Agreement& agreement() const { return hosts_.front().first.agreement; }
+    bool came(Rank rank) const;
     std::vector<Rank> missing() const;
+    // Once complete: all ranks, and the hosts that have any, in the order of their lowest ranks.
+    Table table(const os::Secret& key) const;
 
 private:
-    Result<void> check_agreement(const Hello& hello) const;
-    Hello first_;  // all others must agree with it
-    std::vector<Introduction> ranks_;
+    Result<void> check_size(const Hello& hello, const std::string& host) const;
+    Result<void> check_agreement(const HostHello& newcomer) const;
+    std::string name_of(const Introduction& who, const std::string& host) const;
+    std::string place_of(pid_t process, const std::string& host) const;
+    std::unexpected<Error> disagree(const std::string& says, const HostHello& other, const std::string& other_says,
+                                    std::string_view advice) const;
+
+    bool names_hosts_ = false;
+    std::vector<HostHello> hosts_;  // all must agree with the first
+    std::map<NodeToken, std::int32_t> host_at_;
+    std::vector<Introduction> ranks_;  // their hosts in the order in which these came
     std::vector<bool> came_;
     std::size_t came_count_ = 0;
 };

@@ -5,28 +5,86 @@
 #include <algorithm>
 
 #include "base/log.hpp"
+#include "bootstrap/interfaces.hpp"
 #include "os/memory.hpp"
 
 namespace tenon::bootstrap {
 namespace {
 
-constexpr std::uint64_t stranger_patience_ms = 10'000;
-constexpr std::size_t stranger_limit = 256;
-constexpr std::uint64_t linger_ms = 5'000;
-constexpr std::uint64_t refusal_send_ms = 100;
 constexpr int idle_wait_ms = 60'000;
+// The root's own verdict on a meeting that took too long names the missing ranks, so wait a little for it.
+constexpr std::uint64_t verdict_grace_ms = 1'000;
 
-std::string name_process(const os::PeerCredentials& peer) { return fmt::format("process {}", peer.process); }
+std::string name_host(const NetworkSettings& network) {
+    const std::string name = os::host_name();
+    return network.host_id.empty() ? name : fmt::format("{}/{}", name, network.host_id);
+}
+
+Result<os::TcpListener> first_free(const Place& place, std::uint64_t meeting) {
+    const std::vector<std::uint16_t> ports = ports_of(place, meeting);
+    for (const std::uint16_t port : ports) {
+        Result<std::optional<os::TcpListener>> door = std::nullopt;
+        if (place.is_loopback()) {
+            const auto addresses = os::resolve(place.host, port);
+            if (!addresses) return std::unexpected(addresses.error());
+            door = os::TcpListener::listen(addresses->front());
+        } else {
+            door = listen_everywhere(port);
+        }
+        if (!door) return std::unexpected(door.error());
+        if (*door) return std::move(**door);
+    }
+    return fail(Status::system_error,
+                fmt::format("rank 0 cannot serve the rendezvous: no port of {} is free here; set TENON_RENDEZVOUS to "
+                            "another one, the same for all ranks",
+                            fmt::join(ports, ", ")));
+}
+
+Result<os::TcpListener> any_free(const std::string& interface) {
+    const auto own = own_interface(interface);
+    if (!own) return std::unexpected(own.error());
+    if (!*own) return fail(Status::system_error, "this host has no network interface that is up");
+    auto door = os::TcpListener::listen((*own)->address.with_port(0));
+    if (!door) return std::unexpected(door.error());
+    if (!*door) return fail(Status::system_error, "this host has no free port");
+    return std::move(**door);
+}
 
 }  // namespace
 
-Result<std::unique_ptr<Server>> Server::create(Invitation invitation) {
-    auto listener = os::LocalListener::listen(invitation.socket_name);
+Result<std::unique_ptr<Server>> Server::create(Post post) {
+    auto place = read_place(post.invitation.place);
+    if (!place) return std::unexpected(place.error());
+    NodeToken node;
+    if (auto filled = os::fill_random(std::as_writable_bytes(std::span{&node, 1})); !filled)
+        return std::unexpected(filled.error());
+    auto listener = os::LocalListener::listen(post.invitation.socket_name(post.network.host_id));
     if (!listener) return std::unexpected(listener.error());
     if (!*listener) return nullptr;
     auto wake = os::WakeSignal::create();
     if (!wake) return std::unexpected(wake.error());
-    return std::unique_ptr<Server>{new Server{std::move(invitation), std::move(**listener), std::move(*wake)}};
+    return std::unique_ptr<Server>{
+        new Server{std::move(post), std::move(*place), node, std::move(**listener), std::move(*wake)}};
+}
+
+Server::Server(Post post, Place place, const NodeToken& node, os::LocalListener listener, os::WakeSignal wake)
+    : post_{.invitation = post.invitation, .network = post.network, .made_id = post.made_id},
+      place_{std::move(place)},
+      node_{node},
+      host_{name_host(post.network)},
+      wake_{std::move(wake)},
+      lobby_{post.invitation.secret, std::move(listener)},
+      branches_{node} {
+    const bool seeks_root = !post.made_id && !place_.is_one_host();
+    if (seeks_root) {
+        uplink_.emplace(post_.invitation, place_, post_.network);
+        roll_.name_hosts();
+    }
+    if (post.door.descriptor().valid()) {
+        own_address_ = post.door.address();
+        branches_.limit_children(1);
+        branches_.open(std::move(post.door), post_.invitation.secret, post_.network.patience_ms);
+    }
 }
 
 void Server::stop() {
@@ -37,226 +95,130 @@ void Server::stop() {
 void Server::run() {
     auto outcome = gather();
     // Our own process hears last: it may end at what it hears, and this thread with it.
-    std::partition(connections_.begin(), connections_.end(),
-                   [](const auto& connection) { return connection->peer.process != os::process_id(); });
+    std::ranges::partition(lobby_.guests(), [](const auto& guest) { return guest->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
+    if (in_file_) remove_root_file(place_.file, post_.invitation.meeting, *in_file_);
     if (!outcome) refuse(std::move(outcome.error()));
-    listener_.close();
-    for (auto& connection : connections_) connection->socket.close();
-    connections_.clear();
+    lobby_.close();
+    branches_.close_door();
+    for (auto& guest : lobby_.guests()) guest->socket.close();
+    lobby_.guests().clear();
+    // What is left of the edges is closed here alone: the processes that took them go on with them.
+    branches_.children().clear();
+    uplink_.reset();
     finished_.store(true, std::memory_order_release);
 }
 
 Result<void> Server::gather() {
-    while (!roll_.complete()) {
-        if (stopped_.load(std::memory_order_acquire))
-            return fail(Status::remote_error, "the process that serves the rendezvous ended before the job had met");
-        if (meeting_deadline_.passed()) return std::unexpected(never_came());
+    while (uplink_ ? !table_ : !roll_.complete()) {
+        if (auto in_time = check_time(); !in_time) return in_time;
         if (auto served = serve_once(); !served) return served;
     }
     return {};
 }
 
-Error Server::never_came() const {
-    const std::vector<Rank> missing = roll_.missing();
-    return {Status::timeout,
-            fmt::format("{} of {} never came to the rendezvous, waited for {} ms: see that {} started, on this host "
-                        "and with the same unique id or job name, or raise TENON_INIT_TIMEOUT_MS",
-                        name_ranks(missing), roll_.agreement().rank_count, (os::now_ns() - first_came_ns_) / 1'000'000,
-                        missing.size() == 1 ? "it was" : "they were")};
+Result<void> Server::check_time() const {
+    if (stopped_.load(std::memory_order_acquire))
+        return fail(Status::remote_error, "the process that serves the rendezvous ended before the job had met");
+    const bool has_joined = uplink_ && uplink_->has_joined();
+    if (!(has_joined ? meeting_deadline_.later_by_ms(verdict_grace_ms) : meeting_deadline_).passed()) return {};
+    return std::unexpected(uplink_ ? never_joined() : never_came());
 }
 
-int Server::wait_ms() const { return connections_.empty() && !roll_.begun() ? idle_wait_ms : os::abort_check_ms; }
+Error Server::never_came() const {
+    const std::uint64_t waited_ms = (os::now_ns() - first_came_ns_) / 1'000'000;
+    const std::vector<Rank> missing = roll_.missing();
+    if (missing.empty())
+        return {Status::timeout, fmt::format("not all hosts took the table of ranks within {} ms", waited_ms)};
+    const std::string_view where = place_.is_one_host() ? ", on this host (for several see TENON_RENDEZVOUS)" : "";
+    return {Status::timeout,
+            fmt::format("{} of {} never came to the rendezvous, waited for {} ms: see that {} started{}, with the same "
+                        "unique id or job name, or raise TENON_INIT_TIMEOUT_MS",
+                        name_ranks(missing), roll_.agreement().rank_count, waited_ms,
+                        missing.size() == 1 ? "it was" : "they were", where)};
+}
+
+Error Server::never_joined() const {
+    const std::uint64_t waited_ms = (os::now_ns() - first_came_ns_) / 1'000'000;
+    return {Status::timeout,
+            fmt::format("host {} waited for {} ms: {}", host_, waited_ms,
+                        uplink_->has_joined() ? "the job's root did not answer in time" : uplink_->obstacle())};
+}
+
+int Server::wait_ms() const {
+    if (uplink_) return uplink_->wait_ms();
+    const bool is_idle =
+        lobby_.empty() && !roll_.begun() && !branches_.has_newcomers() && !refusal_ && !branches_.has_children();
+    return is_idle ? idle_wait_ms : os::abort_check_ms;
+}
 
 Result<void> Server::serve_once() {
-    const bool takes_more = stranger_count() < stranger_limit;
-    const std::size_t served = connections_.size();
-    std::vector<pollfd> watched{{wake_.descriptor().number(), POLLIN, 0},
-                                {takes_more ? listener_.descriptor().number() : -1, POLLIN, 0}};
-    for (const auto& connection : connections_)
-        watched.push_back({connection->socket.descriptor().number(), POLLIN, 0});
+    std::vector<pollfd> watched{{wake_.descriptor().number(), POLLIN, 0}};
+    lobby_.watch(watched);
+    const std::size_t lobby_end = watched.size();
+    branches_.watch(watched);
+    if (uplink_) uplink_->watch(watched);
     if (auto ready = os::wait_ready(watched, os::Deadline::never(), wait_ms()); !ready)
         return std::unexpected(ready.error());
     wake_.clear();
-    for (std::size_t i = 0; i < served; i++)
-        if (watched[i + 2].revents != 0)
-            if (auto read = read_from(*connections_[i]); !read) return read;
-    if (watched[1].revents != 0)
-        if (auto accepted = accept_all(); !accepted) return accepted;
-    for (auto& connection : connections_)
-        if (connection->open() && !connection->known && connection->stranger_until.passed())
-            drop_stranger(*connection, "it said nothing");
-    std::erase_if(connections_, [](const auto& connection) { return !connection->open(); });
-    return {};
+    const Lobby::Reception reception{
+        .take_hello = [this](Guest& guest, const Hello& hello) { return take_hello(guest, hello); },
+        .lost = [this](const Guest& guest) { return lost(guest); }};
+    if (auto served = lobby_.serve(std::span{watched}.subspan(1, lobby_end - 1), reception); !served) return served;
+    const auto take = [this](Branch& branch, Frame& frame) { return take_from_branch(branch, frame); };
+    if (auto served = branches_.serve(take); !served) return served;
+    return uplink_ ? serve_uplink() : Result<void>{};
 }
 
-Result<void> Server::accept_all() {
-    while (stranger_count() < stranger_limit) {
-        auto socket = listener_.accept();
-        if (!socket) return std::unexpected(socket.error());
-        if (!*socket) return {};
-        const auto peer = (*socket)->peer();
-        if (!peer) return std::unexpected(peer.error());
-        auto connection =
-            std::make_unique<Connection>(std::move(**socket), *peer, os::Deadline::after_ms(stranger_patience_ms));
-        if (peer->user != os::user_id() && peer->user != 0) {
-            drop_stranger(*connection, fmt::format("it belongs to user {}", peer->user));
-            continue;
-        }
-        connections_.push_back(std::move(connection));
-    }
-    return {};
-}
-
-std::size_t Server::stranger_count() const {
-    return static_cast<std::size_t>(
-        std::count_if(connections_.begin(), connections_.end(), [](const auto& c) { return c->open() && !c->known; }));
-}
-
-void Server::drop_stranger(Connection& connection, std::string_view why) {
-    log(has_logged_stranger_ ? LogLevel::debug : LogLevel::warning,
-        "a stranger ({}) connected to the rendezvous and was dropped: {}", name_process(connection.peer), why);
-    has_logged_stranger_ = true;
-    connection.socket.close();
-}
-
-// Descriptors are only taken from those who have shown the secret; the system closes a stranger's.
-Result<void> Server::read_from(Connection& connection) {
-    while (connection.open()) {
-        const std::size_t wanted = connection.known ? hello_bytes : proof_bytes;
-        os::FileDescriptor passed;
-        const auto room = std::span{connection.buffer}.subspan(connection.filled, wanted - connection.filled);
-        const auto received = connection.socket.receive_some(room, connection.known ? &passed : nullptr);
-        if (!received && received.error().status == Status::remote_error) return lost(connection);
-        if (!received) return std::unexpected(received.error());
-        if (*received == 0) return {};
-        if (passed.valid() && !connection.arena.valid()) connection.arena = std::move(passed);
-        connection.filled += *received;
-        if (connection.filled < wanted) continue;
-        connection.filled = 0;
-        if (auto taken = connection.known ? take_hello(connection) : check_proof(connection); !taken) return taken;
-    }
-    return {};
-}
-
-Result<void> Server::check_proof(Connection& connection) {
-    const auto version = read_proof(std::span{connection.buffer}.first<proof_bytes>(), invitation_.secret);
-    if (!version) {
-        drop_stranger(connection, "it does not know the job's secret");
-        return {};
-    }
-    connection.known = true;
-    if (*version == wire_version) return {};
-    return fail(Status::mismatch, fmt::format("{} speaks version {} of the rendezvous, process {} version {}: use one "
-                                              "build of Tenon in all processes of the job",
-                                              name_process(connection.peer), *version, os::process_id(), wire_version));
-}
-
-Result<void> Server::take_hello(Connection& connection) {
-    const auto hello = read_hello(connection.buffer);
-    if (!hello) return std::unexpected(hello.error());
-    connection.ranks.push_back(hello->who.rank);
-    if (refusal_) {
-        count_as_told(connection);
-        close_when_all_are_told();
-        tell(connection);
-        return {};
-    }
-    if (!roll_.begun()) first_came_ns_ = os::now_ns();
-    const os::Deadline patience = os::Deadline::after_ms(hello->patience_ms);
+void Server::shorten(std::uint64_t patience_ms) {
+    if (first_came_ns_ == 0) first_came_ns_ = os::now_ns();
+    const os::Deadline patience = os::Deadline::after_ms(patience_ms);
     if (patience.time_ns() < meeting_deadline_.time_ns()) meeting_deadline_ = patience;
-    if (hello->offers_arena && !connection.arena.valid())
-        return fail(Status::internal_error, fmt::format("rank {} offered memory but sent none", hello->who.rank));
-    return roll_.enter(*hello);
 }
 
-Result<void> Server::lost(Connection& connection) {
-    connection.socket.close();
-    if (!connection.known) {
-        drop_stranger(connection, "it left before it said who it is");
+Result<void> Server::take_hello(Guest& guest, const Hello& hello) {
+    if (holds_back_) return {};
+    if (refusal_) {
+        count_as_told(guest);
+        close_when_all_are_told();
+        tell(guest);
         return {};
     }
+    shorten(hello.patience_ms);
+    if (hello.offers_arena && !guest.arena.valid())
+        return fail(Status::internal_error, fmt::format("rank {} offered memory but sent none", hello.who.rank));
+    if (hello.offers_arena && guest.arena_number < 0) guest.arena_number = arena_count_++;
+    const bool has_rank_zero = post_.invitation.is_by_job && hello.who.rank == 0;
+    if (has_rank_zero && uplink_ && !uplink_->has_joined())
+        if (auto became = become_root(); !became) return became;
+    Hello entered = hello;
+    entered.who.arena = hello.offers_arena ? guest.arena_number : -1;
+    branches_.limit_children(Branches::fan_out);
+    if (uplink_) to_introduce_.push_back(entered);
+    return roll_.enter(node_, host_, entered);
+}
+
+Result<void> Server::lost(const Guest& guest) const {
     if (refusal_) return {};
-    const std::string who = connection.ranks.empty() ? "a rank" : name_ranks(connection.ranks);
-    return fail(Status::remote_error, fmt::format("{} ({}) left before the job had met: look for its own error", who,
-                                                  name_process(connection.peer)));
+    const std::string where = uplink_ || branches_.has_children() ? " on " + host_ : "";
+    return fail(Status::remote_error,
+                fmt::format("{}{} left before the job had met: look for its own error", Lobby::name_of(guest), where));
 }
 
-std::vector<const os::FileDescriptor*> Server::assign_arenas() {
-    std::vector<const os::FileDescriptor*> arenas;
-    for (const auto& connection : connections_) {
-        if (!connection->arena.valid() || connection->ranks.empty()) continue;
-        for (const Rank rank : connection->ranks)
-            roll_.ranks()[static_cast<std::size_t>(rank)].arena = static_cast<std::int32_t>(arenas.size());
-        arenas.push_back(&connection->arena);
+Result<void> Server::become_root() {
+    uplink_.reset();
+    to_introduce_.clear();
+    auto door = place_.file.empty() ? first_free(place_, post_.invitation.meeting) : any_free(post_.network.interface);
+    if (!door) return std::unexpected(door.error());
+    Secret secret = post_.invitation.secret;
+    if (!place_.file.empty()) {
+        if (auto filled = os::fill_random(secret.bytes); !filled) return filled;
+        in_file_ = RootRecord{door->address().text(), secret};
+        if (auto written = write_root_file(place_.file, post_.invitation.meeting, *in_file_); !written) return written;
     }
-    return arenas;
-}
-
-Result<void> Server::send_outcome(Connection& connection, std::span<const std::byte> table,
-                                  const os::FileDescriptor& segment,
-                                  std::span<const os::FileDescriptor* const> arenas) {
-    const os::Deadline deadline = meeting_deadline_.or_abort(stopped_);
-    const auto passing = write_frame(FrameKind::descriptor);
-    auto sent = connection.socket.send(table, deadline);
-    if (sent) sent = connection.socket.send(passing, deadline, &segment);
-    for (std::size_t i = 0; sent && i < arenas.size(); i++) sent = connection.socket.send(passing, deadline, arenas[i]);
-    if (sent) return {};
-    return fail(sent.error().status,
-                fmt::format("{} ({}) did not take what the rendezvous sent: {}", name_ranks(connection.ranks),
-                            name_process(connection.peer), sent.error().message));
-}
-
-Result<void> Server::conclude() {
-    listener_.close();
-    auto segment = os::create_shared_memory("tenon-segment", roll_.agreement().segment);
-    if (!segment) return std::unexpected(segment.error());
-    const auto arenas = assign_arenas();
-    const auto table = write_table(roll_.ranks(), arenas.size());
-    for (auto& connection : connections_)
-        if (!connection->ranks.empty())
-            if (auto sent = send_outcome(*connection, table, *segment, arenas); !sent) return sent;
-    segment->close();
-    const auto go = write_frame(FrameKind::go);
-    for (auto& connection : connections_) {
-        connection->arena.close();
-        // Who is gone by now has had the outcome, and is missed by the liveness checks from here on.
-        if (!connection->ranks.empty())
-            static_cast<void>(connection->socket.send(go, meeting_deadline_.or_abort(stopped_)));
-    }
-    log(LogLevel::debug, "{} ranks in {} processes have met", roll_.agreement().rank_count, connections_.size());
+    log(LogLevel::debug, "serves the rendezvous for all hosts at {}", door->address().text());
+    branches_.open(std::move(*door), secret, post_.network.patience_ms);
     return {};
-}
-
-void Server::refuse(Error why) {
-    refusal_ = std::move(why);
-    std::vector<Connection*> known;
-    for (auto& connection : connections_)
-        if (connection->known && connection->open()) known.push_back(connection.get());
-    for (const Connection* connection : known) count_as_told(*connection);
-    close_when_all_are_told();
-    for (Connection* connection : known) tell(*connection);
-    const os::Deadline until = os::Deadline::after_ms(linger_ms).or_abort(stopped_);
-    while (listener_.descriptor().valid() && until.check("ranks that come late"))
-        if (!serve_once()) return;
-}
-
-void Server::count_as_told(const Connection& connection) {
-    told_.insert(connection.ranks.begin(), connection.ranks.end());
-    told_own_process_ |= connection.peer.process == os::process_id();
-}
-
-// Before the last is told, so that whoever meets again by the job's name does not find this server. By a name it is
-// rank 0 that serves, from its own process: once that knows, rank 0 may serve anew, and the others wait for it.
-void Server::close_when_all_are_told() {
-    const auto expected = static_cast<std::size_t>(roll_.begun() ? roll_.agreement().rank_count : rank_count_limit);
-    if (invitation_.rank_zero_serves ? told_own_process_ : told_.size() >= expected) listener_.close();
-}
-
-void Server::tell(Connection& connection) {
-    // A peer that is gone, or that does not read, needs no answer.
-    static_cast<void>(connection.socket.send(write_refusal(*refusal_), os::Deadline::after_ms(refusal_send_ms)));
-    connection.socket.close();
 }
 
 }  // namespace tenon::bootstrap

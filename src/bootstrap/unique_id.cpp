@@ -2,38 +2,48 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <span>
 
 #include "bootstrap/bytes.hpp"
 #include "bootstrap/digest.hpp"
+#include "bootstrap/place.hpp"
 #include "os/process.hpp"
 
 namespace tenon {
 namespace bootstrap {
 namespace {
 
-// Layout: magic, version, flags, secret, length of the name, name, zeros.
+// Layout: magic, version, flags, checksum of what follows, secret, meeting, length of the place, place, zeros.
 constexpr std::uint64_t magic = 0x4449756e6f6e6554;  // "TenonuID", little-endian
-constexpr std::uint32_t version = 1;
-constexpr std::uint32_t flag_rank_zero_serves = 1;
-constexpr std::size_t name_bytes_limit = 80;
+constexpr std::uint32_t version = 2;
+constexpr std::uint32_t flag_by_job = 1;
+constexpr std::size_t head_bytes = 8 + 4 + 4 + 8;
+static_assert(head_bytes + 16 + 8 + 4 + place_bytes_limit == sizeof(UniqueId));
 
-bool is_name(std::string_view text) {
-    return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
-    });
+std::uint64_t checksum(const UniqueId& id) {
+    const auto rest = std::span{id.bytes}.subspan(head_bytes);
+    return digest({reinterpret_cast<const char*>(rest.data()), rest.size()}).low;
 }
 
 }  // namespace
 
+std::string Invitation::socket_name(std::string_view host_id) const {
+    std::string name = fmt::format("tenon-{}{:016x}", is_by_job ? "job-" : "", meeting);
+    if (!host_id.empty()) name += fmt::format("-{:016x}", digest(host_id).low);
+    return name;
+}
+
 UniqueId write_unique_id(const Invitation& invitation) {
     UniqueId id;
-    ByteWriter out{id.bytes};
-    out.put(magic);
-    out.put(version);
-    out.put(invitation.rank_zero_serves ? flag_rank_zero_serves : 0U);
-    out.put(invitation.secret);
-    out.put_text(invitation.socket_name, name_bytes_limit);
+    ByteWriter body{std::span{id.bytes}.subspan(head_bytes)};
+    body.put(invitation.secret);
+    body.put(invitation.meeting);
+    body.put_text(invitation.place, place_bytes_limit);
+    ByteWriter head{id.bytes};
+    head.put(magic);
+    head.put(version);
+    head.put(invitation.is_by_job ? flag_by_job : 0U);
+    head.put(checksum(id));
     return id;
 }
 
@@ -47,32 +57,43 @@ Result<Invitation> read_unique_id(const UniqueId& id) {
                                                           "use one Tenon in all processes of the job",
                                                           found, version));
     const auto flags = in.get<std::uint32_t>();
-    Invitation invitation{in.get<Secret>(), in.get_text(name_bytes_limit), flags == flag_rank_zero_serves};
-    if (flags > flag_rank_zero_serves || !is_name(invitation.socket_name))
+    const bool is_whole = in.get<std::uint64_t>() == checksum(id);
+    const Invitation invitation{in.get<Secret>(), in.get<std::uint64_t>(), flags == flag_by_job,
+                                in.get_text(place_bytes_limit)};
+    if (!is_whole || flags > flag_by_job || !read_place(invitation.place))
         return fail(Status::invalid_argument, "the unique id is damaged: pass all of its 128 bytes on unchanged");
     return invitation;
 }
 
 Result<Invitation> random_invitation() {
     Invitation invitation;
-    std::uint64_t name[2];
     if (auto filled = os::fill_random(invitation.secret.bytes); !filled) return std::unexpected(filled.error());
-    if (auto filled = os::fill_random(std::as_writable_bytes(std::span{name})); !filled)
+    if (auto filled = os::fill_random(std::as_writable_bytes(std::span{&invitation.meeting, 1})); !filled)
         return std::unexpected(filled.error());
-    invitation.socket_name = fmt::format("tenon-{:016x}{:016x}", name[0], name[1]);
     return invitation;
+}
+
+Result<Invitation> invitation_for_job(std::string_view job, std::string_view place) {
+    if (place.size() > place_bytes_limit)
+        return fail(
+            Status::invalid_argument,
+            fmt::format("the rendezvous \"{}\" is too long: {} characters at most, such as an address instead of "
+                        "a name, or a shorter path (TENON_RENDEZVOUS)",
+                        place, place_bytes_limit));
+    if (auto read = read_place(place); !read) return std::unexpected(read.error());
+    const auto derived = [&](std::string_view use) {
+        return digest(fmt::format("tenon {} of user {} job {}", use, os::user_id(), job));
+    };
+    return Invitation{.secret = std::bit_cast<Secret>(derived("secret")),
+                      .meeting = derived("name").low,
+                      .is_by_job = true,
+                      .place = std::string{place}};
 }
 
 }  // namespace bootstrap
 
 UniqueId unique_id_for_job(std::string_view job) {
-    const auto derived = [&](std::string_view use) {
-        return bootstrap::digest(fmt::format("tenon {} of user {} job {}", use, os::user_id(), job));
-    };
-    const bootstrap::Digest name = derived("name");
-    return bootstrap::write_unique_id({.secret = std::bit_cast<bootstrap::Secret>(derived("secret")),
-                                       .socket_name = fmt::format("tenon-job-{:016x}{:016x}", name.high, name.low),
-                                       .rank_zero_serves = true});
+    return bootstrap::write_unique_id(bootstrap::invitation_for_job(job, {}).value());
 }
 
 }  // namespace tenon

@@ -8,12 +8,17 @@ namespace tenon::bootstrap {
 namespace {
 
 constexpr std::uint64_t magic = 0x74654d6e6f6e6554;  // "TenonMet", little-endian
-constexpr std::size_t table_row_bytes = 4 + 4 + 16 + os::core_count_limit / 8;
-constexpr std::size_t table_head_bytes = 4 + 4;
+constexpr std::size_t cores_bytes = os::core_count_limit / 8;
+constexpr std::size_t row_bytes = 4 + 4 + 4 + 4 + 16 + 24 + cores_bytes;
+constexpr std::size_t token_bytes = sizeof(NodeToken);
+constexpr std::size_t table_host_bytes = token_bytes + 4 + host_name_limit;
+constexpr std::size_t table_head_bytes = 4 + 4 + 16;
 constexpr std::size_t refusal_text_limit = 4096;
 constexpr std::size_t refusal_bytes = 4 + 4 + refusal_text_limit;
-constexpr std::size_t payload_limit = table_head_bytes + rank_count_limit * table_row_bytes;
-static_assert(refusal_bytes <= payload_limit);
+constexpr std::size_t host_bytes = token_bytes + 4 + host_name_limit + hello_bytes;
+constexpr std::size_t rows_head_bytes = token_bytes + 8 + 8;
+constexpr std::size_t payload_limit = table_head_bytes + rank_count_limit * (row_bytes + table_host_bytes);
+static_assert(refusal_bytes <= payload_limit && sizeof(os::InternetAddress) == 24);
 
 std::unexpected<Error> malformed(std::string_view what) {
     return fail(Status::internal_error, fmt::format("the rendezvous received a malformed {}", what));
@@ -34,8 +39,8 @@ os::CoreSet cores_of(const CoreWords& words) {
     return cores;
 }
 
-std::vector<std::byte> frame(FrameKind kind, std::size_t payload_bytes) {
-    std::vector<std::byte> bytes(frame_header_bytes + payload_bytes);
+Bytes frame(FrameKind kind, std::size_t payload_bytes) {
+    Bytes bytes(frame_header_bytes + payload_bytes);
     ByteWriter out{bytes};
     out.put(magic);
     out.put(kind);
@@ -43,8 +48,33 @@ std::vector<std::byte> frame(FrameKind kind, std::size_t payload_bytes) {
     return bytes;
 }
 
-ByteWriter payload_of(std::vector<std::byte>& bytes) {
-    return ByteWriter{std::span{bytes}.subspan(frame_header_bytes)};
+ByteWriter payload_of(Bytes& bytes) { return ByteWriter{std::span{bytes}.subspan(frame_header_bytes)}; }
+
+void put_row(ByteWriter& out, const Introduction& who) {
+    out.put(who.rank);
+    out.put(who.process);
+    out.put(who.arena);
+    out.put(who.host);
+    out.put(who.process_token);
+    out.put(who.address);
+    out.put(words_of(who.cores));
+}
+
+Introduction get_row(ByteReader& in) {
+    Introduction who;
+    who.rank = in.get<Rank>();
+    who.process = in.get<pid_t>();
+    who.arena = in.get<std::int32_t>();
+    who.host = in.get<std::int32_t>();
+    who.process_token = in.get<os::ProcessToken>();
+    who.address = in.get<os::InternetAddress>();
+    who.cores = cores_of(in.get<CoreWords>());
+    return who;
+}
+
+bool is_sane(const os::InternetAddress& address) { return address.known <= 1; }
+bool is_sane(const Introduction& who) {
+    return who.arena >= -1 && who.arena < rank_count_limit && is_sane(who.address);
 }
 
 }  // namespace
@@ -74,6 +104,7 @@ HelloBytes write_hello(const Hello& hello) {
     out.put(hello.who.rank);
     out.put(hello.who.process);
     out.put(hello.who.process_token);
+    out.put(hello.who.address);
     out.put(words_of(hello.who.cores));
     out.put(hello.agreement.rank_count);
     out.put(static_cast<std::uint32_t>(hello.offers_arena));
@@ -91,6 +122,7 @@ Result<Hello> read_hello(std::span<const std::byte, hello_bytes> bytes) {
     hello.who.rank = in.get<Rank>();
     hello.who.process = in.get<pid_t>();
     hello.who.process_token = in.get<os::ProcessToken>();
+    hello.who.address = in.get<os::InternetAddress>();
     hello.who.cores = cores_of(in.get<CoreWords>());
     hello.agreement.rank_count = in.get<Rank>();
     const auto flags = in.get<std::uint32_t>();
@@ -100,7 +132,7 @@ Result<Hello> read_hello(std::span<const std::byte, hello_bytes> bytes) {
     hello.texts = in.get<Digest>();
     hello.agreement.build = in.get_text(build_bytes_limit);
     hello.agreement.configuration = in.get_text(configuration_bytes_limit);
-    if (in.is_short() || flags > 1) return malformed("hello");
+    if (in.is_short() || flags > 1 || !is_sane(hello.who.address)) return malformed("hello");
     return hello;
 }
 
@@ -108,47 +140,145 @@ Result<FrameHeader> read_frame_header(std::span<const std::byte, frame_header_by
     ByteReader in{bytes};
     if (in.get<std::uint64_t>() != magic) return malformed("reply");
     const FrameHeader header{in.get<FrameKind>(), in.get<std::uint32_t>()};
-    if (header.kind < FrameKind::table || header.kind > FrameKind::refusal || header.payload_bytes > payload_limit)
+    if (header.kind < FrameKind::table || header.kind > FrameKind::ready || header.payload_bytes > payload_limit)
         return malformed("reply");
     return header;
 }
 
-std::vector<std::byte> write_frame(FrameKind kind) { return frame(kind, 0); }
+Bytes write_frame(FrameKind kind, std::span<const std::byte> payload) {
+    auto bytes = frame(kind, payload.size());
+    std::ranges::copy(payload, bytes.begin() + frame_header_bytes);
+    return bytes;
+}
 
-std::vector<std::byte> write_table(std::span<const Introduction> ranks, std::size_t arena_count) {
-    auto bytes = frame(FrameKind::table, table_head_bytes + ranks.size() * table_row_bytes);
+Bytes write_table(const Table& table) {
+    auto bytes = frame(FrameKind::table,
+                       table_head_bytes + table.hosts.size() * table_host_bytes + table.ranks.size() * row_bytes);
     ByteWriter out = payload_of(bytes);
-    out.put(static_cast<std::uint32_t>(ranks.size()));
-    out.put(static_cast<std::uint32_t>(arena_count));
-    for (const Introduction& who : ranks) {
-        out.put(who.process);
-        out.put(who.arena);
-        out.put(who.process_token);
-        out.put(words_of(who.cores));
+    out.put(static_cast<std::uint32_t>(table.ranks.size()));
+    out.put(static_cast<std::uint32_t>(table.hosts.size()));
+    out.put(table.key);
+    for (const TableHost& host : table.hosts) {
+        out.put(host.node);
+        out.put_text(host.name, host_name_limit);
     }
+    for (const Introduction& who : table.ranks) put_row(out, who);
     return bytes;
 }
 
 Result<Table> read_table(std::span<const std::byte> payload) {
     ByteReader in{payload};
     const auto rank_count = in.get<std::uint32_t>();
-    const auto arena_count = in.get<std::uint32_t>();
-    if (in.is_short() || in.left() != rank_count * table_row_bytes || arena_count > rank_count)
+    const auto host_count = in.get<std::uint32_t>();
+    Table table{in.get<os::Secret>(), {}, {}};
+    if (in.is_short() || rank_count > static_cast<std::uint32_t>(rank_count_limit) || host_count > rank_count ||
+        in.left() != host_count * table_host_bytes + rank_count * row_bytes)
         return malformed("table of ranks");
-    Table table{std::vector<Introduction>(rank_count), arena_count};
+    for (std::uint32_t host = 0; host < host_count; host++)
+        table.hosts.push_back({in.get<NodeToken>(), in.get_text(host_name_limit)});
     for (std::uint32_t rank = 0; rank < rank_count; rank++) {
-        Introduction& who = table.ranks[rank];
-        who.rank = static_cast<Rank>(rank);
-        who.process = in.get<pid_t>();
-        who.arena = in.get<std::int32_t>();
-        who.process_token = in.get<os::ProcessToken>();
-        who.cores = cores_of(in.get<CoreWords>());
-        if (who.arena < -1 || who.arena >= static_cast<std::int32_t>(arena_count)) return malformed("table of ranks");
+        table.ranks.push_back(get_row(in));
+        const Introduction& who = table.ranks.back();
+        if (!is_sane(who) || who.rank != static_cast<Rank>(rank) || who.host < 0 ||
+            who.host >= static_cast<std::int32_t>(host_count))
+            return malformed("table of ranks");
     }
     return table;
 }
 
-std::vector<std::byte> write_refusal(const Error& error) {
+Bytes write_link(std::int32_t host) {
+    auto bytes = frame(FrameKind::link, sizeof host);
+    payload_of(bytes).put(host);
+    return bytes;
+}
+
+Result<std::int32_t> read_link(std::span<const std::byte> payload) {
+    ByteReader in{payload};
+    const auto host = in.get<std::int32_t>();
+    if (in.is_short() || in.left() > 0) return malformed("link");
+    return host;
+}
+
+Bytes write_welcome(const NodeToken& node) {
+    auto bytes = frame(FrameKind::welcome, token_bytes);
+    payload_of(bytes).put(node);
+    return bytes;
+}
+
+Result<NodeToken> read_welcome(std::span<const std::byte> payload) {
+    ByteReader in{payload};
+    const auto node = in.get<NodeToken>();
+    if (in.is_short() || in.left() > 0) return malformed("welcome");
+    return node;
+}
+
+Bytes write_elsewhere(const os::InternetAddress& address) {
+    auto bytes = frame(FrameKind::elsewhere, sizeof address);
+    payload_of(bytes).put(address);
+    return bytes;
+}
+
+Result<os::InternetAddress> read_elsewhere(std::span<const std::byte> payload) {
+    ByteReader in{payload};
+    const auto address = in.get<os::InternetAddress>();
+    if (in.is_short() || in.left() > 0 || !address.valid()) return malformed("address");
+    return address;
+}
+
+os::Handshake::Claim write_claim(const os::InternetAddress& listens) {
+    os::Handshake::Claim claim{};
+    ByteWriter{claim}.put(listens);
+    return claim;
+}
+
+Result<os::InternetAddress> read_claim(const os::Handshake::Claim& claim) {
+    const auto address = ByteReader{claim}.get<os::InternetAddress>();
+    if (!address.valid()) return malformed("claim");
+    return address;
+}
+
+Bytes write_host(const HostHello& host) {
+    auto bytes = frame(FrameKind::host, host_bytes);
+    ByteWriter out = payload_of(bytes);
+    out.put(host.node);
+    out.put_text(host.name, host_name_limit);
+    out.put(write_hello(host.first));
+    return bytes;
+}
+
+Result<HostHello> read_host(std::span<const std::byte> payload) {
+    if (payload.size() != host_bytes) return malformed("introduction of a host");
+    ByteReader in{payload};
+    HostHello host{in.get<NodeToken>(), in.get_text(host_name_limit), {}};
+    auto first = read_hello(in.get<HelloBytes>());
+    if (!first) return std::unexpected(first.error());
+    host.first = std::move(*first);
+    return host;
+}
+
+Bytes write_rows(const RankRows& rows) {
+    auto bytes = frame(FrameKind::ranks, rows_head_bytes + rows.ranks.size() * row_bytes);
+    ByteWriter out = payload_of(bytes);
+    out.put(rows.node);
+    out.put(rows.patience_ms);
+    out.put(static_cast<std::uint64_t>(rows.ranks.size()));
+    for (const Introduction& who : rows.ranks) put_row(out, who);
+    return bytes;
+}
+
+Result<RankRows> read_rows(std::span<const std::byte> payload) {
+    ByteReader in{payload};
+    RankRows rows{in.get<NodeToken>(), in.get<std::uint64_t>(), {}};
+    const auto count = in.get<std::uint64_t>();
+    if (in.is_short() || count > rows_limit || in.left() != count * row_bytes) return malformed("list of ranks");
+    for (std::uint64_t i = 0; i < count; i++) {
+        rows.ranks.push_back(get_row(in));
+        if (!is_sane(rows.ranks.back())) return malformed("list of ranks");
+    }
+    return rows;
+}
+
+Bytes write_refusal(const Error& error) {
     auto bytes = frame(FrameKind::refusal, refusal_bytes);
     ByteWriter out = payload_of(bytes);
     out.put(static_cast<std::int32_t>(error.status));

@@ -1,12 +1,18 @@
-// What travels over a rendezvous connection, and the only code that reads or writes it.
+// What travels at a rendezvous, and the only code that reads or writes it.
 //
-//   process -> server:  a proof, once; then a hello for each of its ranks, the process's arena with one of them
-//   server -> process:  frames: a table, a descriptor for the segment and for each arena, go;  or, at any point, a
-//   refusal
+// Between a process and the node of its host, over a local socket:
+//   process -> node:  a proof, once; then a hello for each of its ranks, the process's arena with one of them
+//   node -> process:  frames: the table, the segment and each arena (a descriptor each), to the process of the host's
+//                     lowest rank each link (a descriptor and the host at its other end), go;  or, any time, a refusal
+// Between the nodes of two hosts, over TCP, after the handshake (os/handshake.hpp; the connecting side claims where it
+// listens):
+//   parent -> child:  welcome, or elsewhere;  then the table, then go;  or, at any point, a refusal
+//   child -> parent:  a host frame for each host below, before its ranks;  ranks, as they come;  ready, when all below
+//                     have been given the table;  or, at any point, a refusal
 //
-// All sizes are fixed or bounded. Nothing is read before the proof has shown that the sender knows the job's secret.
-// The proof's and the refusal's layouts never change, so that different versions of Tenon can tell each other apart.
-// Readers accept any bytes.
+// All sizes are fixed or bounded. Nothing is read before the proof or the handshake has shown that the sender knows the
+// job's secret. The proof's and the refusal's layouts never change, so that different versions of Tenon can tell each
+// other apart. Readers accept any bytes.
 #pragma once
 
 #include <array>
@@ -20,7 +26,7 @@
 
 namespace tenon::bootstrap {
 
-inline constexpr std::uint32_t wire_version = 1;
+inline constexpr std::uint32_t wire_version = 2;
 inline constexpr Rank rank_count_limit = 16'384;
 
 inline constexpr std::size_t proof_bytes = 32;
@@ -30,7 +36,7 @@ Proof write_proof(const Secret& secret, std::uint32_t version = wire_version);
 std::optional<std::uint32_t> read_proof(std::span<const std::byte, proof_bytes> bytes, const Secret& secret);
 
 struct Hello {
-    Introduction who{};
+    Introduction who{};         // where it takes data may lack the host, which the node then adds
     Agreement agreement{};      // its texts cut at what the wire holds
     Digest texts{};             // of its texts, whole
     bool offers_arena = false;  // comes with a descriptor, unless one came from this process before
@@ -38,13 +44,25 @@ struct Hello {
 };
 inline constexpr std::size_t build_bytes_limit = 64;
 inline constexpr std::size_t configuration_bytes_limit = 1024;
-inline constexpr std::size_t hello_bytes = 1288;
+inline constexpr std::size_t hello_bytes = 1312;
 using HelloBytes = std::array<std::byte, hello_bytes>;
 Digest digest_of_texts(const Agreement& agreement);
 HelloBytes write_hello(const Hello& hello);
 Result<Hello> read_hello(std::span<const std::byte, hello_bytes> bytes);
 
-enum class FrameKind : std::uint32_t { table = 1, descriptor = 2, go = 3, refusal = 4 };
+enum class FrameKind : std::uint32_t {
+    table = 1,
+    segment = 2,
+    go = 3,
+    refusal = 4,
+    arena = 5,
+    link = 6,
+    welcome = 7,
+    elsewhere = 8,
+    host = 9,
+    ranks = 10,
+    ready = 11,
+};
 struct FrameHeader {
     FrameKind kind{};
     std::uint32_t payload_bytes = 0;
@@ -52,15 +70,55 @@ struct FrameHeader {
 inline constexpr std::size_t frame_header_bytes = 16;
 Result<FrameHeader> read_frame_header(std::span<const std::byte, frame_header_bytes> bytes);
 
-std::vector<std::byte> write_frame(FrameKind kind);  // descriptor, go
-std::vector<std::byte> write_table(std::span<const Introduction> ranks, std::size_t arena_count);
-std::vector<std::byte> write_refusal(const Error& error);
-
-struct Table {
-    std::vector<Introduction> ranks;
-    std::size_t arena_count = 0;
-};
-Result<Table> read_table(std::span<const std::byte> payload);
+using Bytes = std::vector<std::byte>;
+// Of segment, arena, go and ready; or with what another frame of that kind held.
+Bytes write_frame(FrameKind kind, std::span<const std::byte> payload = {});
+Bytes write_refusal(const Error& error);
 Error read_refusal(std::span<const std::byte> payload);
+
+// Tells the nodes of a meeting apart: random.
+using NodeToken = os::ProcessToken;
+
+struct TableHost {
+    NodeToken node;
+    std::string name{};
+};
+inline constexpr std::size_t host_name_limit = 64;
+struct Table {
+    os::Secret key;
+    std::vector<TableHost> hosts;
+    std::vector<Introduction> ranks;
+};
+Bytes write_table(const Table& table);
+Result<Table> read_table(std::span<const std::byte> payload);
+
+Bytes write_link(std::int32_t host);
+Result<std::int32_t> read_link(std::span<const std::byte> payload);
+
+Bytes write_welcome(const NodeToken& node);
+Result<NodeToken> read_welcome(std::span<const std::byte> payload);
+Bytes write_elsewhere(const os::InternetAddress& address);
+Result<os::InternetAddress> read_elsewhere(std::span<const std::byte> payload);
+os::Handshake::Claim write_claim(const os::InternetAddress& listens);
+Result<os::InternetAddress> read_claim(const os::Handshake::Claim& claim);
+
+// A host introduces itself: what its first rank said must agree with what all others say.
+struct HostHello {
+    NodeToken node;
+    std::string name{};
+    Hello first{};
+};
+Bytes write_host(const HostHello& host);
+Result<HostHello> read_host(std::span<const std::byte> payload);
+
+// Some ranks of one host.
+struct RankRows {
+    NodeToken node;
+    std::uint64_t patience_ms = 0;  // the least of theirs
+    std::vector<Introduction> ranks;
+};
+inline constexpr std::size_t rows_limit = 256;  // in a frame
+Bytes write_rows(const RankRows& rows);
+Result<RankRows> read_rows(std::span<const std::byte> payload);
 
 }  // namespace tenon::bootstrap

@@ -3,6 +3,9 @@
 
 #include <random>
 
+#include "bootstrap/frames.hpp"
+#include "bootstrap/interfaces.hpp"
+#include "bootstrap/place.hpp"
 #include "bootstrap/roll_call.hpp"
 #include "bootstrap/wire.hpp"
 #include "tests/support/seed.hpp"
@@ -60,40 +63,156 @@ TEST(Wire, ProofIsTheSecretsAlone) {
     }
 }
 
-TEST(Wire, TableAndRefusalReadBack) {
-    std::vector<Introduction> ranks(3);
-    ranks[1] = full_hello().who;
-    ranks[1].rank = 1;
-    ranks[1].arena = 0;
-    const auto bytes = write_table(ranks, 1);
+std::span<const std::byte> payload_of(const Bytes& frame) { return std::span{frame}.subspan(frame_header_bytes); }
+
+os::InternetAddress some_address() { return os::resolve("10.77.0.1", 5000).value().front(); }
+
+Table some_table() {
+    Table table{{}, {{{1, 2}, "host1"}, {{3, 4}, "host2"}}, std::vector<Introduction>(3)};
+    table.key.bytes[5] = std::byte{7};
+    table.ranks[1] = full_hello().who;
+    table.ranks[1].arena = 0;
+    table.ranks[1].host = 1;
+    table.ranks[1].address = some_address();
+    for (Rank rank = 0; rank < 3; rank++) table.ranks[static_cast<std::size_t>(rank)].rank = rank;
+    return table;
+}
+
+TEST(Wire, TableReadsBack) {
+    const Table sent = some_table();
+    const auto bytes = write_table(sent);
     const auto header = read_frame_header(std::span{bytes}.first<frame_header_bytes>());
     ASSERT_TRUE(header);
     EXPECT_EQ(header->kind, FrameKind::table);
     EXPECT_EQ(header->payload_bytes + frame_header_bytes, bytes.size());
-    const auto table = read_table(std::span{bytes}.subspan(frame_header_bytes));
+    const auto table = read_table(payload_of(bytes));
     ASSERT_TRUE(table);
-    EXPECT_EQ(table->arena_count, 1U);
-    EXPECT_EQ(table->ranks[1].cores, ranks[1].cores);
+    EXPECT_TRUE(table->key.equals(sent.key));
+    EXPECT_EQ(table->hosts[1].name, "host2");
+    EXPECT_EQ(table->hosts[1].node, sent.hosts[1].node);
+    EXPECT_EQ(table->ranks[1].cores, sent.ranks[1].cores);
     EXPECT_EQ(table->ranks[1].arena, 0);
+    EXPECT_EQ(table->ranks[1].host, 1);
+    EXPECT_EQ(table->ranks[1].address, some_address());
     EXPECT_EQ(table->ranks[2].arena, -1);
-    EXPECT_FALSE(read_table(std::span{bytes}.subspan(frame_header_bytes + 1)));
+    EXPECT_FALSE(table->ranks[2].address.valid());
+    EXPECT_FALSE(read_table(payload_of(bytes).subspan(1)));
+    Table wrong = some_table();
+    wrong.ranks[2].host = 2;
+    EXPECT_FALSE(read_table(payload_of(write_table(wrong)))) << "there is no such host";
+}
 
-    const auto refusal = write_refusal({Status::mismatch, "say why"});
-    const Error read = read_refusal(std::span{refusal}.subspan(frame_header_bytes));
+TEST(Wire, RefusalReadsBack) {
+    const Error read = read_refusal(payload_of(write_refusal({Status::mismatch, "say why"})));
     EXPECT_EQ(read.status, Status::mismatch);
     EXPECT_EQ(read.message, "say why");
+}
+
+TEST(Wire, WhatHostsTellEachOtherReadsBack) {
+    const auto host = read_host(payload_of(write_host({{5, 6}, "host3", full_hello()})));
+    ASSERT_TRUE(host);
+    EXPECT_EQ(host->node, (NodeToken{5, 6}));
+    EXPECT_EQ(host->name, "host3");
+    EXPECT_EQ(host->first.agreement.configuration, full_hello().agreement.configuration);
+    const auto rows = read_rows(payload_of(write_rows({{5, 6}, 77, {full_hello().who, full_hello().who}})));
+    ASSERT_TRUE(rows);
+    EXPECT_EQ(rows->patience_ms, 77U);
+    ASSERT_EQ(rows->ranks.size(), 2U);
+    EXPECT_EQ(rows->ranks[1].cores, full_hello().who.cores);
+    EXPECT_EQ(read_link(payload_of(write_link(3))).value(), 3);
+    EXPECT_EQ(read_welcome(payload_of(write_welcome({7, 8}))).value(), (NodeToken{7, 8}));
+    EXPECT_EQ(read_elsewhere(payload_of(write_elsewhere(some_address()))).value(), some_address());
+    EXPECT_EQ(read_claim(write_claim(some_address())).value(), some_address());
+    EXPECT_FALSE(read_elsewhere(payload_of(write_elsewhere({})))) << "nowhere is no place to go";
+    EXPECT_FALSE(read_claim({}));
+}
+
+// However the bytes come, and whatever follows the frame stays in the socket.
+TEST(Frames, ComeInPiecesAndAreNotOverread) {
+    auto ends = os::LocalSocket::pair().value();
+    const auto deadline = os::Deadline::after_ms(10'000);
+    Bytes bytes = write_table(some_table());
+    const std::size_t frame_size = bytes.size();
+    bytes.push_back(std::byte{42});
+    FrameReader reader;
+    for (std::size_t i = 0; i < frame_size; i++) {
+        const auto before = reader.read(ends.second);
+        ASSERT_TRUE(before && !*before) << "after " << i << " bytes";
+        ASSERT_TRUE(ends.first.send(std::span{bytes}.subspan(i, i + 1 == frame_size ? 2 : 1), deadline));
+    }
+    const auto frame = reader.read(ends.second);
+    ASSERT_TRUE(frame && *frame);
+    EXPECT_TRUE(read_table((*frame)->payload));
+    std::array<std::byte, 1> next;
+    ASSERT_TRUE(ends.second.receive(next, deadline));
+    EXPECT_EQ(next[0], std::byte{42});
 }
 
 TEST(UniqueIds, DifferByJobAndReadBack) {
     EXPECT_EQ(unique_id_for_job("a"), unique_id_for_job("a"));
     EXPECT_NE(unique_id_for_job("a"), unique_id_for_job("b"));
-    EXPECT_TRUE(read_unique_id(unique_id_for_job("a"))->rank_zero_serves);
-    const Invitation invitation = random_invitation().value();
+    EXPECT_TRUE(read_unique_id(unique_id_for_job("a"))->is_by_job);
+    Invitation invitation = random_invitation().value();
+    invitation.place = "[fd77::1]:29400";
     const auto read = read_unique_id(write_unique_id(invitation));
     ASSERT_TRUE(read);
-    EXPECT_EQ(read->socket_name, invitation.socket_name);
+    EXPECT_EQ(read->socket_name(), invitation.socket_name());
+    EXPECT_EQ(read->place, invitation.place);
     EXPECT_TRUE(read->secret.equals(invitation.secret));
-    EXPECT_FALSE(read->rank_zero_serves);
+    EXPECT_FALSE(read->is_by_job);
+    EXPECT_NE(read->socket_name("a"), read->socket_name("b")) << "hosts with different ids do not share a socket";
+    EXPECT_THAT(invitation_for_job("a", std::string(100, 'x')).error().message, testing::HasSubstr("too long"));
+}
+
+TEST(Places, AreReadStrictly) {
+    EXPECT_TRUE(read_place("")->is_one_host());
+    EXPECT_EQ(read_place("node0:29400")->host, "node0");
+    EXPECT_EQ(read_place("node0:29400")->port, 29400);
+    EXPECT_EQ(read_place("[fd77::1]:29400")->host, "fd77::1");
+    EXPECT_EQ(read_place("[fd77::1]:29400")->port, 29400);
+    EXPECT_EQ(read_place("fd77::1")->host, "fd77::1");
+    EXPECT_EQ(read_place("node0")->port, 0);
+    EXPECT_EQ(read_place("file:/a/b:c")->file, "/a/b:c");
+    EXPECT_TRUE(read_place("127.0.0.1:5")->is_loopback());
+    for (const char* wrong : {":5", "node0:", "node0:0", "node0:65536", "node0:x", "file:", "[]:5", "[::1", "[::1]5",
+                              "a b:5", "node0:5 ", "/a/b", "[::1]:5:6"})
+        EXPECT_FALSE(read_place(wrong)) << wrong;
+}
+
+TEST(Places, HaveEightPortsOfTheirOwn) {
+    for (const std::uint64_t meeting : {0ULL, 1ULL, ~0ULL, 77ULL << 40}) {
+        const auto ports = ports_of({.host = "node0"}, meeting);
+        ASSERT_EQ(ports.size(), 8U);
+        for (const std::uint16_t port : ports) EXPECT_TRUE(port >= 20'000 && port < 32'768) << port;
+    }
+    EXPECT_EQ(ports_of({.host = "node0", .port = 5}, 1), std::vector<std::uint16_t>{5});
+}
+
+os::NetworkInterface interface(const std::string& name, const std::string& address) {
+    return {name, os::resolve(address, 0).value().front(), name == "lo", 1500};
+}
+
+std::string chosen(const std::vector<os::NetworkInterface>& all, std::string_view wanted) {
+    const auto one = choose_interface(all, wanted);
+    return !one ? one.error().message : *one ? (*one)->name + " " + (*one)->address.host_text() : "none";
+}
+
+TEST(Interfaces, AreChosenAsWantedOrByLikelihood) {
+    const std::vector<os::NetworkInterface> all{interface("lo", "127.0.0.1"), interface("docker0", "172.17.0.1"),
+                                                interface("eth1", "fe80::1"), interface("eth0", "10.0.0.5"),
+                                                interface("ib0", "10.1.0.5")};
+    EXPECT_EQ(chosen(all, ""), "eth0 10.0.0.5");
+    EXPECT_EQ(chosen(all, "ib"), "ib0 10.1.0.5");
+    EXPECT_EQ(chosen(all, "=ib0"), "ib0 10.1.0.5");
+    EXPECT_EQ(chosen(all, "eth,ib"), "eth0 10.0.0.5");
+    EXPECT_EQ(chosen(all, "^eth,lo,docker"), "ib0 10.1.0.5");
+    EXPECT_EQ(chosen(all, "lo"), "lo 127.0.0.1");
+    EXPECT_THAT(chosen(all, "=ib"),
+                testing::AllOf(testing::HasSubstr("TENON_SOCKET_INTERFACE==ib"),
+                               testing::HasSubstr("docker0 (172.17.0.1)"), testing::HasSubstr("ib0 (10.1.0.5)")));
+    EXPECT_EQ(chosen({all[0], all[1]}, ""), "docker0 172.17.0.1");
+    EXPECT_EQ(chosen({all[0]}, ""), "lo 127.0.0.1");
+    EXPECT_EQ(chosen({}, ""), "none");
 }
 
 TEST(RankNames, AreReadable) {
@@ -112,7 +231,15 @@ TEST(Wire, SurvivesDamage) {
     };
     add(0, write_proof(random_invitation()->secret));
     add(1, write_hello(full_hello()));
-    add(2, write_table(std::vector<Introduction>(4, full_hello().who), 4));
+    add(2, write_table(some_table()));
+    add(2, write_host({{5, 6}, "host3", full_hello()}));
+    add(2, write_rows({{5, 6}, 77, {full_hello().who, full_hello().who}}));
+    add(2, write_link(3));
+    add(2, write_welcome({7, 8}));
+    add(2, write_elsewhere(some_address()));
+    add(4, write_claim(some_address()));
+    const std::string place = "[fd77::1]:29400";
+    add(5, std::as_bytes(std::span{place}));
     add(2, write_refusal({Status::timeout, "late"}));
     add(3, unique_id_for_job("a").bytes);
     for (const auto& original : whole) {

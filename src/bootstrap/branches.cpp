@@ -1,0 +1,136 @@
+#include "bootstrap/branches.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "bootstrap/interfaces.hpp"
+#include "bootstrap/roll_call.hpp"
+
+namespace tenon::bootstrap {
+namespace {
+
+constexpr std::uint64_t stranger_patience_ms = 10'000;
+constexpr std::size_t stranger_limit = 256;
+constexpr std::uint64_t answer_ms = 100;  // an answer is short: it has room, or nobody reads
+
+}  // namespace
+
+std::string Branch::text() const {
+    const std::string host = introduced ? name : "a host";
+    const std::string who = ranks.empty() ? host : fmt::format("{} on {}", name_ranks(ranks), host);
+    return fmt::format("{} ({})", who, listens.text());
+}
+
+void Branches::open(os::TcpListener listener, const Secret& secret, std::uint64_t patience_ms) {
+    listener_ = std::move(listener);
+    secret_ = secret;
+    patience_ms_ = patience_ms;
+}
+
+void Branches::close_door() {
+    listener_.close();
+    newcomers_.clear();
+}
+
+void Branches::drop_unknown() {
+    std::erase_if(children_, [](const Branch& child) { return !child.introduced; });
+}
+
+void Branches::watch(std::vector<pollfd>& watched) const {
+    if (is_open() && newcomers_.size() < stranger_limit)
+        watched.push_back({listener_.descriptor().number(), POLLIN, 0});
+    for (const Newcomer& newcomer : newcomers_)
+        watched.push_back({newcomer.socket.descriptor().number(), newcomer.handshake.awaits(), 0});
+    for (const Branch& child : children_) watched.push_back({child.socket.descriptor().number(), POLLIN, 0});
+}
+
+Result<void> Branches::serve(const Take& take) {
+    for (Branch& child : children_)
+        if (auto read = read_from(child, take); !read) return read;
+    accept_all();
+    for (auto at = newcomers_.begin(); at != newcomers_.end();) {
+        const auto done = advance(*at);
+        if (!done) return std::unexpected(done.error());
+        at = *done ? newcomers_.erase(at) : at + 1;
+    }
+    std::erase_if(children_, [](const Branch& child) { return !child.open(); });
+    return {};
+}
+
+// Whatever a newcomer does wrong is its own affair, and so is what keeps the system from accepting it now.
+void Branches::accept_all() {
+    while (is_open() && newcomers_.size() < stranger_limit) {
+        auto socket = listener_.accept();
+        if (!socket || !*socket) return;
+        const auto from = (*socket)->peer_address();
+        if (!from) continue;
+        newcomers_.push_back({std::move(**socket), os::Handshake::accepting(secret_, wire_version),
+                              os::Deadline::after_ms(stranger_patience_ms), from->text()});
+    }
+}
+
+void Branches::drop_stranger(Newcomer& newcomer, std::string_view why) {
+    log(has_logged_stranger_ ? LogLevel::debug : LogLevel::warning,
+        "a stranger ({}) connected to the rendezvous and was dropped: {}", newcomer.from, why);
+    has_logged_stranger_ = true;
+    newcomer.socket.close();
+}
+
+Result<bool> Branches::advance(Newcomer& newcomer) {
+    const auto done = newcomer.handshake.advance(newcomer.socket);
+    if (!done && done.error().status == Status::mismatch)
+        return fail(Status::mismatch, fmt::format("{}: {}", newcomer.from, done.error().message));
+    if (!done || (!*done && newcomer.until.passed())) {
+        drop_stranger(newcomer, done ? "it did not say who it is in time" : done.error().message);
+        return true;
+    }
+    if (!*done) return false;
+    if (auto admitted = admit(newcomer); !admitted) return std::unexpected(admitted.error());
+    return true;
+}
+
+Result<void> Branches::admit(Newcomer& newcomer) {
+    const auto listens = read_claim(newcomer.handshake.claim());
+    if (!listens) return std::unexpected(listens.error());
+    if (!seen_as_.valid() || is_loopback(seen_as_))
+        if (const auto local = newcomer.socket.local_address()) seen_as_ = *local;
+    if (auto set = newcomer.socket.set_patience(patience_ms_); !set) return set;
+    const auto soon = os::Deadline::after_ms(answer_ms);
+    // Whoever does not take its answer has left, and is missed when it counts.
+    if (children_.size() >= most_children_ && refusal_.empty()) {
+        const Branch& next = children_[turn_++ % children_.size()];
+        static_cast<void>(newcomer.socket.send(write_elsewhere(next.listens), soon));
+        return {};
+    }
+    const Bytes answer = refusal_.empty() ? write_welcome(own_) : refusal_;
+    if (newcomer.socket.send(answer, soon))
+        children_.push_back({.socket = std::move(newcomer.socket), .listens = *listens, .told = !refusal_.empty()});
+    return {};
+}
+
+Result<void> Branches::read_from(Branch& child, const Take& take) {
+    while (child.open()) {
+        auto frame = child.reader.read(child.socket);
+        if (frame && !*frame) return {};
+        const bool has_left = !frame && frame.error().status == Status::remote_error;
+        // A host that has not said who it is gave up on an answer that came too late for it, and comes again.
+        if (!frame && (child.told || (has_left && !child.introduced))) {
+            child.socket.close();
+            return {};
+        }
+        if (has_left) {
+            const std::string who = child.text();
+            child.socket.close();
+            return fail(Status::remote_error,
+                        fmt::format("{} left before the job had met: look for its own error", who));
+        }
+        if (!frame) return std::unexpected(frame.error());
+        if (child.told) continue;
+        if (auto taken = take(child, **frame); !taken) return taken;
+    }
+    return {};
+}
+
+}  // namespace tenon::bootstrap

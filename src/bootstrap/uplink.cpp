@@ -1,0 +1,203 @@
+#include "bootstrap/uplink.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.hpp"
+#include "bootstrap/interfaces.hpp"
+
+namespace tenon::bootstrap {
+namespace {
+
+constexpr std::uint64_t first_try_ms = 500;
+constexpr int doublings = 4;
+constexpr std::uint64_t rest_ms = 20;
+// A root that listened before its id was known, and refuses so often, is there no more.
+constexpr int unreachable_limit = 3;
+
+std::uint64_t doubled(std::uint64_t milliseconds, int times) { return milliseconds << std::min(times, doublings); }
+
+}  // namespace
+
+Uplink::Uplink(const Invitation& invitation, Place place, const NetworkSettings& network)
+    : place_{std::move(place)},
+      place_text_{invitation.place},
+      interface_{network.interface},
+      meeting_{invitation.meeting},
+      patience_ms_{network.patience_ms},
+      may_come_later_{invitation.is_by_job},
+      secret_{invitation.secret} {}
+
+void Uplink::watch(std::vector<pollfd>& watched) const {
+    if (stage_ == Stage::resting) return;
+    const short events = stage_ == Stage::connecting ? POLLOUT
+                         : stage_ == Stage::shaking  ? handshake_->awaits()
+                                                     : POLLIN;
+    watched.push_back({socket_.descriptor().number(), events, 0});
+}
+
+int Uplink::wait_ms() const { return has_joined() ? os::abort_check_ms : until_.slice_ms(); }
+
+std::string Uplink::obstacle() const {
+    return fmt::format(
+        "it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
+        "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
+        place_text_, last_problem_);
+}
+
+Result<std::optional<Frame>> Uplink::advance() {
+    while (!has_joined()) {
+        const auto moved = step();
+        if (!moved) return std::unexpected(moved.error());
+        if (!*moved) return std::nullopt;
+    }
+    auto frame = reader_.read(socket_);
+    if (!frame && frame.error().status == Status::remote_error)
+        return fail(Status::remote_error, fmt::format("the host at {}, next on the way to the job's root, left before "
+                                                      "the job had met: look for its own error",
+                                                      to_.text()));
+    return frame;
+}
+
+Result<bool> Uplink::step() {
+    if (stage_ == Stage::resting) {
+        if (!until_.passed()) return false;
+        if (auto begun = next_target(); !begun) return std::unexpected(begun.error());
+        return stage_ != Stage::resting;
+    }
+    if (stage_ == Stage::connecting) {
+        pollfd watched{socket_.descriptor().number(), POLLOUT, 0};
+        const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
+        if (!ready) return std::unexpected(ready.error());
+        if (*ready) {
+            auto begun = begin_handshake();
+            if (!begun) return std::unexpected(begun.error());
+            return true;
+        }
+    } else if (stage_ == Stage::shaking) {
+        const auto done = handshake_->advance(socket_);
+        if (!done && done.error().status == Status::mismatch)
+            return fail(Status::mismatch, fmt::format("{}: {}", to_.text(), done.error().message));
+        if (!done) return try_next(done.error().message);
+        if (*done) {
+            stage_ = Stage::awaiting_welcome;
+            return true;
+        }
+    } else {
+        auto frame = reader_.read(socket_);
+        if (!frame) return try_next(frame.error().message);
+        if (*frame) {
+            auto taken = take_welcome(std::move(**frame));
+            if (!taken) return std::unexpected(taken.error());
+            return true;
+        }
+    }
+    if (!until_.passed()) return false;
+    return try_next("no answer in time");
+}
+
+// Takes the next address, or, when all have been tried, looks for them anew after a little rest.
+Result<void> Uplink::next_target() {
+    if (targets_.empty()) refill();
+    if (targets_.empty()) return {};
+    to_ = targets_.front();
+    targets_.pop_front();
+    reader_ = FrameReader{};
+    auto socket = os::TcpSocket::start_connecting(to_);
+    if (!socket) return count_unreachable(socket.error().message);
+    socket_ = std::move(*socket);
+    stage_ = Stage::connecting;
+    until_ = os::Deadline::after_ms(doubled(first_try_ms, rounds_));
+    return {};
+}
+
+void Uplink::refill() {
+    to_ = {};
+    Place place = place_;
+    if (!place_.file.empty()) {
+        const auto record = read_root_file(place_.file, meeting_);
+        if (!record) {
+            try_next(record.error().message);
+            return;
+        }
+        secret_ = record->secret;
+        place = read_place(record->address).value_or(Place{});
+    }
+    const auto addresses = os::resolve(place.host, 0);
+    if (!addresses) {
+        try_next(addresses.error().message);
+        return;
+    }
+    for (const std::uint16_t port : ports_of(place, meeting_))
+        for (const os::InternetAddress& address : *addresses) targets_.push_back(address.with_port(port));
+}
+
+// The next address at once, if there is one; otherwise a rest, and all over again.
+bool Uplink::try_next(std::string why) {
+    last_problem_ = to_.valid() ? fmt::format("{} ({})", why, to_.text()) : std::move(why);
+    socket_.close();
+    stage_ = Stage::resting;
+    if (targets_.empty()) rounds_++;
+    until_ = os::Deadline::after_ms(targets_.empty() ? doubled(rest_ms, rounds_) : 0);
+    return true;
+}
+
+Result<void> Uplink::count_unreachable(const std::string& why) {
+    if (!may_come_later_ && ++unreachable_ >= unreachable_limit)
+        return fail(Status::remote_error,
+                    fmt::format("nobody serves this unique id any more at {}: {}; its ranks have met or failed to, or "
+                                "the process that made it ended; make a new one, or, where it goes on, see that no "
+                                "firewall is between",
+                                to_.text(), why));
+    try_next(why);
+    return {};
+}
+
+Result<void> Uplink::begin_handshake() {
+    if (auto connected = socket_.finish_connecting(); !connected) return count_unreachable(connected.error().message);
+    unreachable_ = 0;
+    if (auto set = socket_.set_patience(patience_ms_); !set) return set;
+    if (!has_door() && !listens_.valid())
+        if (auto opened = open_door(); !opened) return opened;
+    handshake_ = os::Handshake::connecting(secret_, wire_version, write_claim(listens_));
+    stage_ = Stage::shaking;
+    return {};
+}
+
+// At the address that leads to the root, unless another one is wanted.
+Result<void> Uplink::open_door() {
+    auto own = socket_.local_address();
+    if (!own) return std::unexpected(own.error());
+    if (!interface_.empty()) {
+        const auto wanted = own_interface(interface_);
+        if (!wanted) return std::unexpected(wanted.error());
+        own = (*wanted)->address;
+    }
+    auto door = os::TcpListener::listen(own->with_port(0));
+    if (!door) return std::unexpected(door.error());
+    if (!*door) return fail(Status::system_error, fmt::format("no port of {} is free", own->host_text()));
+    door_ = std::move(**door);
+    listens_ = door_.address();
+    return {};
+}
+
+Result<void> Uplink::take_welcome(Frame frame) {
+    if (frame.kind == FrameKind::refusal) return std::unexpected(read_refusal(frame.payload));
+    if (frame.kind == FrameKind::elsewhere) {
+        const auto address = read_elsewhere(frame.payload);
+        if (!address) return std::unexpected(address.error());
+        targets_.push_front(*address);
+        try_next("it sent us on");
+        return {};
+    }
+    if (frame.kind != FrameKind::welcome) return fail(Status::internal_error, "the rendezvous did not bid us welcome");
+    const auto parent = read_welcome(frame.payload);
+    if (!parent) return std::unexpected(parent.error());
+    parent_ = *parent;
+    stage_ = Stage::joined;
+    log(LogLevel::debug, "joined the rendezvous at {}", to_.text());
+    return {};
+}
+
+}  // namespace tenon::bootstrap

@@ -1,0 +1,73 @@
+// The way up: a node's connection to its parent in the tree. It finds the root, lets itself be sent on, and joins; then
+// frames go both ways.
+//
+// A resumable state machine: advance() goes on as far as it can without waiting (looking up a host's name is the
+// exception). Every address is tried for a short time, which grows from round to round, so that a foreign service that
+// says nothing costs little, and a busy root is reached at last. For one thread.
+#pragma once
+
+#include <deque>
+
+#include "bootstrap/frames.hpp"
+#include "bootstrap/place.hpp"
+#include "os/handshake.hpp"
+
+namespace tenon::bootstrap {
+
+class Uplink {
+public:
+    Uplink(const Invitation& invitation, Place place, const NetworkSettings& network);
+
+    // What to wait for, and for how long at most.
+    void watch(std::vector<pollfd>& watched) const;
+    int wait_ms() const;
+    // A frame from the parent once joined, if one has come whole. Errors are final: the job's refusal, a lost parent,
+    // a root that is there no more, another version.
+    Result<std::optional<Frame>> advance();
+
+    bool has_joined() const { return stage_ == Stage::joined; }
+    os::TcpSocket& socket() { return socket_; }
+    const os::TcpSocket& socket() const { return socket_; }
+    const NodeToken& parent() const { return parent_; }
+    const os::InternetAddress& parent_address() const { return to_; }
+    const Secret& secret() const { return secret_; }  // of the handshakes of this meeting
+    // Where this host's own children are to come: opened before the parent is told of it.
+    bool has_door() const { return door_.descriptor().valid(); }
+    os::TcpListener take_door() { return std::move(door_); }
+    const os::InternetAddress& listens() const { return listens_; }
+    // What went wrong last, and what may help: why it has not joined.
+    std::string obstacle() const;
+
+private:
+    enum class Stage { resting, connecting, shaking, awaiting_welcome, joined };
+
+    Result<void> next_target();
+    void refill();
+    Result<void> begin_handshake();
+    Result<void> open_door();
+    Result<void> take_welcome(Frame frame);
+    Result<bool> step();             // false: nothing more can be done now
+    bool try_next(std::string why);  // true
+    Result<void> count_unreachable(const std::string& why);
+
+    const Place place_;
+    const std::string place_text_, interface_;
+    const std::uint64_t meeting_, patience_ms_;
+    const bool may_come_later_;  // the root need not listen yet
+
+    Secret secret_;
+    Stage stage_ = Stage::resting;
+    std::deque<os::InternetAddress> targets_;
+    os::InternetAddress to_;
+    os::TcpSocket socket_;
+    std::optional<os::Handshake> handshake_;
+    FrameReader reader_;
+    os::Deadline until_ = os::Deadline::after_ms(0);  // of the rest, or of the try
+    int rounds_ = 0, unreachable_ = 0;
+    std::string last_problem_ = "nothing was tried yet";
+    NodeToken parent_;
+    os::TcpListener door_;
+    os::InternetAddress listens_;
+};
+
+}  // namespace tenon::bootstrap
