@@ -1,0 +1,201 @@
+// What strangers send to the doors of a meeting of several hosts, at the root and below it, harms nobody.
+#include <gmock/gmock.h>
+
+#include <random>
+#include <thread>
+
+#include "bootstrap/branches.hpp"
+#include "bootstrap/frames.hpp"
+#include "bootstrap/place.hpp"
+#include "os/handshake.hpp"
+#include "tests/support/seed.hpp"
+
+namespace tenon::bootstrap {
+namespace {
+
+using Met = Result<std::shared_ptr<const Meeting>>;
+
+os::Deadline ample() { return os::Deadline::after_ms(60'000); }
+
+os::TcpSocket connect(const os::InternetAddress& to) {
+    auto socket = os::TcpSocket::connect(to, ample());
+    EXPECT_TRUE(socket) << socket.error().message;
+    return std::move(socket).value_or(os::TcpSocket{});
+}
+
+// The connecting side's part, with a claim that leads nowhere.
+Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret) {
+    const auto nowhere = os::resolve("127.0.0.1", 1).value().front();
+    auto handshake = os::Handshake::connecting(secret, wire_version, write_claim(nowhere));
+    for (;;) {
+        const auto done = handshake.advance(socket);
+        if (!done) return std::unexpected(done.error());
+        if (*done) return {};
+        if (auto ready = os::wait_for(socket.descriptor(), handshake.awaits(), ample(), "a handshake"); !ready)
+            return ready;
+    }
+}
+
+struct Answer {
+    os::TcpSocket socket;  // where the node took us in
+    std::optional<os::InternetAddress> elsewhere;
+};
+// What the node at this address says to a host that comes now.
+Answer ask(const os::InternetAddress& node, const Secret& secret) {
+    Answer answer{connect(node), {}};
+    EXPECT_TRUE(shake_hands(answer.socket, secret));
+    FrameReader reader;
+    for (;;) {
+        auto frame = reader.read(answer.socket);
+        if (frame && !*frame && os::wait_for(answer.socket.descriptor(), POLLIN, ample(), "an answer")) continue;
+        if (frame && *frame && (*frame)->kind == FrameKind::elsewhere)
+            answer.elsewhere = read_elsewhere((*frame)->payload).value();
+        return answer;
+    }
+}
+
+// A job of which one rank is missing, with more hosts than the root takes children, and its two kinds of doors.
+class WaitingJob {
+public:
+    static constexpr Rank rank_count = Branches::fan_out + 4;
+
+    WaitingJob() {
+        for (Rank rank = 0; rank + 1 < rank_count; rank++) threads_.emplace_back([this, rank] { come(rank); });
+        const auto place = read_place(invitation_.place).value();
+        root_ = os::resolve(place.host, place.port).value().front();
+        // We take up room, as hosts that lead nowhere, until the root is full and sends us to one of its true children.
+        std::vector<os::TcpSocket> held;
+        for (const auto deadline = ample(); !child_.valid() && !deadline.passed();) {
+            auto answer = ask(root_, secret());
+            if (answer.elsewhere && answer.elsewhere->port != 1)
+                child_ = *answer.elsewhere;
+            else if (!answer.elsewhere && held.size() + 1 < Branches::fan_out)
+                held.push_back(std::move(answer.socket));
+            std::this_thread::yield();
+        }
+        EXPECT_TRUE(child_.valid());
+    }
+    ~WaitingJob() {
+        for (std::thread& thread : threads_)
+            if (thread.joinable()) thread.join();
+    }
+    const Secret& secret() const { return invitation_.secret; }
+    std::vector<os::InternetAddress> doors() const { return {root_, child_}; }
+
+    void expect_to_meet() {
+        come(rank_count - 1);
+        for (std::thread& thread : threads_) thread.join();
+        for (const Met& one : met_) EXPECT_TRUE(one) << one.error().message;
+    }
+
+private:
+    void come(Rank rank) {
+        const Agreement agreement{.rank_count = rank_count, .segment = {4096}, .build = "1"};
+        const NetworkSettings network{.interface = {}, .host_id = "h" + std::to_string(rank)};
+        met_[static_cast<std::size_t>(rank)] = meet(id_, rank, agreement, nullptr, ample(), network);
+    }
+
+    const UniqueId id_ = create_unique_id({.interface = {}, .host_id = "h0"}).value();
+    const Invitation invitation_ = read_unique_id(id_).value();
+    os::InternetAddress root_, child_;
+    std::vector<Met> met_{rank_count, fail(Status::internal_error, "not run")};
+    std::vector<std::thread> threads_;
+};
+
+// Also one who speaks the protocol gets nothing but the challenge.
+void expect_dropped(os::TcpSocket& stranger) {
+    std::array<std::byte, 64> answer;
+    const auto received = stranger.receive(answer, ample());
+    ASSERT_FALSE(received) << "a stranger got an answer";
+    EXPECT_EQ(received.error().status, Status::remote_error);
+}
+
+// What the connecting side said in a handshake of some other time.
+std::vector<std::byte> recorded(const Secret& secret) {
+    auto ends = os::LocalSocket::pair().value();
+    auto accepting = os::Handshake::accepting(secret, wire_version);
+    auto connecting = os::Handshake::connecting(secret, wire_version, {});
+    EXPECT_TRUE(accepting.advance(ends.first));
+    EXPECT_TRUE(connecting.advance(ends.second));
+    std::vector<std::byte> said(4096);
+    said.resize(ends.first.receive_some(said).value());
+    EXPECT_GT(said.size(), 64U);
+    return said;
+}
+
+TEST(TcpStrangers, WithGarbageAreDropped) {
+    auto random = support::random_generator();
+    WaitingJob job;
+    for (const auto& door : job.doors())
+        for (int round = 0; round < 20; round++) {
+            os::TcpSocket stranger = connect(door);
+            std::vector<std::byte> garbage(200 + random() % 5000);
+            for (std::byte& byte : garbage) byte = static_cast<std::byte>(random());
+            static_cast<void>(stranger.send(garbage, ample()));
+            expect_dropped(stranger);
+        }
+    job.expect_to_meet();
+}
+
+TEST(TcpStrangers, WithTheWrongSecretAreDropped) {
+    WaitingJob job;
+    Secret wrong = job.secret();
+    wrong.bytes.back() ^= std::byte{1};
+    for (const auto& door : job.doors()) {
+        os::TcpSocket stranger = connect(door);
+        EXPECT_FALSE(shake_hands(stranger, wrong));
+    }
+    job.expect_to_meet();
+}
+
+TEST(TcpStrangers, WhoReplayAreDropped) {
+    WaitingJob job;
+    const auto said = recorded(job.secret());
+    for (const auto& door : job.doors()) {
+        os::TcpSocket stranger = connect(door);
+        ASSERT_TRUE(stranger.send(said, ample()));
+        expect_dropped(stranger);
+    }
+    job.expect_to_meet();
+}
+
+TEST(TcpStrangers, WhoStopHalfWayDelayNobody) {
+    WaitingJob job;
+    const auto said = recorded(job.secret());
+    std::vector<os::TcpSocket> waiting;
+    for (const auto& door : job.doors())
+        for (std::size_t bytes = 0; bytes < said.size(); bytes += 7) {
+            os::TcpSocket stranger = connect(door);
+            ASSERT_TRUE(stranger.send(std::span{said}.first(bytes), ample()));
+            if (bytes % 2 == 0) waiting.push_back(std::move(stranger));
+        }
+    job.expect_to_meet();
+}
+
+TEST(TcpStrangers, WhoComeInCrowdsDelayNobody) {
+    WaitingJob job;
+    std::vector<os::TcpSocket> crowd;
+    for (const auto& door : job.doors())
+        for (int i = 0; i < 300; i++) crowd.push_back(connect(door));
+    crowd.clear();
+    job.expect_to_meet();
+}
+
+// Who knows the secret can end a meeting, as any rank can; all are told the same.
+TEST(TcpStrangers, OfTheJobThatTalkNonsenseEndIt) {
+    const UniqueId id = create_unique_id({.interface = {}, .host_id = "h0"}).value();
+    const auto place = read_place(read_unique_id(id)->place).value();
+    Met met = fail(Status::internal_error, "not run");
+    std::thread rank{[&] {
+        met = meet(id, 0, {.rank_count = 2, .segment = {4096}}, nullptr, ample(), {.interface = {}, .host_id = "h0"});
+    }};
+    auto socket = connect(os::resolve(place.host, place.port).value().front());
+    ASSERT_TRUE(shake_hands(socket, read_unique_id(id)->secret));
+    ASSERT_TRUE(socket.send(std::vector<std::byte>(64, std::byte{0x5a}), ample()));
+    rank.join();
+    ASSERT_FALSE(met);
+    EXPECT_THAT(met.error().message, testing::HasSubstr("malformed"));
+}
+
+}  // namespace
+}  // namespace tenon::bootstrap
