@@ -6,7 +6,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
+#include <functional>
 #include <thread>
 
 #include "bootstrap/launch.hpp"
@@ -32,11 +34,19 @@ int guarded(Rank rank, const Run& run) {
     }
 }
 
-int be_rank(const Options& options, Rank rank, Rank rank_count, const std::string& job) {
+int be_rank(const Options& options, Rank rank, Rank rank_count, const std::function<tenonUniqueId()>& id) {
     return guarded(rank, [&] {
         const RankFacts facts = settle(rank);
-        return run_bench(options, Communicator{rank_count, unique_id_for_job(job), rank}, facts);
+        return run_bench(options, Communicator{rank_count, id(), rank}, facts);
     });
+}
+
+int be_launched_rank(const Options& options, const Launch& launch) {
+    const auto config = read_config();
+    if (!config) return complain(config.error().message, 2);
+    const auto id = unique_id_for_launch(launch, *config);
+    if (!id) return complain(id.error().message, 2);
+    return be_rank(options, launch.rank, launch.rank_count, [&] { return std::bit_cast<tenonUniqueId>(*id); });
 }
 
 int be_all_ranks_as_threads(const Options& options, Rank rank_count) {
@@ -60,7 +70,8 @@ int start_ranks(const Options& options, Rank rank_count) {
     const std::string job = new_job_name("perf");
     const auto status = run_local_ranks({
         .rank_count = rank_count,
-        .rank_main = [&](Rank rank) { return be_rank(options, rank, rank_count, job); },
+        .rank_main =
+            [&](Rank rank) { return be_rank(options, rank, rank_count, [&] { return unique_id_for_job(job); }); },
         .report = [](std::string_view line) { complain(line, 1); },
     });
     return status ? *status : complain(status.error().message, 1);
@@ -72,7 +83,7 @@ int run(const Options& options) {
     const bool launched = !options.rank_count && *launch;
     const Rank rank_count = launched ? (*launch)->rank_count : options.rank_count.value_or(2);
     if (const std::string why = obstacle(options, rank_count); !why.empty()) return complain(why, 2);
-    if (launched) return be_rank(options, (*launch)->rank, rank_count, (*launch)->job);
+    if (launched) return be_launched_rank(options, **launch);
     return options.threads ? be_all_ranks_as_threads(options, rank_count) : start_ranks(options, rank_count);
 }
 

@@ -8,20 +8,35 @@
 #include <optional>
 #include <string>
 
+#include "bootstrap/meeting.hpp"
+#include "config/config.hpp"
 #include "config/environment.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon {
 
 struct Launch {
-    std::string launcher;  // "torchrun", ...: for messages
+    std::string launcher{};  // "torchrun", ...: for messages
     Rank rank = 0;
     Rank rank_count = 1;
-    std::string job;  // for unique_id_for_job
+    std::string job{};         // for unique_id_for_launch
+    bool is_one_host = true;   // as far as the launcher says
+    std::string first_host{};  // where rank 0 is; empty where the launcher does not say
 };
 
-// Nothing when no launcher started this process. An error when a launcher's variables contradict each other, are
-// malformed, or say that the job spans several hosts.
+// Nothing when no launcher started this process. An error when a launcher's variables contradict each other or are
+// malformed.
 Result<std::optional<Launch>> find_launch(const Environment& environment);
+
+// The same on every rank of the job, for this user, wherever it is: whoever has rank 0 serves the meeting, at
+// TENON_RENDEZVOUS or else on the launcher's first host. An error when the job spans several hosts and nothing says
+// where rank 0 is. Also for a job that no launcher started: Launch{.job = ...}.
+Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config);
+
+// What the configuration says of the network, for create_unique_id and meet.
+NetworkSettings network_settings(const Config& config);
+
+// The first name in a list such as Slurm's: "n01" of "n[01-03,7],m2"; empty for what is no such list.
+std::string first_host_of(std::string_view list);
 
 }  // namespace tenon

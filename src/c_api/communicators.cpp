@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "bootstrap/meeting.hpp"
+#include "bootstrap/launch.hpp"
 #include "c_api/handles.hpp"
 #include "os/clock.hpp"
 #include "os/process.hpp"
@@ -32,13 +32,24 @@ bool wait_until_nobody_is_inside(const tenonComm& comm) {
     return true;
 }
 
+// The program names the job; what started it may know where the job's hosts meet. Where nothing says that, the job is
+// on one host.
+Result<UniqueId> id_for_job(const char* job, const Config& config) {
+    Launch launch;
+    if (const auto found = find_launch(process_environment()); found && *found) launch = **found;
+    launch.job = job;
+    launch.is_one_host = launch.is_one_host || launch.first_host.empty();
+    return unique_id_for_launch(launch, config);
+}
+
 }  // namespace
 
 tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId) {
     if (uniqueId == nullptr) return null_argument(__func__, "uniqueId");
     return guarded(nullptr, [&]() -> tenonResult_t {
-        if (auto config = configuration(nullptr); !config) return report(config.error());
-        auto id = create_unique_id();
+        const auto config = configuration(nullptr);
+        if (!config) return report(config.error());
+        auto id = create_unique_id(network_settings(*config));
         if (!id) return report(id.error());
         std::memcpy(uniqueId->internal, id->bytes.data(), sizeof uniqueId->internal);
         return tenonSuccess;
@@ -53,8 +64,11 @@ tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId) {
         return report(Status::invalid_argument,
                       fmt::format("{}: a job's name has 1 to 64 characters, not {}", __func__, length));
     return guarded(nullptr, [&]() -> tenonResult_t {
-        const UniqueId id = unique_id_for_job(job);
-        std::memcpy(uniqueId->internal, id.bytes.data(), sizeof uniqueId->internal);
+        const auto config = configuration(nullptr);
+        if (!config) return report(config.error());
+        const auto id = id_for_job(job, *config);
+        if (!id) return report(id.error());
+        std::memcpy(uniqueId->internal, id->bytes.data(), sizeof uniqueId->internal);
         return tenonSuccess;
     });
 }
@@ -139,9 +153,9 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
     if (newcomm == nullptr) return refused(null_argument(__func__, "newcomm"));
     *newcomm = nullptr;
     if (color < 0 && color != TENON_SPLIT_NOCOLOR)
-        return refused(
-            report(Status::invalid_argument,
-                   fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color), comm));
+        return refused(report(Status::invalid_argument,
+                              fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color),
+                              comm));
     if (comm->finalized)
         return refused(report(Status::invalid_usage, "tenonCommSplit on a finalized communicator", comm));
     return guarded(comm, [&]() -> tenonResult_t {

@@ -86,8 +86,68 @@ TEST(FindLaunch, SaysWhatIsWrong) {
     EXPECT_THAT(refusal(with(torchrun, {{"RANK", "4"}})), AllOf(HasSubstr("RANK=4"), HasSubstr("WORLD_SIZE is 4")));
     for (const char* wrong : {"", "-1", "x", "2147483648"})
         EXPECT_THAT(refusal(with(torchrun, {{"RANK", wrong}})), HasSubstr("RANK=" + std::string{wrong}));
-    EXPECT_THAT(refusal(with(torchrun, {{"LOCAL_WORLD_SIZE", "2"}})), HasSubstr("several hosts"));
-    EXPECT_THAT(refusal(with(slurm, {{"SLURM_STEP_NUM_NODES", "2"}})), HasSubstr("several hosts"));
+    EXPECT_THAT(refusal(with(torchrun, {{"LOCAL_WORLD_SIZE", "x"}})), HasSubstr("LOCAL_WORLD_SIZE=x"));
+}
+
+// Where an id sends the job's hosts, or why there is none.
+std::string place_of(const Launch& launch, const Config& config = {}) {
+    const auto id = unique_id_for_launch(launch, config);
+    return id ? bootstrap::read_unique_id(*id)->place : id.error().message;
+}
+
+TEST(FindLaunch, SaysWhetherThereAreSeveralHostsAndWhichIsTheFirst) {
+    EXPECT_TRUE(found(torchrun).is_one_host);
+    const Launch spread = found(with(torchrun, {{"LOCAL_WORLD_SIZE", "2"}, {"MASTER_ADDR", "node7"}}));
+    EXPECT_FALSE(spread.is_one_host);
+    EXPECT_EQ(spread.first_host, "node7");
+    EXPECT_TRUE(found(slurm).is_one_host);
+    const Launch step = found(with(slurm, {{"SLURM_STEP_NUM_NODES", "2"}, {"SLURM_STEP_NODELIST", "n[01-03,7],m2"}}));
+    EXPECT_FALSE(step.is_one_host);
+    EXPECT_EQ(step.first_host, "n01");
+    // Without a count, what says where rank 0 is decides.
+    EXPECT_FALSE(found({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"TENON_JOB", "j"}, {"MASTER_ADDR", "node7"}}).is_one_host);
+    EXPECT_TRUE(found({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"TENON_JOB", "j"}, {"MASTER_ADDR", "::1"}}).is_one_host);
+    EXPECT_TRUE(found({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"TENON_JOB", "j"}}).is_one_host);
+    EXPECT_THAT(refusal({{"PMI_RANK", "0"}, {"PMI_SIZE", "4"}, {"MPI_LOCALNRANKS", "2"}}), HasSubstr("TENON_JOB"));
+}
+
+TEST(FindLaunch, ReadsTheFirstOfAListOfHosts) {
+    const std::pair<const char*, const char*> lists[] = {{"n01", "n01"},
+                                                         {"n01,n02", "n01"},
+                                                         {"n[01-03,7],m2", "n01"},
+                                                         {"n[7,9]", "n7"},
+                                                         {"r1[2-3]c[4-5]", "r12c4"},
+                                                         {"a[1]-ib,b", "a1-ib"},
+                                                         {"", ""},
+                                                         {"n[01", ""}};
+    for (const auto& [list, first] : lists) EXPECT_EQ(first_host_of(list), first) << list;
+}
+
+TEST(UniqueIdForLaunch, SendsHostsWhereRankZeroIs) {
+    Config config;
+    EXPECT_EQ(place_of(found(torchrun)), "") << "one host needs no network";
+    const Launch spread = found(with(torchrun, {{"LOCAL_WORLD_SIZE", "2"}, {"MASTER_ADDR", "node7"}}));
+    EXPECT_EQ(place_of(spread), "node7");
+    const Launch lost = found({{"OMPI_COMM_WORLD_RANK", "0"},
+                               {"OMPI_COMM_WORLD_SIZE", "4"},
+                               {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
+                               {"PMIX_NAMESPACE", "n"}});
+    EXPECT_THAT(place_of(lost), AllOf(HasSubstr("Open MPI"), HasSubstr("MASTER_ADDR"), HasSubstr("TENON_RENDEZVOUS")));
+    config.host_id = "a";
+    EXPECT_EQ(place_of(found(torchrun), config), "localhost") << "made-up hosts of one machine";
+    config.rendezvous = "node8:29400";
+    for (const Launch& launch : {spread, lost, found(torchrun)}) EXPECT_EQ(place_of(launch, config), "node8:29400");
+    config.rendezvous = "node8:x";
+    EXPECT_THAT(place_of(spread, config), HasSubstr("TENON_RENDEZVOUS"));
+}
+
+TEST(UniqueIdForLaunch, IsTheJobsOwn) {
+    Launch launch = found(torchrun);
+    const Launch other = found(with(torchrun, {{"RANK", "0"}}));
+    EXPECT_EQ(unique_id_for_launch(launch, {}).value(), unique_id_for_launch(other, {}).value());
+    EXPECT_EQ(unique_id_for_launch(launch, {}).value(), unique_id_for_job(launch.job));
+    launch.job += "x";
+    EXPECT_NE(unique_id_for_launch(launch, {}).value(), unique_id_for_launch(other, {}).value());
 }
 
 }  // namespace
