@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "bootstrap/launch.hpp"
 #include "os/clock.hpp"
 #include "os/peer_memory.hpp"
 #include "os/shared_arena.hpp"
@@ -96,14 +97,11 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
                               .configuration = agreed_settings(config)};
-    const NetworkSettings network{.interface = config.socket_interface,
-                                  .host_id = config.host_id,
-                                  .patience_ms = config.network_timeout_ms,
-                                  .takes_data = config.transport == TransportChoice::network};
     auto arena = os::SharedArena::of_this_process();
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
-    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline, network);
+    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline,
+                        network_settings(config));
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);
     if (!job) return std::unexpected(job.error());
@@ -305,7 +303,7 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
     UniqueId own{};
     Error not_made;
     if (color >= 0 && members.front() == rank_) {
-        auto made = create_unique_id();
+        auto made = create_unique_id(network_settings(config));
         if (made) own = *made;
         else not_made = made.error();
     }

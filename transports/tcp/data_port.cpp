@@ -55,7 +55,8 @@ void DataPort::advance_guests() {
 bool DataPort::advance(Guest& guest) {
     const auto done = guest.handshake.advance(guest.socket);
     if (!done) {
-        tell_of_stranger(guest, done.error().message);
+        // One who leaves before saying anything may as well be of the job.
+        if (guest.handshake.is_stranger()) tell_of_stranger(guest, done.error().message);
         return false;
     }
     if (*done) {

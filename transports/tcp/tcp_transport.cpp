@@ -97,7 +97,8 @@ bool TcpTransport::something_waits() {
 Result<bool> TcpTransport::finish_sending() {
     auto moved = progress();
     if (!moved || !*moved) return moved;
-    bool all_gone = true;
+    // A peer that has wanted this rank too must not find it gone.
+    bool all_gone = !links_->pending();
     for (const Active& a : active_) {
         const auto gone = a.connection->finish_sending();
         if (!gone) return std::unexpected(links_->lost(a.peer, gone.error()));
