@@ -170,9 +170,9 @@ static void time_size(const struct Peer* peer, const struct Request* request, st
     const double median_us = (times_us[batches / 2] + times_us[(batches - 1) / 2]) / 2;
     printf(
         "{\"peer\":\"%s\",\"version\":\"%s\",\"collective\":\"%s\",\"ranks\":%d,\"bytes\":%zu,\"inplace\":%s,"
-        "\"us_median\":%.4g,\"us_min\":%.4g}\n",
+        "\"us_median\":%.4g,\"us_min\":%.4g,\"calls\":%d}\n",
         peer->name, peer->version, names[call->collective], call->rank_count, call->bytes,
-        is_in_place ? "true" : "false", median_us, times_us[0]);
+        is_in_place ? "true" : "false", median_us, times_us[0], calls);
     fflush(stdout);
 }
 

@@ -99,15 +99,25 @@ class Table(unittest.TestCase):
     META = {"cpu": "?", "cores": 2, "kernel": "?", "load": "0.0", "hosts": 2, "ranks_per_host": 1, "rate": "1gbit",
             "rate_bits": 10**9, "rounds": 2, "batch_ms": 30, "collectives": ["broadcast"]}
 
-    def test_compares_the_best_round_of_the_best_setting(self):
-        times = [("tenon", "default", True, 3000), ("tenon", "default", True, 2000), ("tenon", "default", False, 1),
-                 ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
+    TIMES = [("tenon", "default", True, 3000), ("tenon", "default", True, 2000), ("tenon", "default", False, 1),
+             ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
+
+    def lines(self, times):
         rows = [{"meta": self.META}] + [
             {"peer": peer, "setting": setting, "inplace": inplace, "us_median": time_us, "version": "1",
              "collective": "broadcast", "bytes": 125_000} for peer, setting, inplace, time_us in times]
-        line = [word.strip() for word in figures.table(rows).splitlines()[-1].strip("|").split("|")]
+        return figures.table(rows).splitlines()
+
+    def test_compares_the_best_round_of_the_best_setting(self):
+        line = [word.strip() for word in self.lines(self.TIMES)[-1].strip("|").split("|")]
         self.assertEqual(line, ["broadcast", "125000 B", "2000", "0.0625", "5000", "1600", "0.0781", "4000", "0.0312",
                                 "openmpi/ring", "1.25", "1000", "2.00", "1.60"])
+
+    def test_leaves_out_what_is_faster_than_the_links(self):
+        usual = self.lines(self.TIMES)
+        *lines, empty, note = self.lines([*self.TIMES, ("gloo", "default", True, 900)])
+        self.assertEqual((lines, empty), (usual, ""))
+        self.assertTrue(note.endswith("gloo/default broadcast 125000 B: 900"), note)
 
 
 if __name__ == "__main__":
