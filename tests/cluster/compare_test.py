@@ -1,0 +1,128 @@
+"""What users see of perf/hosts/compare: compare_test.py MPI_PEER|- GLOO_PEER|- [unittest's arguments]
+
+The programs are those that were built. Status 77 where no cluster can be made. No test looks at how fast anything is.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILT = [Path(program) for program in (sys.argv.pop(1), sys.argv.pop(1)) if program != "-"]
+COMPARE = ROOT / "perf/hosts/compare"
+DEADLINE_S = 120
+COLLECTIVES = "all_reduce,all_gather,reduce_scatter,all_to_all,broadcast,barrier"
+sys.path.insert(0, str(COMPARE.parent))
+
+import figures  # noqa: E402
+
+
+def compare(*arguments):
+    """The status, the table and the raw lines."""
+    with tempfile.NamedTemporaryFile() as out:
+        done = subprocess.run([COMPARE, "--batch-ms", "1", "--rounds", "1", "--out", out.name, *map(str, arguments)],
+                              capture_output=True, text=True, timeout=DEADLINE_S)
+        return done.returncode, done.stdout, [json.loads(line) for line in Path(out.name).read_text().splitlines()]
+
+
+def program_saying(folder, script):
+    path = Path(folder, "tenon-perf")
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+class Limit(unittest.TestCase):
+    def check(self, collective, hosts, ranks_per_host, expected):
+        self.assertEqual(figures.limit_bytes(collective, 1200, hosts, ranks_per_host), expected)
+
+    def test_counts_the_ranks_of_a_host_as_one(self):
+        for ranks_per_host in (1, 2, 8):
+            self.check("all_reduce", 4, ranks_per_host, 1800)
+            self.check("all_gather", 4, ranks_per_host, 900)
+            self.check("reduce_scatter", 4, ranks_per_host, 900)
+            self.check("broadcast", 4, ranks_per_host, 1200)
+            self.check("barrier", 4, ranks_per_host, 0)
+
+    def test_of_an_all_to_all_grows_with_the_ranks_of_a_host(self):
+        self.check("all_to_all", 4, 1, 900)
+        self.check("all_to_all", 4, 2, 1800)
+
+    def test_is_none_within_a_host(self):
+        for collective in COLLECTIVES.split(","):
+            self.check(collective, 1, 2, 0)
+
+    def test_is_a_time_where_the_links_have_a_rate(self):
+        self.assertAlmostEqual(figures.limit_us("broadcast", 125_000, 2, 1, 10**9), 1000)
+        self.assertFalse(figures.limit_us("broadcast", 125_000, 2, 1, 0))
+
+
+class Programs(unittest.TestCase):
+    def test_that_are_not_there_have_a_row_that_says_so(self):
+        status, table, _ = compare("--peers", "tenon", "--tenon-perf", "/missing/tenon-perf", "--collectives", "barrier")
+        self.assertEqual(status, 1)
+        self.assertIn("tenon/default failed**: there is no tenon-perf", table)
+
+    def test_that_fail_have_a_row_with_what_they_said(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = program_saying(folder, '[ "$RANK" = 0 ] || echo no cable >&2; exit 3')
+            status, table, rows = compare("--peers", "tenon", "--tenon-perf", program, "--collectives", "barrier,broadcast")
+        self.assertEqual(status, 1)
+        self.assertEqual(table.count("tenon/default failed**: exit status 3: no cable"), 2)
+        self.assertEqual([row["collective"] for row in rows if "failed" in row], ["barrier", "broadcast"])
+
+    def test_that_computed_wrong_data_failed(self):
+        line = json.dumps({"peer": "tenon", "version": "1", "collective": "broadcast", "ranks": 2, "bytes": 8,
+                           "inplace": True, "us_median": 2, "us_min": 1, "wrong": 3})
+        with tempfile.TemporaryDirectory() as folder:
+            program = program_saying(folder, f"[ $RANK != 0 ] || echo '{line}'")
+            status, table, _ = compare("--peers", "tenon", "--tenon-perf", program, "--collectives", "broadcast")
+        self.assertEqual(status, 1)
+        self.assertIn("3 elements were wrong", table)
+
+    def test_of_the_peers_measure_every_collective(self):
+        for program in BUILT:
+            peer = {"mpi_peer": "openmpi", "gloo_peer": "gloo"}[program.name]
+            with self.subTest(peer=peer):
+                status, table, rows = compare("--peers", peer, "--peers-folder", program.parent, "--sizes", "4,8k")
+                self.assertEqual(status, 0, table)
+                for collective in COLLECTIVES.split(","):
+                    found = {row["bytes"] for row in rows if row.get("collective") == collective}
+                    smallest = 4 if collective in ("all_reduce", "broadcast") else 8  # a float for each rank
+                    self.assertEqual(found, {0} if collective == "barrier" else {smallest, 8192}, collective)
+
+
+class Table(unittest.TestCase):
+    META = {"cpu": "?", "cores": 2, "kernel": "?", "load": "0.0", "hosts": 2, "ranks_per_host": 1, "rate": "1gbit",
+            "rate_bits": 10**9, "rounds": 2, "batch_ms": 30, "collectives": ["broadcast"]}
+
+    TIMES = [("tenon", "default", True, 3000), ("tenon", "default", True, 2000), ("tenon", "default", False, 1),
+             ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
+
+    def lines(self, times):
+        rows = [{"meta": self.META}] + [
+            {"peer": peer, "setting": setting, "inplace": inplace, "us_median": time_us, "version": "1",
+             "collective": "broadcast", "bytes": 125_000} for peer, setting, inplace, time_us in times]
+        return figures.table(rows).splitlines()
+
+    def test_compares_the_best_round_of_the_best_setting(self):
+        line = [word.strip() for word in self.lines(self.TIMES)[-1].strip("|").split("|")]
+        self.assertEqual(line, ["broadcast", "125000 B", "2000", "0.0625", "5000", "1600", "0.0781", "4000", "0.0312",
+                                "openmpi/ring", "1.25", "1000", "2.00", "1.60"])
+
+    def test_leaves_out_what_is_faster_than_the_links(self):
+        usual = self.lines(self.TIMES)
+        *lines, empty, note = self.lines([*self.TIMES, ("gloo", "default", True, 900)])
+        self.assertEqual((lines, empty), (usual, ""))
+        self.assertTrue(note.endswith("gloo/default broadcast 125000 B: 900"), note)
+
+
+if __name__ == "__main__":
+    probe = subprocess.run([ROOT / "tests/cluster/run", "--check", "--rate", "1gbit"], stderr=subprocess.PIPE, text=True)
+    if probe.returncode == 77:
+        print(probe.stderr, end="")
+        sys.exit(77)
+    unittest.main()
