@@ -94,7 +94,7 @@ Result<bool> is_one_host(const Environment& environment, const Launcher& launche
     return place.host.empty() || place.is_loopback();
 }
 
-Result<Launch> read_launch(const Environment& environment, const Launcher& launcher) {
+Result<Launch> read_launch(const Environment& environment, const Launcher& launcher, std::string_view job) {
     const auto rank = read_rank_number(environment, launcher.rank);
     if (!rank) return std::unexpected(rank.error());
     const auto rank_count = read_rank_number(environment, launcher.rank_count);
@@ -107,7 +107,7 @@ Result<Launch> read_launch(const Environment& environment, const Launcher& launc
     Launch launch{.launcher = std::string{launcher.name},
                   .rank = *rank,
                   .rank_count = *rank_count,
-                  .job = value_of(environment, "TENON_JOB"),
+                  .job = job.empty() ? value_of(environment, "TENON_JOB") : std::string{job},
                   .is_one_host = *on_one,
                   .first_host = launcher.first_host(environment)};
     if (launch.job.empty()) launch.job = launcher.job(environment);
@@ -120,10 +120,10 @@ Result<Launch> read_launch(const Environment& environment, const Launcher& launc
 
 }  // namespace
 
-Result<std::optional<Launch>> find_launch(const Environment& environment) {
+Result<std::optional<Launch>> find_launch(const Environment& environment, std::string_view job) {
     for (const Launcher& launcher : launchers) {
         if (!environment.contains(launcher.rank) || !environment.contains(launcher.rank_count)) continue;
-        auto launch = read_launch(environment, launcher);
+        auto launch = read_launch(environment, launcher, job);
         if (!launch) return std::unexpected(launch.error());
         return std::move(*launch);
     }

@@ -25,8 +25,8 @@ struct Launch {
 };
 
 // Nothing when no launcher started this process. An error when a launcher's variables contradict each other or are
-// malformed.
-Result<std::optional<Launch>> find_launch(const Environment& environment);
+// malformed, or when nothing names the job; `job`, where it is given, does.
+Result<std::optional<Launch>> find_launch(const Environment& environment, std::string_view job = {});
 
 // The same on every rank of the job, for this user, wherever it is: whoever has rank 0 serves the meeting, at
 // TENON_RENDEZVOUS or else on the launcher's first host. An error when the job spans several hosts and nothing says

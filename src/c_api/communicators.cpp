@@ -35,9 +35,9 @@ bool wait_until_nobody_is_inside(const tenonComm& comm) {
 // The program names the job; what started it may know where the job's hosts meet. Where nothing says that, the job is
 // on one host.
 Result<UniqueId> id_for_job(const char* job, const Config& config) {
-    Launch launch;
-    if (const auto found = find_launch(process_environment()); found && *found) launch = **found;
-    launch.job = job;
+    const auto found = find_launch(process_environment(), job);
+    if (!found) return std::unexpected(found.error());
+    Launch launch = found->value_or(Launch{.job = job});
     launch.is_one_host = launch.is_one_host || launch.first_host.empty();
     return unique_id_for_launch(launch, config);
 }

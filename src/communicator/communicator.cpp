@@ -136,7 +136,10 @@ Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank
 Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, const Config& config) {
     const auto at = static_cast<std::size_t>(peer);
     PeerFacts facts{.process = job.processes[at], .same_process = true};
-    if (peer == own) return facts;
+    if (peer == own) {
+        facts.host = job.host_of(own);
+        return facts;
+    }
     if (!job.on_one_host(own, peer) || config.transport == TransportChoice::network) {
         facts.same_process = false;
         facts.over_network = true;

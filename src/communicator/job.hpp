@@ -2,6 +2,8 @@
 // segment that they share (which a meeting's file or anonymous memory backs). Values; copied freely.
 #pragma once
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +30,17 @@ struct Job {
     bool on_one_host(Rank a, Rank b) const { return host_number_of(a) == host_number_of(b); }
     const std::string& host_of(Rank rank) const { return hosts[static_cast<std::size_t>(host_number_of(rank))]; }
     pid_t process_of(Rank rank) const { return processes[static_cast<std::size_t>(rank)]; }
+    // "rank 3 (process 12 on node1)", "rank 3 (process 12)" where there is one host.
+    std::string name_of(Rank rank) const {
+        return hosts.size() == 1 ? fmt::format("rank {} (process {})", rank, process_of(rank))
+                                 : fmt::format("rank {} (process {} on {})", rank, process_of(rank), host_of(rank));
+    }
+    // `noticed`: "rank 1", and perhaps in what.
+    Error death_of(Rank rank, std::string_view noticed) const {
+        return {Status::remote_error, fmt::format("{} has died; {} noticed. Restart the job, or abort this communicator "
+                                                  "and make one of the surviving ranks",
+                                                  name_of(rank), noticed)};
+    }
 };
 
 }  // namespace tenon

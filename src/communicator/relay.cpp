@@ -54,6 +54,7 @@ Relay::Relay(const Job& job, Rank rank, std::vector<HostLink> links, os::WakeSig
       control_(job.segment->data(), rank, job.rank_count()),
       wake_(std::move(wake)),
       processes_(static_cast<std::size_t>(job.rank_count())),
+      died_(static_cast<std::size_t>(job.rank_count())),
       told_left_(static_cast<std::size_t>(job.rank_count())),
       last_call_(static_cast<std::size_t>(job.rank_count())),
       told_call_(static_cast<std::size_t>(job.rank_count())) {
@@ -75,13 +76,17 @@ void Relay::run() {
         tick();
         if (is_over()) break;
     }
+    const std::scoped_lock lock(mutex_);
     say_goodbye();
+    edges_.clear();
+    processes_.clear();
+    job_ = {};
     finished_.store(true, std::memory_order_release);
 }
 
 void Relay::tell_now() {
     const std::scoped_lock lock(mutex_);
-    tick();
+    if (!finished()) tick();
 }
 
 void Relay::wait() {
@@ -115,12 +120,11 @@ void Relay::tick() {
 bool Relay::is_over() const {
     const bool failed = control_.failed();
     for (Rank r = 0; r < job_.rank_count(); r++)
-        if (!control_.has_left(r) && (!failed || is_own(r))) return false;
+        if (!control_.has_left(r) && !died_[static_cast<std::size_t>(r)] && (!failed || is_own(r))) return false;
     return true;
 }
 
 void Relay::say_goodbye() {
-    const std::scoped_lock lock(mutex_);
     tell_who_left();
     tell_failure();
     // Without it, the others would take the end of this process for a death; and that is right where a rank of it has
@@ -149,11 +153,9 @@ void Relay::look_for_deaths() {
         auto& process = processes_[static_cast<std::size_t>(r)];
         if (!process.valid() || !os::has_ended(process)) continue;
         process.close();
+        died_[static_cast<std::size_t>(r)] = true;
         if (!control_.has_left(r))
-            control_.raise({Status::remote_error,
-                            fmt::format("rank {} (process {} on {}) has died; rank {} noticed. Restart the job, or "
-                                        "abort this communicator and make one of the surviving ranks",
-                                        r, job_.process_of(r), job_.host_of(r), rank_)});
+            control_.raise(job_.death_of(r, fmt::format("rank {}", rank_)));
     }
 }
 
@@ -285,7 +287,7 @@ void Relay::lost(Edge& edge, const Error& why) {
 std::string Relay::words_for(std::int32_t host) const {
     for (Rank r = 0; r < job_.rank_count(); r++)
         if (job_.host_number_of(r) == host)
-            return fmt::format("rank {} (process {} on {})", r, job_.process_of(r), job_.host_of(r));
+            return job_.name_of(r);
     return fmt::format("host {}", host);
 }
 

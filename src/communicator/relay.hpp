@@ -71,7 +71,7 @@ private:
     std::mutex mutex_;  // of what follows
     std::vector<Edge> edges_;
     std::vector<os::FileDescriptor> processes_;  // of this host's ranks in other processes; by rank
-    std::vector<bool> told_left_;                // by rank
+    std::vector<bool> died_, told_left_;         // by rank
     std::vector<std::uint64_t> last_call_, told_call_;  // by rank
     std::uint64_t last_look_at_calls_ns_ = 0;
     bool told_failure_ = false;

@@ -160,10 +160,7 @@ std::optional<Error> Communicator::dead_peer() const {
     for (Rank r = 0; r < rank_count_; r++) {
         if (!has_died(r)) continue;
         if (control_.has_left(r)) continue;  // it said goodbye before it ended
-        return Error{Status::remote_error,
-                     fmt::format("rank {} (process {}) has died; rank {} noticed in {}. Restart the job, or abort this "
-                                 "communicator and make one of the surviving ranks",
-                                 r, job_.processes[static_cast<std::size_t>(r)], rank_, current_call())};
+        return job_.death_of(r, fmt::format("rank {}, in {},", rank_, current_call()));
     }
     return std::nullopt;
 }

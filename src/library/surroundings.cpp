@@ -134,7 +134,7 @@ Result<std::unique_ptr<Network>> make_network(const HostShare& share) {
                        .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
                        .slot_memory_cap_bytes = share.slot_memory_bytes, .patience_ms = share.network.patience_ms};
     for (const PeerFacts& peer : share.peers) {
-        peers.push_back(peer.over_network ? tcp::Peer{peer.address, peer.host} : tcp::Peer{});
+        peers.push_back({peer.over_network ? peer.address : os::InternetAddress{}, peer.host});
         facts.hosts.push_back(peers.back().host);
     }
     const auto links_for = [&](tcp::Purpose purpose) {

@@ -76,6 +76,20 @@ Result<void> set_option(const FileDescriptor& socket, int level, int option, int
     return system_error(fmt::format("cannot set {} of a socket", name));
 }
 
+// Who refuses is there, and will not change; what cannot be reached may be a moment later.
+std::unexpected<Error> cannot_connect(const std::string& tried, int error) {
+    switch (error) {
+        case ECONNREFUSED:
+        case ECONNRESET: return fail(Status::remote_error, fmt::format("{}: {}", tried, std::strerror(error)));
+        case ENETUNREACH:
+        case EHOSTUNREACH:
+        case ENETDOWN:
+        case EHOSTDOWN:
+        case ETIMEDOUT: return fail(Status::timeout, fmt::format("{}: {}", tried, std::strerror(error)));
+        default: return system_error(tried, error);
+    }
+}
+
 int mtu_of(const FileDescriptor& socket, const char* interface) {
     ifreq request{};
     std::strncpy(request.ifr_name, interface, sizeof request.ifr_name - 1);
@@ -156,11 +170,7 @@ Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const I
             return system_error(fmt::format("cannot use the local address {}", from.host_text()));
     }
     if (::connect(socket.number(), target.get(), target.bytes) != 0 && errno != EINPROGRESS && errno != EINTR) {
-        const int error = errno;
-        if (error == ECONNREFUSED || error == ENETUNREACH || error == EHOSTUNREACH || error == ETIMEDOUT)
-            return fail(Status::remote_error,
-                        fmt::format("cannot connect to {}: {}", to.text(), std::strerror(error)));
-        return system_error(fmt::format("cannot connect to {}", to.text()), error);
+        return cannot_connect(fmt::format("cannot connect to {}", to.text()), errno);
     }
     return TcpSocket{std::move(socket)};
 }
@@ -171,7 +181,7 @@ Result<void> TcpSocket::finish_connecting() const {
     if (getsockopt(descriptor().number(), SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)
         return system_error("cannot read the state of a socket");
     if (error == 0) return {};
-    return fail(Status::remote_error, fmt::format("cannot connect: {}", std::strerror(error)));
+    return cannot_connect("cannot connect", error);
 }
 
 Result<TcpSocket> TcpSocket::connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from) {

@@ -43,7 +43,8 @@ class TcpSocket : public StreamSocket {
 public:
     using StreamSocket::StreamSocket;
     // Begins to connect: writable when it has come to something, which finish_connecting() then tells. `from`: the
-    // local address to use, or an invalid one.
+    // local address to use, or an invalid one. Errors of both: remote_error where nobody listens, timeout where the
+    // address cannot be reached now.
     static Result<TcpSocket> start_connecting(const InternetAddress& to, const InternetAddress& from = {});
     Result<void> finish_connecting() const;
     static Result<TcpSocket> connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from = {});

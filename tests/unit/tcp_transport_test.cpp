@@ -202,7 +202,7 @@ TEST(TcpTransport, APeerThatDiesIsNamed) {
     ASSERT_FALSE(moved);
     EXPECT_EQ(moved.error().status, Status::remote_error);
     EXPECT_THAT(moved.error().message,
-                AllOf(HasSubstr("rank 2 has lost its connection to rank 1 on host1"), HasSubstr("127.0.0.1")));
+                AllOf(HasSubstr("rank 2 on host2 has lost its connection to rank 1 on host1"), HasSubstr("127.0.0.1")));
 }
 
 TEST(TcpTransport, NobodyListensWhereThePeerShouldBe) {
@@ -211,7 +211,7 @@ TEST(TcpTransport, NobodyListensWhereThePeerShouldBe) {
     hosts.send_end(0, 1);
     const auto moved = hosts.move_until([] { return false; });
     ASSERT_FALSE(moved);
-    EXPECT_THAT(moved.error().message, HasSubstr("rank 0 has lost its connection to rank 1 on host1"));
+    EXPECT_THAT(moved.error().message, HasSubstr("rank 0 on host0 has lost its connection to rank 1 on host1"));
 }
 
 TEST(TcpTransport, RefusesTheChannelThatWouldExceedTheCapInWords) {

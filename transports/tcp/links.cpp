@@ -10,7 +10,7 @@
 namespace tenon::tcp {
 namespace {
 
-constexpr std::uint64_t least_connect_patience_ms = 10'000;
+constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20;
 
 }  // namespace
 
@@ -31,8 +31,8 @@ void Links::want(Rank peer) {
 
 Error Links::lost(Rank peer, const Error& error) const {
     const Peer& facts = this->peer(peer);
-    return {error.status, fmt::format("rank {} has lost its connection to rank {} on {} ({}): {}", own_, peer,
-                                      facts.host, facts.address.text(), error.message)};
+    return {error.status, fmt::format("rank {} on {} has lost its connection to rank {} on {} ({}): {}", own_,
+                                      this->peer(own_).host, peer, facts.host, facts.address.text(), error.message)};
 }
 
 Result<void> Links::begin(Rank peer) {
@@ -40,25 +40,39 @@ Result<void> Links::begin(Rank peer) {
         if (!came_[static_cast<std::size_t>(peer)]) awaited_.push_back(peer);
         return {};
     }
-    auto socket = os::TcpSocket::start_connecting(this->peer(peer).address);
-    if (!socket) return std::unexpected(lost(peer, socket.error()));
     const auto until = os::Deadline::after_ms(std::max(least_connect_patience_ms, patience_ms_));
-    calls_.push_back({peer, std::move(*socket), until});
+    calls_.push_back({.peer = peer, .socket = {}, .until = until, .again_at = os::Deadline::after_ms(0)});
     return {};
 }
 
-// True when both sides have proved who they are.
+// True when both sides have proved who they are. A peer that cannot be reached may be, a moment later.
 Result<bool> Links::advance(Call& call) {
-    if (auto in_time = call.until.check("it to accept the connection"); !in_time)
-        return std::unexpected(in_time.error());
-    if (!call.handshake) {
-        pollfd watched{call.socket.descriptor().number(), POLLOUT, 0};
-        const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
-        if (!ready || !*ready) return ready;
-        if (auto done = call.socket.finish_connecting(); !done) return std::unexpected(done.error());
-        if (auto set = call.socket.set_patience(patience_ms_); !set) return std::unexpected(set.error());
-        call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes({own_, call.peer, purpose_}));
+    if (call.until.passed())
+        return fail(Status::remote_error, fmt::format("it did not answer in {} ms{}{}",
+                                                      std::max(least_connect_patience_ms, patience_ms_),
+                                                      call.last_problem.empty() ? "" : ": ", call.last_problem));
+    if (call.handshake) return call.handshake->advance(call.socket);
+    auto connected = connect(call);
+    if (connected || connected.error().status != Status::timeout) return connected;
+    call.last_problem = connected.error().message;
+    call.again_at = os::Deadline::after_ms(try_again_after_ms);
+    return false;
+}
+
+Result<bool> Links::connect(Call& call) {
+    if (call.again_at) {
+        if (!call.again_at->passed()) return false;
+        call.again_at.reset();
+        auto socket = os::TcpSocket::start_connecting(this->peer(call.peer).address);
+        if (!socket) return std::unexpected(socket.error());
+        call.socket = std::move(*socket);
     }
+    pollfd watched{call.socket.descriptor().number(), POLLOUT, 0};
+    const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
+    if (!ready || !*ready) return ready;
+    if (auto done = call.socket.finish_connecting(); !done) return std::unexpected(done.error());
+    if (auto set = call.socket.set_patience(patience_ms_); !set) return std::unexpected(set.error());
+    call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes({own_, call.peer, purpose_}));
     return call.handshake->advance(call.socket);
 }
 

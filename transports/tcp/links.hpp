@@ -14,7 +14,7 @@ namespace tenon::tcp {
 
 struct Peer {
     os::InternetAddress address{};  // not valid for ranks that are not joined
-    std::string host{};
+    std::string host{};             // its name, for messages; also this rank's own
 };
 
 class Links {
@@ -45,7 +45,10 @@ private:
         os::TcpSocket socket;
         os::Deadline until;
         std::optional<os::Handshake> handshake{};  // once connected
+        std::optional<os::Deadline> again_at{};    // it could not be reached: when to try anew
+        std::string last_problem{};
     };
+    Result<bool> connect(Call& call);
     Result<void> begin(Rank peer);
     Result<bool> advance(Call& call);
     Result<std::optional<Opened>> take_arrival();

@@ -49,7 +49,7 @@ public:
 struct NetworkFacts {
     Rank rank = 0;
     Rank rank_count = 1;
-    std::vector<std::string> hosts{};  // by rank, for messages; empty for those that it does not join
+    std::vector<std::string> hosts{};  // by rank, for messages; also this rank's, and empty for those not joined
     std::function<RingShape(std::uint16_t channel)> shape_of{};  // of both rings of a channel; the same on all ranks
     std::uint64_t slot_memory_cap_bytes = 0;                     // for all rings of this rank
     std::uint64_t patience_ms = 0;                               // how long a peer may be out of reach
