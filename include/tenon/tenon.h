@@ -175,14 +175,18 @@ TENON_EXPORT const char* tenonGetLastError(tenonComm_t comm);
 /* -------------------------------------------------------------------------------------------------- Communicators */
 
 /* Makes an id for a new communicator and starts to answer the ranks that will come with it. Called by one process,
- * which gives the id to the other ranks by whatever means it has (a pipe, a file, an MPI broadcast) and must live until
- * all of them have joined. One id makes one communicator. Errors: tenonSystemError when no socket can be had. Any
- * thread. */
+ * which gives the id to the other ranks, on this host or others, by whatever means it has (a pipe, a file, an MPI
+ * broadcast) and must live until all of them have joined. The id says where to find it (TENON_SOCKET_INTERFACE chooses
+ * the network) and is a secret: who has it may join. One id makes one communicator. Errors: tenonSystemError when no
+ * socket can be had, tenonInvalidArgument for an interface that is not there. Any thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId);
 
-/* The same without passing bytes around: every rank on a host that calls this with the same job name gets the same id,
- * and rank 0 answers when it joins. `job` is a string of 1 to 64 characters that all ranks know and no other job of
- * this user has now. Ranks of other users are refused. Local, returns at once. Any thread. */
+/* The same without passing bytes around: every rank that calls this with the same job name gets the same id, and rank 0
+ * answers when it joins. `job` is a string of 1 to 64 characters that all ranks know and no other job of this user has
+ * now. Where the ranks are on several hosts, TENON_RENDEZVOUS or what started them (MASTER_ADDR, Slurm) says where rank
+ * 0 is; where nothing does, all must be on one host. On a host, ranks of other users are refused; between hosts, the
+ * name is all that keeps strangers out. Local, returns at once. Errors: tenonInvalidArgument for variables of a
+ * launcher that contradict each other. Any thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId);
 
 /* Joins the communicator that `commId` names, as rank `rank` of `nranks`, and returns when all ranks have joined. One
