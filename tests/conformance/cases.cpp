@@ -34,6 +34,20 @@ enum Dimension {
     dimension_count
 };
 
+// How ranks may reach each other. With a module (its path, and its network's name) that network alone, since a process
+// keeps the modules of its first communicator.
+struct Way {
+    TransportChoice transport;
+    std::string_view network;
+};
+#ifdef NETWORK_MODULE
+constexpr Way ways[] = {{TransportChoice::network, NETWORK_NAME}};
+const std::vector<std::string> modules = {NETWORK_MODULE};
+#else
+constexpr Way ways[] = {{TransportChoice::inproc, ""}, {TransportChoice::shm, ""}, {TransportChoice::network, "tcp"}};
+const std::vector<std::string> modules = {};
+#endif
+
 // Of one rank in a covering row: blocks are made smaller instead.
 constexpr std::size_t most_covering_bytes = 16 << 20;
 
@@ -79,11 +93,10 @@ bool is_allowed(const CoveringRow& row) {
 Case case_of(const CoveringRow& row) {
     static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
                                                 DirectAccess::all};
-    static constexpr TransportChoice transports[] = {TransportChoice::inproc, TransportChoice::shm,
-                                                     TransportChoice::network};
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row),
-            .transport = transports[row[transport_]],
+            .transport = ways[row[transport_]].transport,
+            .network = ways[row[transport_]].network,
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -105,7 +118,7 @@ std::string name_of(const Case& c) {
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
-    if (c.transport == TransportChoice::network) name += "_tcp";
+    if (c.transport == TransportChoice::network) name += fmt::format("_{}", c.network);
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
@@ -127,7 +140,9 @@ bool serves(const Algorithm& algorithm, const support::Shape& shape) {
 Config config_of(const Case& c) {
     Config config;
     config.timeout_ms = 100'000;
+    config.plugins = modules;
     config.transport = c.transport;
+    config.network = c.network;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
     if (c.few_slots)
@@ -140,7 +155,7 @@ Config config_of(const Case& c) {
 std::vector<Case> covering_cases() {
     std::vector<int> sizes(dimension_count, 2);
     sizes[algorithm_] = static_cast<int>(algorithms().size());
-    sizes[transport_] = 3;
+    sizes[transport_] = std::size(ways);
     sizes[type_] = data_type_count;
     sizes[op_] = reduce_op_count;
     sizes[count_] = std::size(element_counts);

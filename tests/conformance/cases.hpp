@@ -17,6 +17,7 @@ struct Case {
     const Algorithm* algorithm = nullptr;
     support::Shape shape{};
     TransportChoice transport = TransportChoice::automatic;  // inproc, or as between processes or hosts
+    std::string_view network{};                              // which, between hosts
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;
