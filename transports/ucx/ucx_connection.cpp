@@ -64,10 +64,10 @@ Result<void> UcxConnection::open(const ReadIntroduction& peer) {
     wanted.err_handler.arg = this;
     if (const auto s = ucp_ep_create(worker_, &wanted, &endpoint_); s != UCS_OK) {
         endpoint_ = nullptr;
-        return std::unexpected(lost(
-            ucs_status_string(s), fmt::format("UCX finds no way there: look at UCX_TLS and UCX_NET_DEVICES on both hosts "
-                                              "(the peer has UCX {}.{})",
-                                              peer.head.release >> 16, peer.head.release & 0xffff)));
+        return std::unexpected(lost(ucs_status_string(s),
+                                    fmt::format("UCX finds no way there; look at UCX_TLS and UCX_NET_DEVICES on both "
+                                                "hosts (the peer has UCX {}.{})",
+                                                peer.head.release >> 16, peer.head.release & 0xffff)));
     }
     stage_ = Stage::open;
     return {};
@@ -201,7 +201,8 @@ Result<bool> UcxConnection::finish_sending() {
 
 // ---- arriving -----------------------------------------------------------------------------------------------------
 
-ucs_status_t UcxConnection::arrived(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept {
+ucs_status_t UcxConnection::arrived(const FrameHead& head, void* data, std::size_t length,
+                                    bool is_rendezvous) noexcept {
     if (is_closing_ || error_) return UCS_OK;
     try {
         return accept(head, data, length, is_rendezvous);

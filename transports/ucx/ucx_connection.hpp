@@ -1,7 +1,7 @@
 // One rank's way to a peer over UCX: an endpoint, and the Mirrors of the channels in use.
 //
-// Until the endpoint is there, messages wait in their rings. Nothing waits, and UCX's callbacks throw nothing: what goes
-// wrong in them is told by the next progress().
+// Until the endpoint is there, messages wait in their rings. No function waits, and UCX's callbacks throw nothing: what
+// goes wrong in them is told by the next progress().
 //
 // Order: UCX promises none between active messages. Frames of a channel are taken by their numbers; one that is ahead,
 // or behind a rendezvous that is still under way, is held until its turn. The credits bound how many that can be.
@@ -43,8 +43,8 @@ public:
 
     // True when all that was sent has gone, to the last byte.
     Result<bool> progress();
-    // The same, and then a goodbye, until the peer, or UCX, says that it has everything; or the peer has said nothing for
-    // a second.
+    // The same, and then a goodbye, until the peer, or UCX, says that it has everything; or the peer has said nothing
+    // for a second.
     Result<bool> finish_sending();
 
     // Drops what is under way. True once UCX has done with it; until then, the worker must progress.
