@@ -14,8 +14,8 @@ namespace {
 
 // More frames of a channel cannot be under way: that many messages have room in its rings.
 constexpr std::uint32_t most_ahead = packed_lines + 2 * most_slots;
-// How long a rank that leaves waits for a peer that does not say that it has everything, because it is busy elsewhere:
-// over TCP, UCX's flush needs the peer, too. By then the peer's host has it, as far as its system takes it.
+// How long a rank that leaves waits for a peer that does not say that it has everything, because it is busy elsewhere
+// (over TCP, UCX's flush needs the peer, too). By then the peer's host has it, as far as its system takes it.
 constexpr std::uint64_t parting_patience_ms = 1000;
 
 bool is_message(const FrameHead& head) {
@@ -160,10 +160,7 @@ Result<bool> UcxConnection::progress() {
         if (auto ended = end_or_fail(); !ended) fail_with(ended.error());
     if (error_) return std::unexpected(*error_);
     if (stage_ == Stage::open) {
-        if (has_everything() && !has_acknowledged_ && free_slots_ != 0) {
-            has_acknowledged_ = true;
-            send_farewell(Farewell::has_everything);
-        }
+        if (has_everything() && !has_acknowledged_) acknowledge();
         while (endpoint_status_ == UCS_OK && take_frame()) submit(*std::exchange(queued_, std::nullopt));
     }
     if (stage_ == Stage::ended)
@@ -171,6 +168,7 @@ Result<bool> UcxConnection::progress() {
     return !take_frame() && ~free_slots_ == 0;
 }
 
+// It ends when the endpoint is connected both ways: UCX 1.13 ends the process where a peer closes before that.
 void UcxConnection::begin_flush() {
     is_flushing_ = true;
     ucp_request_param_t how{};
@@ -186,17 +184,26 @@ void UcxConnection::begin_flush() {
     if (UCS_PTR_IS_ERR(request)) endpoint_failed(UCS_PTR_STATUS(request));
 }
 
+void UcxConnection::acknowledge() {
+    if (!is_flushing_) begin_flush();
+    if (!is_flushed_ || free_slots_ == 0) return;
+    has_acknowledged_ = true;
+    send_farewell(Farewell::has_everything);
+}
+
+// A peer that has left needs nothing any more. One that is not connected yet may be connecting just now.
 Result<bool> UcxConnection::finish_sending() {
     auto gone = progress();
-    if (!gone || !*gone || stage_ != Stage::open || is_acknowledged_) return gone;
-    if (!leaves_) {
+    if (!gone || !*gone || stage_ == Stage::ended || (has_acknowledged_ && !leaves_)) return gone;
+    if (!patience_) patience_ = os::Deadline::after_ms(parting_patience_ms);
+    if (stage_ == Stage::open && !leaves_) {
         leaves_ = true;
         send_farewell(Farewell::leaves);
-    } else if (!is_flushing_) {
-        begin_flush();
-        patience_ = os::Deadline::after_ms(parting_patience_ms);
+        if (!is_flushing_) begin_flush();
+        return false;
     }
-    return is_flushed_ || patience_.passed();
+    const bool both_know = is_acknowledged_ && peer_leaves_ == has_acknowledged_;
+    return (both_know && is_flushed_) || patience_->passed();
 }
 
 // ---- arriving -----------------------------------------------------------------------------------------------------

@@ -43,8 +43,7 @@ public:
 
     // True when all that was sent has gone, to the last byte.
     Result<bool> progress();
-    // The same, and then a goodbye, until the peer, or UCX, says that it has everything; or the peer has said nothing
-    // for a second.
+    // The same, and then a goodbye, until the peer says that it has everything, or has said nothing for a second.
     Result<bool> finish_sending();
 
     // Drops what is under way. True once UCX has done with it; until then, the worker must progress.
@@ -80,6 +79,7 @@ private:
     void send_done(Slot& slot, ucs_status_t status) noexcept;
     Result<void> drop_credits();
     void begin_flush();
+    void acknowledge();
     // Arriving.
     ucs_status_t accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous);
     void deliver(Incoming& in, const FrameHead& head, const void* bytes);
@@ -119,7 +119,7 @@ private:
     bool peer_leaves_ = false, has_acknowledged_ = false;
     std::uint64_t peer_sent_ = 0;
     bool leaves_ = false, is_acknowledged_ = false, is_flushing_ = false, is_flushed_ = false;
-    os::Deadline patience_ = os::Deadline::never();
+    std::optional<os::Deadline> patience_{};  // once this rank leaves
 };
 
 }  // namespace tenon::ucx
