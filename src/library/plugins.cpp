@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "os/shared_library.hpp"
+#include "os/signals.hpp"
 #include "tenon/plugin/module.hpp"
 
 namespace tenon {
@@ -22,7 +23,10 @@ void keep(os::SharedLibrary library) {
 }
 
 Result<const TenonPluginModule*> open_module(const std::string& path) {
-    auto opened = os::SharedLibrary::open(path);
+    auto opened = [&] {
+        const os::SignalsKept kept;  // libraries that a module links may take them over (UCX does)
+        return os::SharedLibrary::open(path);
+    }();
     if (!opened) return fail(Status::invalid_argument, "TENON_PLUGINS: " + opened.error().message);
     auto module = opened->symbol<const TenonPluginModule*>("tenonPlugin");
     if (!module) return fail(Status::invalid_argument, "TENON_PLUGINS: " + module.error().message);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <utility>
 
 #include "algorithms/patterns/manifest.hpp"
 #include "library/joined_transport.hpp"
@@ -40,6 +41,7 @@ struct Registry {
     std::vector<Algorithm> rows = built_in();
     std::vector<NetworkRow> networks = {built_in_network()};
     std::vector<std::string> plugins;
+    std::vector<Algorithm> rows_before_plugins;  // others may hold them: they stay where they are
 };
 Registry& registry() {
     static auto* const made = new Registry;
@@ -73,10 +75,9 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
     auto brought = load_plugins(config.plugins, {.algorithms = r.rows, .networks = r.networks});
     if (!brought) return std::unexpected(brought.error());
     r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
-    // Others may hold the old rows: they stay where they are.
-    auto* grown = new std::vector<Algorithm>(r.rows);
-    grown->insert(grown->end(), brought->algorithms.begin(), brought->algorithms.end());
-    std::swap(r.rows, *grown);
+    std::vector<Algorithm> grown = r.rows;
+    grown.insert(grown.end(), brought->algorithms.begin(), brought->algorithms.end());
+    r.rows_before_plugins = std::exchange(r.rows, std::move(grown));
     r.plugins = config.plugins;
     return r.rows;
 }

@@ -34,6 +34,18 @@ enum Dimension {
     dimension_count
 };
 
+// With a module (its path, and its network's name) threads are joined by that network alone, since a process keeps the
+// modules of its first communicator.
+#ifdef NETWORK_MODULE
+constexpr TransportChoice among_threads[] = {TransportChoice::network};
+constexpr std::string_view network_name = NETWORK_NAME;
+const std::vector<std::string> modules = {NETWORK_MODULE};
+#else
+constexpr TransportChoice among_threads[] = {TransportChoice::inproc, TransportChoice::shm, TransportChoice::network};
+constexpr std::string_view network_name = "tcp";
+const std::vector<std::string> modules = {};
+#endif
+
 // Of one rank in a covering row: blocks are made smaller instead.
 constexpr std::size_t most_covering_bytes = 16 << 20;
 
@@ -81,9 +93,11 @@ bool is_allowed(const CoveringRow& row, const Ways& ways) {
 Case case_of(const CoveringRow& row, const Ways& ways) {
     static constexpr DirectAccess accesses[] = {DirectAccess::automatic, DirectAccess::off, DirectAccess::mapped,
                                                 DirectAccess::all};
+    const TransportChoice transport = ways.transports[static_cast<std::size_t>(row[transport_])];
     return {.algorithm = &algorithms()[static_cast<std::size_t>(row[algorithm_])],
             .shape = shape_of(row, ways),
-            .transport = ways.transports[static_cast<std::size_t>(row[transport_])],
+            .transport = transport,
+            .network = transport == TransportChoice::network ? network_name : "",
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -105,7 +119,7 @@ std::string name_of(const Case& c) {
     name += fmt::format("_{}_of_{}", s.count, s.rank_count);
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
-    if (c.transport == TransportChoice::network) name += "_tcp";
+    if (c.transport == TransportChoice::network) name += fmt::format("_{}", c.network);
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
@@ -127,7 +141,9 @@ bool serves(const Algorithm& algorithm, const support::Shape& shape) {
 Config config_of(const Case& c) {
     Config config;
     config.timeout_ms = 100'000;
+    config.plugins = modules;
     config.transport = c.transport;
+    config.network = c.network;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
     if (c.few_slots)
@@ -136,6 +152,8 @@ Config config_of(const Case& c) {
         config.algorithms = {{.collective = c.algorithm->collective, .name = std::string{c.algorithm->name}}};
     return config;
 }
+
+std::span<const TransportChoice> transports_among_threads() { return among_threads; }
 
 std::vector<Case> covering_cases(const Ways& ways) {
     std::vector<int> sizes(dimension_count, 2);

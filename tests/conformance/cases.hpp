@@ -18,6 +18,7 @@ struct Case {
     const Algorithm* algorithm = nullptr;
     support::Shape shape{};
     TransportChoice transport = TransportChoice::automatic;  // inproc, or as between processes or hosts
+    std::string_view network{};                              // which, between hosts
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;
@@ -37,13 +38,13 @@ Config config_of(const Case& c);
 
 inline constexpr std::size_t element_counts[] = {0, 1, 7, 1023, 1025, 65'537, 1'048'579};
 inline constexpr Rank rank_counts[] = {1, 2, 3, 4, 8};
-inline constexpr TransportChoice transports_of_threads[] = {TransportChoice::inproc, TransportChoice::shm,
-                                                            TransportChoice::network};
+// Those that this program tests between threads of one process.
+std::span<const TransportChoice> transports_among_threads();
 
 // Where the rows are run.
 struct Ways {
     std::span<const Rank> rank_counts = conformance::rank_counts;
-    std::span<const TransportChoice> transports = transports_of_threads;
+    std::span<const TransportChoice> transports = transports_among_threads();
 };
 std::vector<Case> covering_cases(const Ways& ways = {});
 

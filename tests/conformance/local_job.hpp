@@ -39,6 +39,13 @@ public:
         ranks_ = std::move(*made);
     }
 
+    // All at once, as in a job: who leaves waits a little for those that it has sent to.
+    ~LocalJob() {
+        support::on_rank_threads(rank_count(), [&](Rank r) { ranks_[static_cast<std::size_t>(r)].reset(); });
+    }
+    LocalJob(const LocalJob&) = delete;
+    LocalJob& operator=(const LocalJob&) = delete;
+
     Rank rank_count() const { return static_cast<Rank>(ranks_.size()); }
     Communicator& rank(Rank r) { return *ranks_[static_cast<std::size_t>(r)]; }
 

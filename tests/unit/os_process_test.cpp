@@ -12,6 +12,7 @@
 #include "os/memory.hpp"
 #include "os/peer_memory.hpp"
 #include "os/process.hpp"
+#include "os/signals.hpp"
 #include "os/socket.hpp"
 
 namespace tenon::os {
@@ -143,6 +144,28 @@ TEST(PeerMemory, ReadsAndWritesAChild) {
     const pid_t process = child.process();
     child.end();
     EXPECT_EQ(read_peer_memory(process, address, read).error().status, Status::remote_error);
+}
+
+TEST(SignalsKept, AreAsTheyWereWhateverALibraryDid) {
+    const auto handler_of = [](int signal) {
+        struct sigaction now {};
+        sigaction(signal, nullptr, &now);
+        return now.sa_handler;
+    };
+    const auto before = handler_of(SIGUSR1);
+    struct sigaction other {};
+    other.sa_handler = [](int) {};
+    sigaction(SIGUSR2, &other, nullptr);
+    {
+        const SignalsKept kept;
+        struct sigaction taken {};
+        taken.sa_handler = SIG_IGN;
+        sigaction(SIGUSR1, &taken, nullptr);
+        sigaction(SIGUSR2, &taken, nullptr);
+    }
+    EXPECT_EQ(handler_of(SIGUSR1), before);
+    EXPECT_EQ(handler_of(SIGUSR2), other.sa_handler);
+    std::signal(SIGUSR2, SIG_DFL);
 }
 
 TEST(DeadlineTest, NeitherOverflowsNorUnderflows) {

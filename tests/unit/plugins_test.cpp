@@ -1,7 +1,10 @@
 // Which modules are loaded, and how the others are refused: each by name, with what to do.
 #include "library/plugins.hpp"
 
+#include <dlfcn.h>
 #include <gmock/gmock.h>
+
+#include <csignal>
 
 namespace tenon {
 namespace {
@@ -24,6 +27,21 @@ TEST(Plugins, BringTheirAlgorithms) {
     ASSERT_EQ(loaded->algorithms.size(), 1U);
     EXPECT_EQ(loaded->algorithms.front().name, "own");
 }
+
+#ifdef MODULE_UCX
+TEST(Plugins, TakeOverNoSignals) {
+    const auto loaded = load_plugins(std::vector<std::string>{MODULE_UCX}, {});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGHUP}) {
+        struct sigaction now {};
+        sigaction(signal, nullptr, &now);
+        Dl_info at{};
+        const bool is_somebodys = now.sa_handler != SIG_DFL && now.sa_handler != SIG_IGN &&
+                                  dladdr(reinterpret_cast<void*>(now.sa_handler), &at) != 0;
+        EXPECT_THAT(is_somebodys ? at.dli_fname : "", testing::Not(HasSubstr("libucs")));
+    }
+}
+#endif
 
 TEST(Plugins, ThatAreNotThereAreNamed) {
     EXPECT_THAT(refusal({"/nowhere/libown.so"}), HasSubstr("/nowhere/libown.so"));

@@ -1,0 +1,249 @@
+// The network over UCX, with all ranks in this thread: what every network must do, however UCX carries large messages;
+// the module; and what a rank is told when a peer breaks the rules, or a stranger finds its worker.
+#include "transports/ucx/ucx_network.hpp"
+
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+
+#include "library/plugins.hpp"
+#include "tests/unit/network_cases.hpp"
+#include "transports/tcp/introductions.hpp"
+
+namespace tenon::ucx {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::shared_ptr<Introductions> introductions(const LinksFor& links_for) {
+    auto made = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
+    EXPECT_TRUE(made);
+    return *made;
+}
+
+// `rendezvous_from`: from how many bytes on UCX lets the receiver fetch a large message.
+NetworkKind kind(const char* name, const char* rendezvous_from) {
+    return {name, [rendezvous_from](NetworkFacts facts, const LinksFor& links_for) {
+                setenv("UCX_RNDV_THRESH", rendezvous_from, 1);
+                facts.introductions = introductions(links_for);
+                return UcxNetwork::make(std::move(facts));
+            }};
+}
+
+}  // namespace
+}  // namespace tenon::ucx
+
+namespace tenon {
+INSTANTIATE_TEST_SUITE_P(Ucx, NetworkCases,
+                         ::testing::Values(ucx::kind("as_it_likes", "auto"), ucx::kind("eager", "inf"),
+                                           ucx::kind("rendezvous", "0")),
+                         [](const auto& row) { return row.param.name; });
+}  // namespace tenon
+
+namespace tenon::ucx {
+namespace {
+
+TEST(UcxModule, IsLoadedAndBringsItsNetwork) {
+    const auto loaded = load_plugins(std::vector<std::string>{MODULE_UCX}, {});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    ASSERT_EQ(loaded->networks.size(), 1U);
+    EXPECT_EQ(loaded->networks.front().name, "ucx");
+    EXPECT_THAT(loaded->networks.front().obstacle(), IsEmpty());
+}
+
+TEST(UcxModule, SaysWhatKeepsItFromBeingUsed) {
+    EXPECT_THAT(obstacle_of(1, 13), IsEmpty());
+    EXPECT_THAT(obstacle_of(2, 0), IsEmpty());
+    EXPECT_THAT(obstacle_of(1, 12), AllOf(HasSubstr("UCX 1.12"), HasSubstr("1.13"), HasSubstr("TENON_NETWORK=tcp")));
+}
+
+TEST(UcxModule, NoTransportsAreAnErrorThatNamesTheVariables) {
+    setenv("UCX_TLS", "rc", 1);  // there may be no such device, or there may: then the rank is reached by it
+    const auto made = UcxNetwork::make({.rank_count = 2, .shape_of = [](std::uint16_t) { return network_shape; }});
+    unsetenv("UCX_TLS");
+    if (!made) {
+        EXPECT_THAT(made.error().message, HasSubstr("UCX_TLS"));
+    }
+}
+
+// ---- leaving ------------------------------------------------------------------------------------------------------
+
+void expect_acquainted(NetworkHosts& hosts) {
+    for (const Rank from : {0, 1}) {
+        ASSERT_TRUE(try_send(hosts.send_end(from, 1 - from), bytes_of(8, 0)));
+        const auto moved =
+            hosts.move_until([&] { return try_receive(hosts.receive_end(1 - from, from), 8).has_value(); });
+        ASSERT_TRUE(moved) << moved.error().message;
+    }
+}
+
+TEST(UcxNetwork, WhoLeavesDoesNotWaitForAPeerThatIsBusyAndLosesNothing) {
+    NetworkHosts hosts(kind("", "inf"), 2);
+    expect_acquainted(hosts);
+    for (std::size_t i = 0; i < 4; i++) ASSERT_TRUE(try_send(hosts.send_end(0, 1), bytes_of(16 << 10, i)));
+    const os::Deadline deadline = os::Deadline::after_ms(30'000);
+    for (Result<bool> gone = false; !*gone; gone = hosts.ranks[0]->finish_sending()) ASSERT_FALSE(deadline.passed());
+    hosts.ranks[0].reset();
+    for (std::size_t i = 0; i < 4; i++) {
+        std::optional<std::vector<std::byte>> got;
+        const auto moved =
+            hosts.move_until([&] { return (got = try_receive(hosts.receive_end(1, 0), 16 << 10)).has_value(); });
+        ASSERT_TRUE(moved) << moved.error().message;
+        EXPECT_EQ(*got, bytes_of(16 << 10, i));
+    }
+}
+
+// One of two ranks is destroyed after each possible number of turns: it ends in time, and the other is told.
+TEST(UcxNetwork, MayBeDestroyedWithWhateverIsUnderWay) {
+    for (const Rank leaver : {0, 1})
+        for (int turns = 0; turns < 24; turns++) {
+            NetworkHosts hosts(kind("", "0"), 2);
+            expect_acquainted(hosts);
+            for (std::size_t i = 0; i < 4; i++) ASSERT_TRUE(try_send(hosts.send_end(0, 1), bytes_of(16 << 10, i)));
+            int left = turns;
+            ASSERT_TRUE(hosts.move_until([&] { return left-- == 0; }));
+            const os::Deadline soon = os::Deadline::after_ms(5'000);
+            hosts.ranks[static_cast<std::size_t>(leaver)].reset();
+            EXPECT_FALSE(soon.passed());
+            const auto moved = hosts.move_until([] { return false; });
+            EXPECT_EQ(moved.error().status, Status::remote_error) << moved.error().message;
+        }
+}
+
+// ---- who breaks the rules -------------------------------------------------------------------------------------------
+
+// Rank 0, played by hand, to a rank 1 that is real.
+class Impostor : public ::testing::Test {
+protected:
+    void SetUp() override {
+        auto worker = UcxWorker::make([](auto...) { return UCS_OK; }, nullptr);
+        ASSERT_TRUE(worker);
+        worker_ = std::move(*worker);
+        hosts_.receive_end(1, 0);
+        ASSERT_TRUE(introductions_->introduce(1, to_bytes(Introduction{.token = 5}, worker_->address())));
+        Result<std::optional<Introductions::Answer>> answer{};
+        ASSERT_TRUE(move_until([&] { return !(answer = introductions_->next_answer()) || *answer; }));
+        ASSERT_TRUE(answer);
+        const auto read = read_introduction((*answer)->bytes);
+        ASSERT_TRUE(read);
+        head_.token = read->head.token;
+        ucp_ep_params_t wanted{};
+        wanted.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE;
+        wanted.address = reinterpret_cast<const ucp_address_t*>(read->address.data());
+        wanted.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+        ASSERT_EQ(ucp_ep_create(worker_->handle(), &wanted, &endpoint_), UCS_OK);
+    }
+    void TearDown() override {
+        if (endpoint_ == nullptr) return;
+        ucp_request_param_t how{};
+        how.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
+        how.flags = UCP_EP_CLOSE_FLAG_FORCE;
+        wait_for(ucp_ep_close_nbx(endpoint_, &how));
+    }
+    template <class Done>
+    Result<void> move_until(const Done& done) {
+        return hosts_.move_until([&] {
+            worker_->progress();
+            return done();
+        });
+    }
+    void wait_for(ucs_status_ptr_t request) {
+        if (!UCS_PTR_IS_PTR(request)) return;
+        static_cast<void>(move_until([&] { return ucp_request_check_status(request) != UCS_INPROGRESS; }));
+        ucp_request_free(request);
+    }
+    void say(const MessageHead& head, std::size_t length) {
+        const std::vector<std::byte> bytes(length);
+        const ucp_request_param_t how{};
+        const MessageHead kept = head;
+        wait_for(ucp_am_send_nbx(endpoint_, message_id, &kept, sizeof kept, bytes.data(), length, &how));
+    }
+    // What rank 1 makes of it.
+    std::string verdict(const MessageHead& head, std::size_t length) {
+        say(head, length);
+        const auto moved = move_until([] { return false; });
+        return moved.error().message;
+    }
+
+    std::shared_ptr<Introductions> introductions_;
+    std::unique_ptr<UcxWorker> worker_;
+    ucp_ep_h endpoint_ = nullptr;
+    MessageHead head_{.from = 0};
+    NetworkHosts hosts_{{"by hand",
+                         [this](NetworkFacts facts, const LinksFor& links_for) -> Result<std::unique_ptr<Network>> {
+                             if (facts.rank == 1) return kind("", "auto").make(facts, links_for);
+                             introductions_ = introductions(links_for);
+                             return nullptr;
+                         }},
+                        2};
+};
+
+TEST_F(Impostor, AMessageWithTheTokenIsTaken) {
+    head_.frame = {.kind = FrameKind::packed, .signature = network_signature, .number = 1, .length = 56};
+    say(head_, 56);
+    EXPECT_TRUE(move_until([&] { return try_receive(hosts_.receive_end(1, 0), 8).has_value(); }));
+}
+
+TEST_F(Impostor, WrongFramesAreErrorsThatNameIt) {
+    head_.frame = {.kind = FrameKind::large, .number = 1, .length = 1 << 30};
+    EXPECT_THAT(verdict(head_, 100), AllOf(HasSubstr("rank 0 on host0"), HasSubstr("breaks the protocol")));
+}
+
+TEST_F(Impostor, UnknownChannelsAreErrors) {
+    head_.frame = {.kind = FrameKind::packed, .channel = 40'000, .number = 1, .length = 56};
+    EXPECT_THAT(verdict(head_, 56), HasSubstr("breaks the protocol"));
+}
+
+TEST_F(Impostor, AMessageTooFarAheadIsRefused) {
+    head_.frame = {.kind = FrameKind::packed, .number = 5000, .length = 56};
+    EXPECT_THAT(verdict(head_, 56), HasSubstr("a message out of order"));
+}
+
+TEST_F(Impostor, OneThatIsAheadIsHeldUntilItsTurn) {
+    for (const std::uint32_t number : {3, 2, 1}) {
+        head_.frame = {.kind = FrameKind::packed, .signature = network_signature, .number = number, .length = 56};
+        say(head_, 56);
+    }
+    for (int i = 0; i < 3; i++)
+        EXPECT_TRUE(move_until([&] { return try_receive(hosts_.receive_end(1, 0), 8).has_value(); }));
+}
+
+TEST_F(Impostor, TheSameNumberTwiceIsRefused) {
+    head_.frame = {.kind = FrameKind::packed, .number = 2, .length = 56};
+    say(head_, 56);
+    EXPECT_THAT(verdict(head_, 56), HasSubstr("a message out of order"));
+}
+
+TEST_F(Impostor, MoreCreditThanWasSentIsRefused) {
+    head_.frame = {.kind = FrameKind::credit};
+    head_.frame.taken[1] = 5;
+    EXPECT_THAT(verdict(head_, 0), HasSubstr("it took more messages than were sent"));
+}
+
+TEST_F(Impostor, AMessageLongerThanASlotIsRefusedHoweverItComes) {
+    head_.frame = {.kind = FrameKind::large, .number = 1, .length = 4 << 20};
+    EXPECT_THAT(verdict(head_, 4 << 20), HasSubstr("a message of a wrong length"));
+}
+
+TEST_F(Impostor, StrangersAreDroppedAndTheJobGoesOn) {
+    MessageHead stranger = head_;
+    stranger.token++;
+    stranger.frame = {.kind = FrameKind::large, .number = 1, .length = 1 << 30};
+    say(stranger, 100);
+    stranger = head_;
+    stranger.from = 1'000'000;
+    say(stranger, 100);
+    stranger.from = -5;
+    say(stranger, 100);
+    const ucp_request_param_t how{};
+    wait_for(ucp_am_send_nbx(endpoint_, message_id, "short", 5, nullptr, 0, &how));
+    head_.frame = {.kind = FrameKind::packed, .signature = network_signature, .number = 1, .length = 56};
+    say(head_, 56);
+    const auto moved = move_until([&] { return try_receive(hosts_.receive_end(1, 0), 8).has_value(); });
+    EXPECT_TRUE(moved) << moved.error().message;
+}
+
+}  // namespace
+}  // namespace tenon::ucx

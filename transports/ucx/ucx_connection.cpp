@@ -1,0 +1,350 @@
+#include "transports/ucx/ucx_connection.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include "transports/ucx/ucx_worker.hpp"
+
+namespace tenon::ucx {
+namespace {
+
+// More frames of a channel cannot be under way: that many messages have room in its rings.
+constexpr std::uint32_t most_ahead = packed_lines + 2 * most_slots;
+// How long a rank that leaves waits for a peer that does not say that it has everything, because it is busy elsewhere
+// (over TCP, UCX's flush needs the peer, too). By then the peer's host has it, as far as its system takes it.
+constexpr std::uint64_t parting_patience_ms = 1000;
+
+bool is_message(const FrameHead& head) {
+    return head.kind == FrameKind::packed || head.kind == FrameKind::medium || head.kind == FrameKind::large;
+}
+
+}  // namespace
+
+UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::function<void()> wanted)
+    : MirroredConnection(memory, std::move(wanted)),
+      ends_(std::move(ends)),
+      worker_(worker),
+      slots_(std::make_unique<std::array<Slot, slot_count>>()),
+      incoming_(std::make_unique<std::array<Incoming, max_channels>>()) {
+    for (Slot& s : *slots_) s.connection = this;
+    for (Incoming& in : *incoming_) in.connection = this;
+}
+
+UcxConnection::~UcxConnection() = default;
+
+// ---- the endpoint -------------------------------------------------------------------------------------------------
+
+Error UcxConnection::lost(std::string_view why, std::string_view advice) const {
+    return {Status::remote_error, fmt::format("rank {} has lost its UCX connection to rank {} on {}: {}; {}", ends_.own,
+                                              ends_.peer, ends_.peer_host, why, advice)};
+}
+
+void UcxConnection::fail_with(Error error) {
+    if (!error_) error_ = std::move(error);
+}
+
+void UcxConnection::broken(std::string_view why) {
+    fail_with(lost(why, "look whether all ranks run the same version of Tenon"));
+}
+
+Result<void> UcxConnection::open(const ReadIntroduction& peer) {
+    token_ = peer.head.token;
+    ucp_ep_params_t wanted{};
+    wanted.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE |
+                        UCP_EP_PARAM_FIELD_ERR_HANDLER;
+    wanted.address = reinterpret_cast<const ucp_address_t*>(peer.address.data());
+    wanted.err_mode = UCP_ERR_HANDLING_MODE_PEER;
+    wanted.err_handler.cb = [](void* self, ucp_ep_h, ucs_status_t status) {
+        static_cast<UcxConnection*>(self)->endpoint_failed(status);
+    };
+    wanted.err_handler.arg = this;
+    if (const auto s = ucp_ep_create(worker_, &wanted, &endpoint_); s != UCS_OK) {
+        endpoint_ = nullptr;
+        return std::unexpected(lost(ucs_status_string(s),
+                                    fmt::format("UCX finds no way there; look at UCX_TLS and UCX_NET_DEVICES on both "
+                                                "hosts (the peer has UCX {}.{})",
+                                                peer.head.release >> 16, peer.head.release & 0xffff)));
+    }
+    stage_ = Stage::open;
+    return {};
+}
+
+void UcxConnection::endpoint_failed(ucs_status_t status) noexcept {
+    if (endpoint_status_ == UCS_OK) endpoint_status_ = status;
+}
+
+// The endpoint has come to its end: as it should where the peer has said so and all has come that it sent.
+Result<void> UcxConnection::end_or_fail() {
+    if (!has_everything())
+        return std::unexpected(lost(ucs_status_string(endpoint_status_),
+                                    "look whether that process and its host live, and at the network between them"));
+    stage_ = Stage::ended;
+    return {};
+}
+
+// ---- leaving ------------------------------------------------------------------------------------------------------
+
+// Into a free slot, which is then the queued one. False where there is nothing to be sent, or no slot.
+bool UcxConnection::take_frame() {
+    if (queued_) return true;
+    if (free_slots_ == 0) return false;
+    const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
+    Slot& slot = (*slots_)[index];
+    for (Mirror* const m : mirrors()) {
+        const auto outgoing = m->next_outgoing(slot.room);
+        if (!outgoing) continue;
+        slot.head = {.frame = outgoing->head};
+        slot.bytes = outgoing->bytes;
+        free_slots_ &= ~(std::uint64_t{1} << index);
+        queued_ = index;
+        return true;
+    }
+    return false;
+}
+
+void UcxConnection::submit(unsigned index) {
+    Slot& slot = (*slots_)[index];
+    slot.head.token = token_;
+    slot.head.from = ends_.own;
+    ucp_request_param_t how{};
+    how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
+    // Large messages go as UCX finds best (UCX_RNDV_THRESH).
+    how.flags = slot.head.frame.kind == FrameKind::large ? 0 : UCP_AM_SEND_FLAG_EAGER;
+    how.cb.send = [](void* request, ucs_status_t status, void* user) {
+        Slot& done = *static_cast<Slot*>(user);
+        done.connection->send_done(done, status);
+        ucp_request_free(request);
+    };
+    how.user_data = &slot;
+    if (is_message(slot.head.frame)) sent_++;
+    const ucs_status_ptr_t request = ucp_am_send_nbx(endpoint_, message_id, &slot.head, sizeof slot.head, slot.bytes,
+                                                     slot.head.frame.length, &how);
+    if (!UCS_PTR_IS_PTR(request)) send_done(slot, UCS_PTR_STATUS(request));
+}
+
+void UcxConnection::send_done(Slot& slot, ucs_status_t status) noexcept {
+    free_slots_ |= std::uint64_t{1} << (&slot - slots_->data());
+    if (status == UCS_OK) return;
+    has_lost_messages_ |= is_message(slot.head.frame);
+    endpoint_failed(status);
+}
+
+void UcxConnection::send_farewell(Farewell what) {
+    const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
+    free_slots_ &= ~(std::uint64_t{1} << index);
+    Slot& slot = (*slots_)[index];
+    slot.head = {.frame = {.kind = FrameKind::goodbye, .number = what}};
+    slot.head.frame.taken[0] = sent_;
+    slot.bytes = nullptr;
+    submit(index);
+}
+
+// A peer that is gone needs none; messages it should have had.
+Result<void> UcxConnection::drop_credits() {
+    do {
+        if (queued_) has_lost_messages_ |= is_message((*slots_)[*queued_].head.frame);
+        if (has_lost_messages_)
+            return std::unexpected(lost("it has destroyed its communicator", "every rank must make the same calls"));
+        if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
+    } while (take_frame());
+    return {};
+}
+
+Result<bool> UcxConnection::progress() {
+    if (held_ != 0) take_held();
+    if (!error_ && stage_ == Stage::open && endpoint_status_ != UCS_OK)
+        if (auto ended = end_or_fail(); !ended) fail_with(ended.error());
+    if (error_) return std::unexpected(*error_);
+    if (stage_ == Stage::open) {
+        if (has_everything() && !has_acknowledged_) acknowledge();
+        while (endpoint_status_ == UCS_OK && take_frame()) submit(*std::exchange(queued_, std::nullopt));
+    }
+    if (stage_ == Stage::ended)
+        if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
+    return !take_frame() && ~free_slots_ == 0;
+}
+
+// It ends when the endpoint is connected both ways: UCX 1.13 ends the process where a peer closes before that.
+void UcxConnection::begin_flush() {
+    is_flushing_ = true;
+    ucp_request_param_t how{};
+    how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+    how.cb.send = [](void* request, ucs_status_t, void* self) {
+        static_cast<UcxConnection*>(self)->is_flushed_ = true;  // a failure is the endpoint's, too
+        ucp_request_free(request);
+    };
+    how.user_data = this;
+    const ucs_status_ptr_t request = ucp_ep_flush_nbx(endpoint_, &how);
+    if (UCS_PTR_IS_PTR(request)) return;
+    is_flushed_ = true;
+    if (UCS_PTR_IS_ERR(request)) endpoint_failed(UCS_PTR_STATUS(request));
+}
+
+void UcxConnection::acknowledge() {
+    if (!is_flushing_) begin_flush();
+    if (!is_flushed_ || free_slots_ == 0) return;
+    has_acknowledged_ = true;
+    send_farewell(Farewell::has_everything);
+}
+
+// A peer that has left needs nothing any more. One that is not connected yet may be connecting just now.
+Result<bool> UcxConnection::finish_sending() {
+    auto gone = progress();
+    if (!gone || !*gone || stage_ == Stage::ended || (has_acknowledged_ && !leaves_)) return gone;
+    if (!patience_) patience_ = os::Deadline::after_ms(parting_patience_ms);
+    if (stage_ == Stage::open && !leaves_) {
+        leaves_ = true;
+        send_farewell(Farewell::leaves);
+        if (!is_flushing_) begin_flush();
+        return false;
+    }
+    const bool both_know = is_acknowledged_ && peer_leaves_ == has_acknowledged_;
+    return (both_know && is_flushed_) || patience_->passed();
+}
+
+// ---- arriving -----------------------------------------------------------------------------------------------------
+
+ucs_status_t UcxConnection::arrived(const FrameHead& head, void* data, std::size_t length,
+                                    bool is_rendezvous) noexcept {
+    if (is_closing_ || error_) return UCS_OK;
+    try {
+        return accept(head, data, length, is_rendezvous);
+    } catch (const std::exception& e) {  // no memory
+        error_ = Error{Status::system_error, e.what()};
+        return UCS_OK;
+    }
+}
+
+ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) {
+    if (head.kind < FrameKind::packed || head.kind > FrameKind::goodbye || head.channel >= max_channels ||
+        head.length != length || (is_rendezvous && !is_message(head))) {
+        broken("it sent what breaks the protocol: a frame of no known kind");
+        return UCS_OK;
+    }
+    if (head.kind == FrameKind::goodbye) {
+        if (head.number == Farewell::has_everything) {
+            is_acknowledged_ = true;
+        } else {
+            peer_leaves_ = true;
+            peer_sent_ = head.taken[0];
+        }
+        return UCS_OK;
+    }
+    Incoming& in = (*incoming_)[head.channel];
+    if (head.kind == FrameKind::credit) {
+        deliver(in, head, data);
+        return UCS_OK;
+    }
+    const std::uint32_t ahead = head.number - in.next;
+    if (ahead >= most_ahead ||
+        std::ranges::any_of(in.held, [&](const Held& h) { return h.head.number == head.number; })) {
+        broken("it sent what breaks the protocol: a message out of order");
+        return UCS_OK;
+    }
+    if (ahead == 0 && !in.is_receiving && !is_rendezvous) {
+        deliver(in, head, data);
+        return UCS_OK;
+    }
+    Held& held = in.held.emplace_back(Held{.head = head});
+    held_++;
+    if (is_rendezvous) {
+        held.rendezvous = data;
+        return UCS_INPROGRESS;  // the descriptor stays valid
+    }
+    const auto* bytes = static_cast<const std::byte*>(data);
+    held.bytes.assign(bytes, bytes + length);
+    return UCS_OK;
+}
+
+// A whole frame is here.
+void UcxConnection::deliver(Incoming& in, const FrameHead& head, const void* bytes) {
+    const auto at = mirror(head.channel);
+    if (!at) return fail_with(at.error());
+    const auto to = (*at)->begin_incoming(head);
+    if (!to) return broken(to.error().message);
+    if (head.length != 0) std::memcpy(*to, bytes, head.length);
+    (*at)->end_incoming(head);
+    if (!is_message(head)) return;
+    in.next++;
+    received_++;
+}
+
+// UCX puts it where it belongs.
+void UcxConnection::receive(Incoming& in, const FrameHead& head, void* rendezvous) {
+    const auto at = mirror(head.channel);
+    const auto to = at ? (*at)->begin_incoming(head) : std::unexpected(at.error());
+    if (!to) {
+        ucp_am_data_release(worker_, rendezvous);
+        return at ? broken(to.error().message) : fail_with(to.error());
+    }
+    in.is_receiving = true;
+    in.receiving = head;
+    receiving_++;
+    ucp_request_param_t how{};
+    how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+    how.cb.recv_am = [](void* request, ucs_status_t status, std::size_t, void* user) {
+        Incoming& done = *static_cast<Incoming*>(user);
+        done.connection->receive_done(done, status);
+        ucp_request_free(request);
+    };
+    how.user_data = &in;
+    const ucs_status_ptr_t request = ucp_am_recv_data_nbx(worker_, rendezvous, *to, head.length, &how);
+    if (!UCS_PTR_IS_PTR(request)) receive_done(in, UCS_PTR_STATUS(request));
+}
+
+void UcxConnection::receive_done(Incoming& in, ucs_status_t status) noexcept {
+    in.is_receiving = false;
+    receiving_--;
+    if (status != UCS_OK) return endpoint_failed(status);
+    if (is_closing_) return;
+    (*mirror(in.receiving.channel))->end_incoming(in.receiving);
+    in.next++;
+    received_++;
+}
+
+void UcxConnection::take_held() {
+    for (Incoming& in : *incoming_)
+        if (!in.held.empty()) take_held(in);
+}
+
+// Those of a channel whose turn it is.
+void UcxConnection::take_held(Incoming& in) {
+    while (!in.is_receiving && !error_) {
+        const auto next = std::ranges::find_if(in.held, [&](const Held& h) { return h.head.number == in.next; });
+        if (next == in.held.end()) return;
+        const Held held = std::move(*next);
+        in.held.erase(next);
+        held_--;
+        if (held.rendezvous != nullptr) {
+            receive(in, held.head, held.rendezvous);
+        } else {
+            deliver(in, held.head, held.bytes.data());
+        }
+    }
+}
+
+// ---- the end ------------------------------------------------------------------------------------------------------
+
+bool UcxConnection::close() {
+    if (!std::exchange(is_closing_, true)) {
+        for (Incoming& in : *incoming_)
+            for (const Held& h : in.held)
+                if (h.rendezvous != nullptr) ucp_am_data_release(worker_, h.rendezvous);
+        ucp_request_param_t how{};
+        how.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
+        how.flags = UCP_EP_CLOSE_FLAG_FORCE;  // what had to arrive has, and a peer that is gone cannot be waited for
+        if (endpoint_ != nullptr) closing_ = ucp_ep_close_nbx(endpoint_, &how);
+    }
+    if (UCS_PTR_IS_PTR(closing_)) {
+        if (ucp_request_check_status(closing_) == UCS_INPROGRESS) return false;
+        ucp_request_free(std::exchange(closing_, nullptr));
+    }
+    if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
+    return ~free_slots_ == 0 && receiving_ == 0 && is_flushing_ == is_flushed_;
+}
+
+}  // namespace tenon::ucx

@@ -1,0 +1,125 @@
+// One rank's way to a peer over UCX: an endpoint, and the Mirrors of the channels in use.
+//
+// Until the endpoint is there, messages wait in their rings. No function waits, and UCX's callbacks throw nothing: what
+// goes wrong in them is told by the next progress().
+//
+// Order: UCX promises none between active messages. Frames of a channel are taken by their numbers; one that is ahead,
+// or behind a rendezvous that is still under way, is held until its turn. The credits bound how many that can be.
+// Memory: a frame's head, and bytes where they were packed, lie in one of `slot_count` slots until UCX has done with
+// them, and progress() is true only when no slot is in use. So the memory of a message is never read later.
+#pragma once
+
+#include <ucp/api/ucp.h>
+
+#include <memory>
+#include <string>
+
+#include "os/clock.hpp"
+#include "transports/mirrors/mirrored.hpp"
+#include "transports/ucx/wire.hpp"
+
+namespace tenon::ucx {
+
+// Who is at the two ends, for messages and for proof.
+struct Ends {
+    Rank own = 0, peer = 0;
+    std::string peer_host{};
+    Token token = 0;  // what the peer's messages must carry
+};
+
+class UcxConnection final : public MirroredConnection {
+public:
+    UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::function<void()> wanted);
+    ~UcxConnection() override;
+    std::string_view name() const override { return "ucx"; }
+    const Ends& ends() const { return ends_; }
+    void expect(Token token) { ends_.token = token; }
+
+    // The peer has introduced itself.
+    Result<void> open(const ReadIntroduction& peer);
+
+    // A message has come, with the right token: within the worker's progress, so its errors wait for progress().
+    ucs_status_t arrived(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept;
+
+    // True when all that was sent has gone, to the last byte.
+    Result<bool> progress();
+    // The same, and then a goodbye, until the peer says that it has everything, or has said nothing for a second.
+    Result<bool> finish_sending();
+
+    // Drops what is under way. True once UCX has done with it; until then, the worker must progress.
+    bool close();
+
+private:
+    enum class Stage { closed, open, ended };
+    static constexpr unsigned slot_count = 64;
+    struct Slot {
+        UcxConnection* connection = nullptr;
+        MessageHead head{};
+        const std::byte* bytes = nullptr;
+        Mirror::PackedRoom room;
+    };
+    struct Held {
+        FrameHead head;
+        void* rendezvous = nullptr;  // UCX's descriptor, or else
+        std::vector<std::byte> bytes{};
+    };
+    // Of a channel: what arrives on it.
+    struct Incoming {
+        UcxConnection* connection = nullptr;
+        std::uint32_t next = 1;  // the number whose turn it is
+        bool is_receiving = false;
+        FrameHead receiving{};
+        std::vector<Held> held{};
+    };
+
+    // Leaving.
+    bool take_frame();
+    void submit(unsigned slot);
+    void send_farewell(Farewell what);
+    void send_done(Slot& slot, ucs_status_t status) noexcept;
+    Result<void> drop_credits();
+    void begin_flush();
+    void acknowledge();
+    // Arriving.
+    ucs_status_t accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous);
+    void deliver(Incoming& in, const FrameHead& head, const void* bytes);
+    void receive(Incoming& in, const FrameHead& head, void* rendezvous);
+    void receive_done(Incoming& in, ucs_status_t status) noexcept;
+    void take_held();
+    void take_held(Incoming& in);
+    bool has_everything() const { return peer_leaves_ && received_ == peer_sent_; }
+
+    void endpoint_failed(ucs_status_t status) noexcept;
+    void broken(std::string_view why);
+    void fail_with(Error error);
+    Error lost(std::string_view why, std::string_view advice) const;
+    Result<void> end_or_fail();
+
+    Ends ends_;
+    ucp_worker_h worker_;
+    ucp_ep_h endpoint_ = nullptr;
+    Stage stage_ = Stage::closed;
+    ucs_status_t endpoint_status_ = UCS_OK;
+    std::optional<Error> error_{};
+    bool is_closing_ = false;
+    ucs_status_ptr_t closing_ = nullptr;
+
+    std::unique_ptr<std::array<Slot, slot_count>> slots_;
+    std::uint64_t free_slots_ = ~std::uint64_t{0};
+    std::optional<unsigned> queued_{};  // a slot with a frame that has not been given to UCX
+    Token token_ = 0;                   // which messages to the peer carry
+    std::uint64_t sent_ = 0;            // messages, without credits
+    bool has_lost_messages_ = false;
+
+    std::unique_ptr<std::array<Incoming, max_channels>> incoming_;
+    std::size_t held_ = 0, receiving_ = 0;
+    std::uint64_t received_ = 0;
+
+    // Parting.
+    bool peer_leaves_ = false, has_acknowledged_ = false;
+    std::uint64_t peer_sent_ = 0;
+    bool leaves_ = false, is_acknowledged_ = false, is_flushing_ = false, is_flushed_ = false;
+    std::optional<os::Deadline> patience_{};  // once this rank leaves
+};
+
+}  // namespace tenon::ucx

@@ -1,0 +1,22 @@
+// The module libtenon_ucx.so: brings the network "ucx" to the library, which itself links nothing of UCX.
+#include "tenon/plugin/module.hpp"
+#include "transports/ucx/ucx_network.hpp"
+
+namespace {
+
+std::string obstacle() {
+    unsigned major = 0, minor = 0, patch = 0;
+    ucp_get_version(&major, &minor, &patch);
+    return tenon::ucx::obstacle_of(major, minor);
+}
+
+constexpr tenon::NetworkRow networks[] = {
+    {.name = "ucx",
+     .summary = "what UCX finds (RDMA, TCP and others); large messages go from buffer to buffer",
+     .obstacle = obstacle,
+     .make = tenon::ucx::UcxNetwork::make}};
+
+}  // namespace
+
+extern "C" const TenonPluginModule tenonPlugin = {
+    TENON_PLUGIN_VERSION, "ucx", TENON_BUILD_TAG, nullptr, 0, networks, std::size(networks)};

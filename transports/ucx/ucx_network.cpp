@@ -1,0 +1,182 @@
+#include "transports/ucx/ucx_network.hpp"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <utility>
+
+#include "base/assert.hpp"
+#include "base/log.hpp"
+#include "os/process.hpp"
+
+namespace tenon::ucx {
+namespace {
+
+// How often one progress() calls UCX's, while that moves something.
+constexpr int most_rounds = 16;
+constexpr unsigned calls_between_looks_at_the_clock = 64;
+constexpr std::uint64_t check_every_ns = 5'000'000;
+constexpr std::uint64_t closing_patience_ms = 2000;
+
+std::uint32_t own_release() {
+    unsigned major = 0, minor = 0, patch = 0;
+    ucp_get_version(&major, &minor, &patch);
+    return major << 16 | minor;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Network>> UcxNetwork::make(NetworkFacts facts) {
+    std::unique_ptr<UcxNetwork> made(new UcxNetwork(std::move(facts)));
+    auto worker = UcxWorker::make(
+        [](void* self, const void* head, std::size_t head_length, void* data, std::size_t length,
+           const ucp_am_recv_param_t* how) {
+            return static_cast<UcxNetwork*>(self)->arrived(head, head_length, data, length,
+                                                           (how->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0);
+        },
+        made.get());
+    if (!worker) return std::unexpected(worker.error());
+    made->worker_ = std::move(*worker);
+    if (made->worker_->address().size() + sizeof(Introduction) > Introductions::most_bytes)
+        return fail(Status::system_error,
+                    fmt::format("rank {}: UCX's address of it has {} bytes, more than the {} that can be told; name "
+                                "fewer transports or devices in UCX_TLS or UCX_NET_DEVICES",
+                                made->facts_.rank, made->worker_->address().size(), Introductions::most_bytes));
+    return made;
+}
+
+UcxNetwork::UcxNetwork(NetworkFacts facts)
+    : facts_(std::move(facts)),
+      memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
+      connections_(static_cast<std::size_t>(facts_.rank_count)),
+      introduced_(static_cast<std::size_t>(facts_.rank_count)) {}
+
+UcxNetwork::~UcxNetwork() {
+    const os::Deadline deadline = os::Deadline::after_ms(closing_patience_ms);
+    for (;;) {
+        bool all_closed = true;
+        for (UcxConnection* c : active_) all_closed &= c->close();
+        if (all_closed || deadline.passed()) break;
+        worker_->progress();
+    }
+    worker_.reset();
+}
+
+// ---- peers --------------------------------------------------------------------------------------------------------
+
+Connection& UcxNetwork::connection(Rank peer) {
+    TENON_ASSERT(peer >= 0 && peer < facts_.rank_count && peer != facts_.rank, "no such peer");
+    const std::scoped_lock lock(connecting_);
+    auto& made = connections_[static_cast<std::size_t>(peer)];
+    if (made == nullptr)
+        made = std::make_unique<UcxConnection>(
+            Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]},
+            worker_->handle(), memory_, [this, peer] { introduce(peer); });
+    return *made;
+}
+
+// By the rank's own thread, when it first asks for an end.
+void UcxNetwork::introduce(Rank peer) {
+    UcxConnection* connection = nullptr;
+    {
+        const std::scoped_lock lock(connecting_);
+        connection = connections_[static_cast<std::size_t>(peer)].get();
+    }
+    Introduction own{.release = own_release()};
+    auto told = os::fill_random(std::as_writable_bytes(std::span{&own.token, 1}));
+    if (told) {
+        connection->expect(own.token);
+        introduced_[static_cast<std::size_t>(peer)] = connection;
+        active_.push_back(connection);
+        unanswered_++;
+        told = facts_.introductions->introduce(peer, to_bytes(own, worker_->address()));
+    }
+    if (!told && !introduction_error_) introduction_error_ = told.error();
+}
+
+Result<void> UcxNetwork::take_answers() {
+    while (unanswered_ != 0) {
+        const auto answer = facts_.introductions->next_answer();
+        if (!answer) return std::unexpected(answer.error());
+        if (!*answer) return {};
+        unanswered_--;
+        UcxConnection* const connection = introduced_[static_cast<std::size_t>((*answer)->peer)];
+        const auto read = read_introduction((*answer)->bytes);
+        if (!read)
+            return fail(Status::remote_error,
+                        fmt::format("rank {}: rank {} on {} introduces itself in a way that this version of the ucx "
+                                    "network does not know; run the same version on every host",
+                                    facts_.rank, (*answer)->peer, connection->ends().peer_host));
+        if (auto ok = connection->open(*read); !ok) return ok;
+    }
+    return {};
+}
+
+ucs_status_t UcxNetwork::arrived(const void* bytes, std::size_t head_length, void* data, std::size_t length,
+                                 bool is_rendezvous) noexcept {
+    MessageHead head;
+    if (head_length == sizeof head) {
+        std::memcpy(&head, bytes, sizeof head);
+        if (head.version == wire_version && head.from >= 0 && head.from < facts_.rank_count) {
+            UcxConnection* const from = introduced_[static_cast<std::size_t>(head.from)];
+            if (from != nullptr && head.token == from->ends().token)
+                return from->arrived(head.frame, data, length, is_rendezvous);
+        }
+    }
+    if (std::exchange(has_told_of_stranger_, true)) return UCS_OK;
+    try {
+        log(LogLevel::warning, "rank {}: somebody who does not belong to the job has sent it a message over UCX, which "
+                               "is dropped, as further ones will be", facts_.rank);
+    } catch (...) {  // no memory to say so
+    }
+    return UCS_OK;
+}
+
+// ---- moving -------------------------------------------------------------------------------------------------------
+
+// Asking costs a system call: not at every turn, but often enough.
+Result<void> UcxNetwork::check_now_and_then() {
+    const bool slept = std::exchange(slept_, false);
+    if (active_.empty() || (++calls_ < calls_between_looks_at_the_clock && !slept)) return {};
+    calls_ = 0;
+    const std::uint64_t now = os::now_ns();
+    if (now - checked_ns_ < check_every_ns) return {};
+    checked_ns_ = now;
+    return facts_.introductions->check();
+}
+
+Result<bool> UcxNetwork::progress() {
+    if (introduction_error_) return std::unexpected(*introduction_error_);
+    if (unanswered_ != 0)
+        if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
+    for (int round = 0; round < most_rounds && worker_->progress(); round++) {
+    }
+    bool all_gone = true;
+    for (UcxConnection* const c : active_) {
+        const auto gone = c->progress();
+        if (!gone) return gone;
+        all_gone &= *gone;
+    }
+    if (auto ok = check_now_and_then(); !ok) return std::unexpected(ok.error());
+    return all_gone;
+}
+
+int UcxNetwork::wait_descriptor() const {
+    slept_ = true;
+    return worker_->wait_descriptor();
+}
+
+Result<bool> UcxNetwork::finish_sending() {
+    auto moved = progress();
+    if (!moved || !*moved) return moved;
+    bool all_gone = true;
+    for (UcxConnection* const c : active_) {
+        const auto gone = c->finish_sending();
+        if (!gone) return gone;
+        all_gone &= *gone;
+    }
+    if (all_gone) facts_.introductions->farewell();
+    return all_gone;
+}
+
+}  // namespace tenon::ucx

@@ -1,0 +1,118 @@
+#include "transports/ucx/ucx_worker.hpp"
+
+#include <ucs/config/global_opts.h>
+#include <ucs/debug/log_def.h>
+
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+#include <mutex>
+
+#include "base/log.hpp"
+#include "transports/ucx/wire.hpp"
+
+namespace tenon::ucx {
+namespace {
+
+constexpr unsigned least_major = 1, least_minor = 13;
+
+// UCX writes its log to standard output, which is the program's.
+ucs_log_func_rc_t log_warning(const char*, unsigned, const char*, ucs_log_level_t level,
+                              const ucs_log_component_config_t*, const char* format, va_list arguments) {
+    if (level > UCS_LOG_LEVEL_WARN) return UCS_LOG_FUNC_RC_CONTINUE;
+    std::array<char, 512> line{};
+    va_list copy;
+    va_copy(copy, arguments);
+    std::vsnprintf(line.data(), line.size(), format, copy);
+    va_end(copy);
+    try {
+        log(level == UCS_LOG_LEVEL_WARN ? LogLevel::warning : LogLevel::error, "UCX: {}", line.data());
+    } catch (...) {  // no memory: UCX's own way needs none
+        return UCS_LOG_FUNC_RC_CONTINUE;
+    }
+    return UCS_LOG_FUNC_RC_STOP;
+}
+
+void take_over_log() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        std::array<char, 256> file{};
+        if (ucs_global_opts_get_value("LOG_FILE", file.data(), file.size()) != UCS_OK || file[0] == '\0' ||
+            std::string_view{file.data()} == "*")
+            ucs_log_push_handler(log_warning);
+    });
+}
+
+}  // namespace
+
+std::string obstacle_of(unsigned major, unsigned minor) {
+    if (major > least_major || (major == least_major && minor >= least_minor)) return {};
+    return fmt::format("UCX {}.{} is installed here, but {}.{} or newer is needed; install a newer libucx, or choose "
+                       "TENON_NETWORK=tcp",
+                       major, minor, least_major, least_minor);
+}
+
+Error ucx_error(Status status, std::string_view what, ucs_status_t cause) {
+    return {status, fmt::format("{}: {}", what, ucs_status_string(cause))};
+}
+
+Result<std::unique_ptr<UcxWorker>> UcxWorker::make(ucp_am_recv_callback_t arrived, void* argument) {
+    auto always = os::WakeSignal::create();
+    if (!always) return std::unexpected(always.error());
+    take_over_log();
+    std::unique_ptr<UcxWorker> made(new UcxWorker(std::move(*always)));
+    if (auto ok = made->open(arrived, argument); !ok) return std::unexpected(ok.error());
+    return made;
+}
+
+Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument) {
+    const auto refused = [](std::string_view what, ucs_status_t cause) {
+        return std::unexpected(ucx_error(Status::system_error, what, cause));
+    };
+    ucp_config_t* config = nullptr;
+    if (auto s = ucp_config_read(nullptr, nullptr, &config); s != UCS_OK)
+        return refused("UCX does not accept its configuration; look at the UCX_* variables", s);
+    ucp_params_t context{};
+    context.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
+    context.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
+    context.name = "tenon";
+    const ucs_status_t made = ucp_init(&context, config, &context_);
+    ucp_config_release(config);
+    if (made != UCS_OK) return refused("UCX cannot be used; look at UCX_TLS and UCX_NET_DEVICES", made);
+    ucp_worker_params_t worker{};
+    // By whichever thread makes the rank's call.
+    worker.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
+    worker.thread_mode = UCS_THREAD_MODE_SERIALIZED;
+    if (auto s = ucp_worker_create(context_, &worker, &worker_); s != UCS_OK)
+        return refused("UCX cannot make a worker; look at UCX_TLS and UCX_NET_DEVICES", s);
+    ucp_am_handler_param_t handler{};
+    handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
+                         UCP_AM_HANDLER_PARAM_FIELD_CB | UCP_AM_HANDLER_PARAM_FIELD_ARG;
+    handler.id = message_id;
+    handler.flags = UCP_AM_FLAG_WHOLE_MSG;
+    handler.cb = arrived;
+    handler.arg = argument;
+    if (auto s = ucp_worker_set_am_recv_handler(worker_, &handler); s != UCS_OK)
+        return refused("UCX takes no handler of active messages", s);
+    if (auto s = ucp_worker_get_address(worker_, &address_, &address_bytes_); s != UCS_OK)
+        return refused("UCX does not say how to reach this rank", s);
+    if (ucp_worker_get_efd(worker_, &descriptor_) != UCS_OK) descriptor_ = -1;  // then waits are short sleeps
+    return {};
+}
+
+UcxWorker::~UcxWorker() {
+    if (address_ != nullptr) ucp_worker_release_address(worker_, address_);
+    if (worker_ != nullptr) ucp_worker_destroy(worker_);
+    if (context_ != nullptr) ucp_cleanup(context_);
+}
+
+int UcxWorker::wait_descriptor() const {
+    if (descriptor_ < 0) return -1;
+    switch (ucp_worker_arm(worker_)) {
+        case UCS_OK: return descriptor_;
+        case UCS_ERR_BUSY: return always_readable_.descriptor().number();
+        default: return -1;
+    }
+}
+
+}  // namespace tenon::ucx

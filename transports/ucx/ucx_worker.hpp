@@ -1,0 +1,53 @@
+// A UCX context with one worker: what one rank sends and receives with.
+//
+// Configured by UCX_* variables. For one thread at a time. What UCX warns of goes to the library's log, not to standard
+// output, unless UCX_LOG_FILE says where.
+#pragma once
+
+#include <ucp/api/ucp.h>
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "os/socket.hpp"
+
+namespace tenon::ucx {
+
+// Why this UCX cannot be used; empty where it can.
+std::string obstacle_of(unsigned major, unsigned minor);
+
+// "what: UCX's words for the status".
+Error ucx_error(Status status, std::string_view what, ucs_status_t cause);
+
+class UcxWorker {
+public:
+    // `arrived` is called, within progress(), for each active message with `message_id`.
+    static Result<std::unique_ptr<UcxWorker>> make(ucp_am_recv_callback_t arrived, void* argument);
+    ~UcxWorker();
+    UcxWorker(const UcxWorker&) = delete;
+    UcxWorker& operator=(const UcxWorker&) = delete;
+
+    ucp_worker_h handle() const { return worker_; }
+    std::span<const std::byte> address() const {
+        return {reinterpret_cast<const std::byte*>(address_), address_bytes_};
+    }
+    // True when something has moved.
+    bool progress() const { return ucp_worker_progress(worker_) != 0; }
+    // Readable when progress() may move something: UCX's descriptor, or one that always is where UCX has something now;
+    // -1 where UCX has none.
+    int wait_descriptor() const;
+
+private:
+    explicit UcxWorker(os::WakeSignal always) : always_readable_(std::move(always)) { always_readable_.raise(); }
+    Result<void> open(ucp_am_recv_callback_t arrived, void* argument);
+
+    os::WakeSignal always_readable_;
+    ucp_context_h context_ = nullptr;
+    ucp_worker_h worker_ = nullptr;
+    ucp_address_t* address_ = nullptr;
+    std::size_t address_bytes_ = 0;
+    int descriptor_ = -1;
+};
+
+}  // namespace tenon::ucx
