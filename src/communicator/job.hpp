@@ -37,9 +37,10 @@ struct Job {
     }
     // `noticed`: "rank 1", and perhaps in what.
     Error death_of(Rank rank, std::string_view noticed) const {
-        return {Status::remote_error, fmt::format("{} has died; {} noticed. Restart the job, or abort this communicator "
-                                                  "and make one of the surviving ranks",
-                                                  name_of(rank), noticed)};
+        return {Status::remote_error,
+                fmt::format("{} has died; {} noticed. Restart the job, or abort this communicator and make one of the "
+                            "surviving ranks",
+                            name_of(rank), noticed)};
     }
 };
 

@@ -141,7 +141,7 @@ TEST_P(NetworkCases, APeerThatDiesIsNamed) {
     ASSERT_FALSE(moved);
     EXPECT_EQ(moved.error().status, Status::remote_error);
     EXPECT_THAT(moved.error().message,
-                AllOf(HasSubstr("rank 2 has lost its "), HasSubstr("connection to rank 1 on host1")));
+                AllOf(HasSubstr("rank 2"), HasSubstr(" has lost its "), HasSubstr("connection to rank 1 on host1")));
 }
 
 TEST_P(NetworkCases, RefusesTheChannelThatWouldExceedTheCapInWords) {
