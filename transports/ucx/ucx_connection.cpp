@@ -101,8 +101,8 @@ void UcxConnection::endpoint_failed(ucs_status_t status) noexcept {
     if (endpoint_status_ == UCS_OK) endpoint_status_ = status;
 }
 
-// The endpoint has come to its end: as it should where the peer has said so and all has come that it sent, or where this
-// rank leaves and the peer has all that it wanted of it.
+// The endpoint has come to its end: as it should where the peer has said so and all has come that it sent, or where
+// this rank leaves and the peer has all that it wanted of it.
 Result<void> UcxConnection::end_or_fail() {
     if (!has_everything() && !(leaves_ && is_acknowledged_))
         return std::unexpected(lost(ucs_status_string(endpoint_status_),
