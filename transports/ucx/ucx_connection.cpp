@@ -70,16 +70,41 @@ Result<void> UcxConnection::open(const ReadIntroduction& peer) {
                                                 peer.head.release >> 16, peer.head.release & 0xffff)));
     }
     stage_ = Stage::open;
+    connect();
     return {};
+}
+
+// By a first message, and a flush, which ends when UCX has connected the endpoint in both directions: 1.13 ends the
+// process where a peer closes before that.
+void UcxConnection::connect() {
+    send_notice(Notice::hello);
+    is_connecting_ = true;
+    ucp_request_param_t how{};
+    how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
+    how.cb.send = [](void* request, ucs_status_t, void* self) {
+        static_cast<UcxConnection*>(self)->connected();  // a failure is the endpoint's, too
+        ucp_request_free(request);
+    };
+    how.user_data = this;
+    const ucs_status_ptr_t request = ucp_ep_flush_nbx(endpoint_, &how);
+    if (UCS_PTR_IS_PTR(request)) return;
+    connected();
+    if (UCS_PTR_IS_ERR(request)) endpoint_failed(UCS_PTR_STATUS(request));
+}
+
+void UcxConnection::connected() noexcept {
+    is_connecting_ = false;
+    is_connected_ = true;
 }
 
 void UcxConnection::endpoint_failed(ucs_status_t status) noexcept {
     if (endpoint_status_ == UCS_OK) endpoint_status_ = status;
 }
 
-// The endpoint has come to its end: as it should where the peer has said so and all has come that it sent.
+// The endpoint has come to its end: as it should where the peer has said so and all has come that it sent, or where
+// this rank leaves and the peer has all that it wanted of it.
 Result<void> UcxConnection::end_or_fail() {
-    if (!has_everything())
+    if (!has_everything() && !(leaves_ && is_acknowledged_))
         return std::unexpected(lost(ucs_status_string(endpoint_status_),
                                     "look whether that process and its host live, and at the network between them"));
     stage_ = Stage::ended;
@@ -127,17 +152,20 @@ void UcxConnection::submit(unsigned index) {
 }
 
 void UcxConnection::send_done(Slot& slot, ucs_status_t status) noexcept {
-    free_slots_ |= std::uint64_t{1} << (&slot - slots_->data());
+    const std::uint64_t bit = std::uint64_t{1} << (&slot - slots_->data());
+    free_slots_ |= bit;
+    notices_ &= ~bit;
     if (status == UCS_OK) return;
     has_lost_messages_ |= is_message(slot.head.frame);
     endpoint_failed(status);
 }
 
-void UcxConnection::send_farewell(Farewell what) {
+void UcxConnection::send_notice(Notice what) {
     const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
     free_slots_ &= ~(std::uint64_t{1} << index);
+    notices_ |= std::uint64_t{1} << index;
     Slot& slot = (*slots_)[index];
-    slot.head = {.frame = {.kind = FrameKind::goodbye, .number = what}};
+    slot.head = {.frame = {.kind = FrameKind::goodbye, .number = std::to_underlying(what)}};
     slot.head.frame.taken[0] = sent_;
     slot.bytes = nullptr;
     submit(index);
@@ -160,50 +188,30 @@ Result<bool> UcxConnection::progress() {
         if (auto ended = end_or_fail(); !ended) fail_with(ended.error());
     if (error_) return std::unexpected(*error_);
     if (stage_ == Stage::open) {
-        if (has_everything() && !has_acknowledged_) acknowledge();
+        if (has_everything() && !has_acknowledged_ && is_connected_ && free_slots_ != 0) {
+            has_acknowledged_ = true;
+            send_notice(Notice::has_everything);
+        }
         while (endpoint_status_ == UCS_OK && take_frame()) submit(*std::exchange(queued_, std::nullopt));
     }
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !take_frame() && ~free_slots_ == 0;
-}
-
-// It ends when the endpoint is connected both ways: UCX 1.13 ends the process where a peer closes before that.
-void UcxConnection::begin_flush() {
-    is_flushing_ = true;
-    ucp_request_param_t how{};
-    how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-    how.cb.send = [](void* request, ucs_status_t, void* self) {
-        static_cast<UcxConnection*>(self)->is_flushed_ = true;  // a failure is the endpoint's, too
-        ucp_request_free(request);
-    };
-    how.user_data = this;
-    const ucs_status_ptr_t request = ucp_ep_flush_nbx(endpoint_, &how);
-    if (UCS_PTR_IS_PTR(request)) return;
-    is_flushed_ = true;
-    if (UCS_PTR_IS_ERR(request)) endpoint_failed(UCS_PTR_STATUS(request));
-}
-
-void UcxConnection::acknowledge() {
-    if (!is_flushing_) begin_flush();
-    if (!is_flushed_ || free_slots_ == 0) return;
-    has_acknowledged_ = true;
-    send_farewell(Farewell::has_everything);
+    return !take_frame() && (~free_slots_ & ~notices_) == 0;
 }
 
 // A peer that has left needs nothing any more. One that is not connected yet may be connecting just now.
 Result<bool> UcxConnection::finish_sending() {
     auto gone = progress();
-    if (!gone || !*gone || stage_ == Stage::ended || (has_acknowledged_ && !leaves_)) return gone;
+    if (!gone || !*gone || stage_ == Stage::ended) return gone;
+    if (has_acknowledged_ && !leaves_) return notices_ == 0;
     if (!patience_) patience_ = os::Deadline::after_ms(parting_patience_ms);
     if (stage_ == Stage::open && !leaves_) {
         leaves_ = true;
-        send_farewell(Farewell::leaves);
-        if (!is_flushing_) begin_flush();
+        send_notice(Notice::leaves);
         return false;
     }
     const bool both_know = is_acknowledged_ && peer_leaves_ == has_acknowledged_;
-    return (both_know && is_flushed_) || patience_->passed();
+    return (both_know && is_connected_ && notices_ == 0) || patience_->passed();
 }
 
 // ---- arriving -----------------------------------------------------------------------------------------------------
@@ -226,9 +234,8 @@ ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_
         return UCS_OK;
     }
     if (head.kind == FrameKind::goodbye) {
-        if (head.number == Farewell::has_everything) {
-            is_acknowledged_ = true;
-        } else {
+        if (head.number == std::to_underlying(Notice::has_everything)) is_acknowledged_ = true;
+        if (head.number == std::to_underlying(Notice::leaves)) {
             peer_leaves_ = true;
             peer_sent_ = head.taken[0];
         }
@@ -344,7 +351,7 @@ bool UcxConnection::close() {
         ucp_request_free(std::exchange(closing_, nullptr));
     }
     if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
-    return ~free_slots_ == 0 && receiving_ == 0 && is_flushing_ == is_flushed_;
+    return ~free_slots_ == 0 && receiving_ == 0 && !is_connecting_;
 }
 
 }  // namespace tenon::ucx

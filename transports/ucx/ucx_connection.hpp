@@ -41,7 +41,7 @@ public:
     // A message has come, with the right token: within the worker's progress, so its errors wait for progress().
     ucs_status_t arrived(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept;
 
-    // True when all that was sent has gone, to the last byte.
+    // True when all that calls have sent has gone, to the last byte.
     Result<bool> progress();
     // The same, and then a goodbye, until the peer says that it has everything, or has said nothing for a second.
     Result<bool> finish_sending();
@@ -72,14 +72,14 @@ private:
         std::vector<Held> held{};
     };
 
+    void connect();
+    void connected() noexcept;
     // Leaving.
     bool take_frame();
     void submit(unsigned slot);
-    void send_farewell(Farewell what);
+    void send_notice(Notice what);
     void send_done(Slot& slot, ucs_status_t status) noexcept;
     Result<void> drop_credits();
-    void begin_flush();
-    void acknowledge();
     // Arriving.
     ucs_status_t accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous);
     void deliver(Incoming& in, const FrameHead& head, const void* bytes);
@@ -99,6 +99,7 @@ private:
     ucp_worker_h worker_;
     ucp_ep_h endpoint_ = nullptr;
     Stage stage_ = Stage::closed;
+    bool is_connecting_ = false, is_connected_ = false;
     ucs_status_t endpoint_status_ = UCS_OK;
     std::optional<Error> error_{};
     bool is_closing_ = false;
@@ -106,6 +107,7 @@ private:
 
     std::unique_ptr<std::array<Slot, slot_count>> slots_;
     std::uint64_t free_slots_ = ~std::uint64_t{0};
+    std::uint64_t notices_ = 0;  // slots with what no call waits for: a peer that is done with its own may not take it
     std::optional<unsigned> queued_{};  // a slot with a frame that has not been given to UCX
     Token token_ = 0;                   // which messages to the peer carry
     std::uint64_t sent_ = 0;            // messages, without credits
@@ -118,7 +120,7 @@ private:
     // Parting.
     bool peer_leaves_ = false, has_acknowledged_ = false;
     std::uint64_t peer_sent_ = 0;
-    bool leaves_ = false, is_acknowledged_ = false, is_flushing_ = false, is_flushed_ = false;
+    bool leaves_ = false, is_acknowledged_ = false;
     std::optional<os::Deadline> patience_{};  // once this rank leaves
 };
 

@@ -19,14 +19,15 @@ inline constexpr std::uint32_t wire_version = 1;
 using Token = std::uint64_t;
 
 struct MessageHead {
-    FrameHead frame{};  // goodbye: number is one of Farewell, taken[0] how many messages the sender has sent in all
+    FrameHead frame{};  // goodbye: number is a Notice, taken[0] how many messages the sender has sent in all
     Token token = 0;
     Rank from = no_rank;
     std::uint32_t version = wire_version;
 };
 static_assert(std::is_trivially_copyable_v<MessageHead> && std::has_unique_object_representations_v<MessageHead>);
 
-enum Farewell : std::uint32_t { leaves = 0, has_everything = 1 };
+// `hello` opens every connection, so that UCX connects it in both directions before either side can leave.
+enum class Notice : std::uint32_t { leaves = 0, has_everything = 1, hello = 2 };
 
 // How to reach a rank: the token for messages to it, and the address of its worker.
 struct Introduction {
