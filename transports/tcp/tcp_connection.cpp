@@ -1,7 +1,5 @@
 #include "transports/tcp/tcp_connection.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -12,51 +10,7 @@ namespace {
 // How much one call of progress() may take in, so that the rank gets to what has come.
 constexpr std::size_t most_bytes_at_once = 1 << 20;
 
-std::unexpected<Error> no_access() {
-    return fail(Status::internal_error, "the memory of a rank on another host cannot be read or written directly");
-}
-
 }  // namespace
-
-TcpConnection::TcpConnection(MakeMirror make_mirror, std::function<void()> wanted)
-    : make_mirror_(std::move(make_mirror)), wanted_(std::move(wanted)) {}
-
-void TcpConnection::want() {
-    if (const auto wanted = std::exchange(wanted_, nullptr)) wanted();
-}
-
-Result<Mirror*> TcpConnection::mirror(std::uint16_t channel) {
-    if (channel >= max_channels)
-        return fail(Status::invalid_usage, fmt::format("channel {} is not in [0, {})", channel, max_channels));
-    auto& made = mirrors_[channel];
-    if (made == nullptr) {
-        auto mirror = make_mirror_(channel);
-        if (!mirror) return std::unexpected(mirror.error());
-        made = std::move(*mirror);
-        used_.push_back(made.get());
-    }
-    return made.get();
-}
-
-Result<SendEnd*> TcpConnection::send_end(std::uint16_t channel) {
-    auto found = mirror(channel);
-    if (!found) return std::unexpected(found.error());
-    want();
-    return &(*found)->send_end();
-}
-
-Result<ReceiveEnd*> TcpConnection::receive_end(std::uint16_t channel) {
-    auto found = mirror(channel);
-    if (!found) return std::unexpected(found.error());
-    want();
-    return &(*found)->receive_end();
-}
-
-std::optional<Exposure> TcpConnection::expose(const void* bytes, std::size_t) const {
-    return Exposure{MessageForm::carried, reinterpret_cast<std::uintptr_t>(bytes)};
-}
-Result<void> TcpConnection::read(void*, const Exposure&, std::size_t) { return no_access(); }
-Result<void> TcpConnection::write(const Exposure&, const void*, std::size_t) { return no_access(); }
 
 // ---- the socket ---------------------------------------------------------------------------------------------------
 
@@ -105,7 +59,7 @@ Result<void> TcpConnection::ended(const Error& error) {
 
 void TcpConnection::fill_queue() {
     if (first_queued_ == queued_) first_queued_ = queued_ = 0;
-    for (Mirror* m : used_)
+    for (Mirror* m : mirrors())
         while (queued_ < queue_length) {
             Queued& next = queue_[queued_];
             auto outgoing = m->next_outgoing(next.room);

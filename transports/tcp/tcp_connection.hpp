@@ -5,31 +5,16 @@
 #pragma once
 
 #include <array>
-#include <functional>
-#include <string>
-#include <vector>
+#include <optional>
 
 #include "os/internet.hpp"
-#include "tenon/plugin/plan.hpp"
-#include "tenon/plugin/transport.hpp"
-#include "transports/mirrors/mirror.hpp"
+#include "transports/mirrors/mirrored.hpp"
 
 namespace tenon::tcp {
 
-class TcpConnection final : public Connection {
+class TcpConnection final : public MirroredConnection {
 public:
-    // Says how large the rings of a channel are, and counts their memory; an error where there is no room for them.
-    using MakeMirror = std::function<Result<std::unique_ptr<Mirror>>(std::uint16_t channel)>;
-    // `wanted` is called, once, when an end is first asked for, so that there should be a socket.
-    TcpConnection(MakeMirror make_mirror, std::function<void()> wanted);
-
-    Result<SendEnd*> send_end(std::uint16_t channel) override;
-    Result<ReceiveEnd*> receive_end(std::uint16_t channel) override;
-    std::optional<Exposure> expose(const void* bytes, std::size_t length) const override;
-    bool peer_addresses(const Exposure&) const override { return true; }
-    std::byte* address_of(const Exposure&, std::size_t) override { return nullptr; }
-    Result<void> read(void* to, const Exposure& from, std::size_t length) override;
-    Result<void> write(const Exposure& to, const void* from, std::size_t length) override;
+    using MirroredConnection::MirroredConnection;
     std::string_view name() const override { return "tcp"; }
 
     void open(os::TcpSocket socket);
@@ -49,8 +34,6 @@ private:
     };
     static constexpr std::size_t queue_length = 16, inbox_bytes = 16 << 10;
 
-    void want();
-    Result<Mirror*> mirror(std::uint16_t channel);
     Result<void> move(bool may_have_come);
     Result<bool> send_queued();
     void fill_queue();
@@ -62,10 +45,6 @@ private:
     Result<void> ended(const Error& error);
     Result<void> drop_credits();
 
-    MakeMirror make_mirror_;
-    std::function<void()> wanted_;
-    std::array<std::unique_ptr<Mirror>, max_channels> mirrors_;
-    std::vector<Mirror*> used_;  // in the order of first use
     os::TcpSocket socket_;
     Stage stage_ = Stage::closed;
 

@@ -1,7 +1,5 @@
 #include "transports/tcp/tcp_transport.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -25,6 +23,7 @@ TcpTransport::TcpTransport(NetworkFacts facts, std::unique_ptr<Links> links, os:
     : facts_(std::move(facts)),
       links_(std::move(links)),
       poller_(std::move(poller)),
+      memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
       connections_(static_cast<std::size_t>(facts_.rank_count)) {}
 
 Connection& TcpTransport::connection(Rank peer) { return connection_to(peer); }
@@ -34,23 +33,8 @@ TcpConnection& TcpTransport::connection_to(Rank peer) {
     const std::scoped_lock lock(connecting_);
     auto& made = connections_[static_cast<std::size_t>(peer)];
     if (made == nullptr)
-        made = std::make_unique<TcpConnection>([this](std::uint16_t channel) { return make_mirror(channel); },
-                                               [this, peer] { links_->want(peer); });
+        made = std::make_unique<TcpConnection>(memory_, [this, peer] { links_->want(peer); });
     return *made;
-}
-
-Result<std::unique_ptr<Mirror>> TcpTransport::make_mirror(std::uint16_t channel) {
-    const RingShape shape = facts_.shape_of(channel);
-    const std::uint64_t bytes = 2 * shape.bytes();
-    if (slot_memory_ + bytes > facts_.slot_memory_cap_bytes)
-        return fail(Status::system_error,
-                    fmt::format("rank {}: one more channel to another host, of {} bytes, would exceed the {} bytes of "
-                                "slots that a rank may have for them in a communicator; raise TENON_SLOT_MEMORY_BYTES "
-                                "on every rank",
-                                facts_.rank, bytes, facts_.slot_memory_cap_bytes));
-    auto made = Mirror::make(shape, channel);
-    if (made) slot_memory_ += bytes;
-    return made;
 }
 
 Result<void> TcpTransport::take_up_new() {

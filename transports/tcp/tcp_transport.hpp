@@ -3,7 +3,6 @@
 // Threads as of any Network. Sockets are made when first needed.
 #pragma once
 
-#include <atomic>
 #include <mutex>
 #include <vector>
 
@@ -22,7 +21,7 @@ public:
     Result<bool> progress() override;
     int wait_descriptor() const override { return poller_.descriptor().number(); }
     Result<bool> finish_sending() override;
-    ByteCount slot_memory() const override { return {slot_memory_.load(std::memory_order_relaxed)}; }
+    ByteCount slot_memory() const override { return memory_.taken(); }
 
 private:
     struct Active {
@@ -33,7 +32,6 @@ private:
 
     TcpTransport(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller);
     TcpConnection& connection_to(Rank peer);
-    Result<std::unique_ptr<Mirror>> make_mirror(std::uint16_t channel);
     Result<void> take_up_new();
     Result<void> find_readable();
     bool something_waits();
@@ -41,7 +39,7 @@ private:
     NetworkFacts facts_;
     std::unique_ptr<Links> links_;
     os::Poller poller_;  // of the sockets
-    std::atomic<std::uint64_t> slot_memory_ = 0;
+    MirrorMemory memory_;
     std::mutex connecting_;
     std::vector<std::unique_ptr<TcpConnection>> connections_;  // by rank
     std::vector<Active> active_;

@@ -1,0 +1,67 @@
+#include "transports/mirrors/mirrored.hpp"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace tenon {
+namespace {
+
+std::unexpected<Error> no_access() {
+    return fail(Status::internal_error, "the memory of a rank on another host cannot be read or written directly");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Mirror>> MirrorMemory::make(std::uint16_t channel) {
+    const RingShape shape = shape_of_(channel);
+    const std::uint64_t bytes = 2 * shape.bytes();
+    if (bytes_ + bytes > cap_bytes_)
+        return fail(Status::system_error,
+                    fmt::format("rank {}: one more channel to another host, of {} bytes, would exceed the {} bytes of "
+                                "slots that a rank may have for them in a communicator; raise TENON_SLOT_MEMORY_BYTES "
+                                "on every rank",
+                                own_, bytes, cap_bytes_));
+    auto made = Mirror::make(shape, channel);
+    if (made) bytes_ += bytes;
+    return made;
+}
+
+void MirroredConnection::want() {
+    if (const auto wanted = std::exchange(wanted_, nullptr)) wanted();
+}
+
+Result<Mirror*> MirroredConnection::mirror(std::uint16_t channel) {
+    if (channel >= max_channels)
+        return fail(Status::invalid_usage, fmt::format("channel {} is not in [0, {})", channel, max_channels));
+    auto& made = mirrors_[channel];
+    if (made == nullptr) {
+        auto mirror = memory_.make(channel);
+        if (!mirror) return std::unexpected(mirror.error());
+        made = std::move(*mirror);
+        used_.push_back(made.get());
+    }
+    return made.get();
+}
+
+Result<SendEnd*> MirroredConnection::send_end(std::uint16_t channel) {
+    auto found = mirror(channel);
+    if (!found) return std::unexpected(found.error());
+    want();
+    return &(*found)->send_end();
+}
+
+Result<ReceiveEnd*> MirroredConnection::receive_end(std::uint16_t channel) {
+    auto found = mirror(channel);
+    if (!found) return std::unexpected(found.error());
+    want();
+    return &(*found)->receive_end();
+}
+
+std::optional<Exposure> MirroredConnection::expose(const void* bytes, std::size_t) const {
+    return Exposure{MessageForm::carried, reinterpret_cast<std::uintptr_t>(bytes)};
+}
+Result<void> MirroredConnection::read(void*, const Exposure&, std::size_t) { return no_access(); }
+Result<void> MirroredConnection::write(const Exposure&, const void*, std::size_t) { return no_access(); }
+
+}  // namespace tenon
