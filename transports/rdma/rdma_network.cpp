@@ -19,8 +19,10 @@ constexpr std::uint64_t check_every_ns = 5'000'000;
 }  // namespace
 
 Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi& api) {
-    const auto peers = std::ranges::count_if(facts.hosts, [](const std::string& host) { return !host.empty(); });
-    auto device = Device::open(api, {.peers = static_cast<std::uint64_t>(peers),
+    std::uint64_t peers = 0;
+    for (Rank r = 0; r < static_cast<Rank>(facts.hosts.size()); r++)
+        peers += r != facts.rank && !facts.hosts[static_cast<std::size_t>(r)].empty() ? 1 : 0;
+    auto device = Device::open(api, {.peers = peers,
                                      .slots_cap_bytes = facts.slot_memory_cap_bytes / 8,
                                      .patience_ms = facts.patience_ms});
     if (!device)
