@@ -1,6 +1,6 @@
 // libibverbs without a device: all ranks of a process on one fabric, on which everything arrives at once. It is strict
-// where real devices are (keys, bounds, states, capacities), counts what would go wrong only on a slow fabric, and fails
-// what it is told to.
+// where real devices are (keys, bounds, states, capacities), counts what would go wrong only on a slow fabric, and
+// fails what it is told to.
 #pragma once
 
 #include <deque>

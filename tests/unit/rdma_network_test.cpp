@@ -48,7 +48,7 @@ namespace tenon {
 INSTANTIATE_TEST_SUITE_P(
     Rdma, NetworkCases,
     ::testing::Values(rdma::lasting("as_usual", [](rdma::FakeVerbs&) {}),
-                      rdma::lasting("few_receives", [](rdma::FakeVerbs& f) { f.most_receives = 4 * 2;  /* of up to three ranks */ }),
+                      rdma::lasting("few_receives", [](rdma::FakeVerbs& f) { f.most_receives = 4 * 2; }),
                       rdma::lasting("no_inline", [](rdma::FakeVerbs& f) { f.most_inline = 0; })),
     [](const auto& row) { return row.param.name; });
 }  // namespace tenon
@@ -312,17 +312,19 @@ protected:
 };
 
 TEST_F(RdmaImpostor, SaysNothingKnown) {
-    EXPECT_THAT(error_of({.note = Note{77}}), AllOf(HasSubstr("rank 1 on host1"), HasSubstr("a note of no known kind")));
+    EXPECT_THAT(error_of({.note = Note{77}}),
+                AllOf(HasSubstr("rank 1 on host1"), HasSubstr("a note of no known kind")));
 }
 TEST_F(RdmaImpostor, SaysAFrameOfNoKnownKind) {
-    EXPECT_THAT(error_of({.note = Note::frame, .frame = {.kind = FrameKind{9}}}), HasSubstr("a frame of no known kind"));
+    EXPECT_THAT(error_of({.note = Note::frame, .frame = {.kind = FrameKind{9}}}),
+                HasSubstr("a frame of no known kind"));
 }
 TEST_F(RdmaImpostor, SpeaksOfAChannelThatHasNoRing) {
     EXPECT_THAT(error_of({.note = Note::frame, .frame = {.kind = FrameKind::credit, .channel = 3}}),
                 HasSubstr("a frame of no known kind"));
 }
 TEST_F(RdmaImpostor, TellsARingTwice) {
-    EXPECT_THAT(error_of({.note = Note::ring}), HasSubstr("a ring of no channel, or twice"));
+    EXPECT_THAT(error_of({.note = Note::ring}), HasSubstr("a ring of no channel, or told twice"));
 }
 TEST_F(RdmaImpostor, HasARingOfAnotherShape) {
     EXPECT_THAT(error_of({.note = Note::ring, .channel = 1, .size = 17}), HasSubstr("TENON_SLOT_MEMORY_BYTES"));

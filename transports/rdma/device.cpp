@@ -118,7 +118,8 @@ std::string pinning_obstacle(VerbsApi& api, const Port& port) {
     assign(region, api, api.reg_mr(domain.get(), memory->data(), memory->size(), IBV_ACCESS_LOCAL_WRITE));
     if (region != nullptr) return {};
     return fmt::format("{} cannot pin {} bytes of memory: this process may pin {} bytes; raise the limit (ulimit -l "
-                       "unlimited, or memlock in limits.conf), or use TENON_NETWORK=tcp", port.name, wanted, limit.value);
+                       "unlimited, or memlock in limits.conf), or use TENON_NETWORK=tcp",
+                       port.name, wanted, limit.value);
 }
 
 }  // namespace

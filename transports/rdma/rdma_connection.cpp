@@ -275,11 +275,12 @@ Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byt
 
 Result<void> RdmaConnection::take_ring(const WireHead& head) {
     if (head.channel >= max_channels || (*rings_)[head.channel].is_known)
-        return std::unexpected(broken("it sent what breaks the protocol: a ring of no channel, or twice"));
+        return std::unexpected(broken("it sent what breaks the protocol: a ring of no channel, or told twice"));
     const auto at = mirror(head.channel);
     if (!at) return std::unexpected(at.error());
     if ((*at)->incoming_payloads().size() != head.size)
-        return std::unexpected(broken("its rings have another shape; set the same TENON_SLOT_MEMORY_BYTES on every rank"));
+        return std::unexpected(
+            lost("its rings have another shape", "set the same TENON_SLOT_MEMORY_BYTES on every rank"));
     Ring& ring = (*rings_)[head.channel];
     ring.is_known = true;
     ring.peer_address = head.place;
