@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -127,6 +128,12 @@ Result<ByteCount> available_memory() {
     const auto system = available_by_system();
     if (!system) return fail(Status::system_error, "/proc/meminfo does not say how much memory is available");
     return ByteCount{std::min(*system, left_by_container().value_or(*system))};
+}
+
+ByteCount pinned_memory_limit() {
+    rlimit limit{};
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return {UINT64_MAX};
+    return {limit.rlim_cur};
 }
 
 CacheSizes cache_sizes() {

@@ -50,6 +50,9 @@ std::size_t page_bytes();
 // What could be allocated now without pushing others out: the system's estimate, capped by this container's limit.
 Result<ByteCount> available_memory();
 
+// How much of its memory this process may pin (RLIMIT_MEMLOCK); UINT64_MAX where there is no limit.
+ByteCount pinned_memory_limit();
+
 struct CacheSizes {  // of the first core; 0 where the system does not say
     ByteCount level1_data, level2, level3;
 };

@@ -16,6 +16,7 @@ using support::Reference;
 // All ranks; made before the tests and ended after them.
 std::unique_ptr<Communicator> world;
 std::uint64_t seed = 0;  // rank 0's
+Config own_config;       // as the environment has it: the network is the user's choice
 
 std::vector<Case> cases_between_hosts() {
     static const Rank rank_count = find_launch(process_environment())->value().rank_count;
@@ -28,7 +29,10 @@ class MatrixBetweenHosts : public ::testing::TestWithParam<Case> {};
 TEST_P(MatrixBetweenHosts, EqualsTheReference) {
     const Case& c = GetParam();
     const Reference reference(c.shape, c.values, false, seed);
-    auto made = world->split(0, world->rank(), config_of(c));
+    Config config = config_of(c);
+    config.plugins = own_config.plugins;
+    config.network = own_config.network;
+    auto made = world->split(0, world->rank(), config);
     ASSERT_TRUE(made) << made.error().message;
     for (int call = 0; call < 3; call++) expect_right(**made, reference, c.in_place, c.memory);
 }
@@ -44,6 +48,7 @@ Result<void> join_world(const Launch& launch) {
     auto joined = Communicator::join(*id, launch.rank, launch.rank_count, *config);
     if (!joined) return std::unexpected(joined.error());
     world = std::move(*joined);
+    own_config = *config;
     seed = support::test_seed();
     return world->run({.collective = Collective::broadcast, .type = DataType::uint64, .send = &seed, .receive = &seed,
                        .count = 1});

@@ -98,7 +98,8 @@ TEST_P(NetworkCases, GoesFromBufferToBufferWhereBothSay) {
     SendEnd& out = hosts.send_end(0, 1);
     ReceiveEnd& in = hosts.receive_end(1, 0);
     const auto place = from.expose(received.data(), received.size());
-    ASSERT_TRUE(place && from.peer_addresses(*place));
+    if (!place) GTEST_SKIP() << "this network copies large messages through its slots";
+    ASSERT_TRUE(from.peer_addresses(*place));
     in.offer(in.next_number(), place->form, place->address, received.size(), network_signature);
     const auto exposed = to.expose(sent.data(), sent.size());
     ASSERT_TRUE(exposed);

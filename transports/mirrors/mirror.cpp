@@ -62,21 +62,30 @@ std::optional<Mirror::Outgoing> Mirror::next_packed(PackedRoom& room) {
     return Outgoing{head_of(FrameKind::packed, word, length), room.data()};
 }
 
-std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
-    std::uint64_t& forwarded = bulk_forwarded_[index(row)];
+const Header& Mirror::next_header(Row row) const {
     const auto* headers = reinterpret_cast<const Header*>(outgoing_ + shape_.headers_offset(row));
-    const Header& header = headers[forwarded & (shape_.slots_of(row) - 1)];
+    return headers[bulk_forwarded_[index(row)] & (shape_.slots_of(row) - 1)];
+}
+
+std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
+    const Header& header = next_header(row);
     if (!is_next(header.word)) return std::nullopt;
     TENON_ASSERT(header.form == MessageForm::staged || header.form == MessageForm::carried,
                  "the peer shares no memory in which anything could be exposed or put");
     const std::byte* bytes = header.form == MessageForm::staged
                                  ? outgoing_ + shape_.payload_offset(row) + header.address
                                  : reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(header.address));
-    forwarded++;
+    bulk_forwarded_[index(row)]++;
     // What the rank has taken, which it believes to have told with this header.
     for (const Row r : rows) told_[1 + index(r)] = std::max(told_[1 + index(r)], header.taken[index(r)]);
     return Outgoing{head_of(row == Row::medium ? FrameKind::medium : FrameKind::large, header.word, header.length),
                     bytes};
+}
+
+bool Mirror::has_outgoing() const {
+    const auto* lines = reinterpret_cast<const PackedLine*>(outgoing_);
+    return is_next(lines[packed_forwarded_ & (packed_lines - 1)].word) || is_next(next_header(Row::medium).word) ||
+           is_next(next_header(Row::large).word) || credits_are_due();
 }
 
 // With all that has been taken, as far as it is known.
@@ -136,6 +145,18 @@ void Mirror::end_incoming(const FrameHead& head) {
     const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
     if (is_put_) return arrivals_.send_header(row, MessageForm::put, head.length, 0, head.signature);
     arrivals_.send_staged(row, head.length, head.signature);
+}
+
+Result<void> Mirror::take_placed(const FrameHead& head, std::uint64_t offset) {
+    if (head.kind != FrameKind::medium && head.kind != FrameKind::large)
+        return broken("a message of no bulk row that is said to be in one");
+    if (auto place = begin_incoming(head); !place) return std::unexpected(place.error());
+    const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
+    const std::uint64_t first = row == Row::medium ? 0 : shape_.area_of(Row::medium);
+    if (offset < first || offset - first > shape_.area_of(row) - head.length)
+        return broken("a message that lies outside its row");
+    arrivals_.send_header(row, MessageForm::staged, head.length, offset - first, head.signature);
+    return {};
 }
 
 }  // namespace tenon

@@ -22,6 +22,7 @@ namespace tenon {
 class Mirror {
 public:
     static Result<std::unique_ptr<Mirror>> make(const RingShape& shape, std::uint16_t channel);
+    std::uint16_t channel() const { return channel_; }
     SendEnd& send_end() { return out_; }
     ReceiveEnd& receive_end() { return in_; }
 
@@ -39,6 +40,17 @@ public:
     // They are all there.
     void end_incoming(const FrameHead& head);
 
+    // For networks whose peers write into this process's memory themselves: the payloads of both rings, at the same
+    // places on both sides. What the sender has staged may be put at its own place in the receiver's ring, since there
+    // it is free, too.
+    std::span<std::byte> outgoing_payloads() const { return payloads(outgoing_); }
+    std::span<std::byte> incoming_payloads() const { return payloads(incoming_); }
+    // A bulk message whose bytes are already `offset` bytes from the start of the incoming payloads.
+    Result<void> take_placed(const FrameHead& head, std::uint64_t offset);
+
+    // Would next_outgoing() return something?
+    bool has_outgoing() const;
+
 private:
     Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory);
     std::optional<Outgoing> next_packed(PackedRoom& room);
@@ -46,6 +58,10 @@ private:
     bool is_next(std::uint64_t word) const { return static_cast<std::uint32_t>(word >> 32) == number_ + 1; }
     FrameHead head_of(FrameKind kind, std::uint64_t word, std::size_t length);
     bool credits_are_due() const;
+    std::span<std::byte> payloads(std::byte* ring) const {
+        return {ring + shape_.payload_offset(Row::medium), shape_.area_of(Row::medium) + shape_.area_of(Row::large)};
+    }
+    const Header& next_header(Row row) const;
     Result<void> take_credits(const FrameHead& head);
 
     RingShape shape_;

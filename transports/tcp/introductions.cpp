@@ -8,6 +8,7 @@ namespace tenon::tcp {
 namespace {
 
 using Length = std::uint32_t;
+constexpr std::byte farewell_word{1}, ready_word{2};
 
 std::optional<std::size_t> whole_length(std::span<const std::byte> arrived) {
     if (arrived.size() < sizeof(Length)) return std::nullopt;
@@ -102,11 +103,15 @@ Result<void> TcpIntroductions::check() {
     return {};
 }
 
-// After its introduction a peer says one thing, its farewell; then its socket may end.
+// After its introduction a peer says that it is ready, perhaps, and farewell; then its socket may end.
 Result<void> TcpIntroductions::look_at(Acquaintance& a) {
-    std::byte farewell{};
-    const auto got = a.socket.receive_some(std::span{&farewell, 1});
+    std::byte word{};
+    const auto got = a.socket.receive_some(std::span{&word, 1});
     if (got && *got == 0) return {};
+    if (got && !a.gone && word == ready_word) {
+        ready_.push_back(a.peer);
+        return {};
+    }
     if (got && !a.gone) {
         a.gone = true;
         return {};
@@ -116,13 +121,33 @@ Result<void> TcpIntroductions::look_at(Acquaintance& a) {
     return {};
 }
 
+// A byte always fits: little else goes this way.
+Result<void> TcpIntroductions::say(Acquaintance& a, std::byte word) {
+    const iovec part{&word, 1};
+    const auto sent = a.socket.send_some(std::span{&part, 1});
+    return sent ? Result<void>{} : std::unexpected(sent.error());
+}
+
+Result<void> TcpIntroductions::say_ready(Rank peer) {
+    Acquaintance& a = with(peer);
+    TENON_ASSERT(a.answered, "only who has answered is told");
+    if (auto ok = say(a, ready_word); !ok) return std::unexpected(links_->lost(peer, ok.error()));
+    return {};
+}
+
+Result<std::optional<Rank>> TcpIntroductions::next_ready() {
+    if (ready_.empty())
+        if (auto ok = check(); !ok) return std::unexpected(ok.error());
+    if (ready_.empty()) return std::nullopt;
+    const Rank peer = ready_.back();
+    ready_.pop_back();
+    return peer;
+}
+
 void TcpIntroductions::farewell() {
-    constexpr std::byte goodbye{1};
-    const iovec part{const_cast<std::byte*>(&goodbye), 1};
     for (auto& [_, a] : all_)
-        if (a.answered && a.socket.descriptor().valid())
-            // A peer that is gone needs none.
-            static_cast<void>(a.socket.send_some(std::span{&part, 1}));
+        // A peer that is gone needs none.
+        if (a.answered && a.socket.descriptor().valid()) static_cast<void>(say(a, farewell_word));
 }
 
 }  // namespace tenon::tcp

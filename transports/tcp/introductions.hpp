@@ -1,5 +1,5 @@
 // Introductions over sockets of their own. What a peer says is its length and its bytes, once; later, one more byte
-// when it says farewell.
+// when it is ready, where the network needs that, and one when it says farewell.
 #pragma once
 
 #include <map>
@@ -16,6 +16,8 @@ public:
 
     Result<void> introduce(Rank peer, std::span<const std::byte> own) override;
     Result<std::optional<Answer>> next_answer() override;
+    Result<void> say_ready(Rank peer) override;
+    Result<std::optional<Rank>> next_ready() override;
     Result<void> check() override;
     void farewell() override;
 
@@ -34,11 +36,13 @@ private:
     Result<bool> advance(Acquaintance& a);
     Result<void> receive(Acquaintance& a, std::size_t wanted);
     Result<void> look_at(Acquaintance& a);
+    static Result<void> say(Acquaintance& a, std::byte word);
 
     std::unique_ptr<Links> links_;
     os::Poller poller_;  // of the sockets of those who have answered
     std::map<Rank, Acquaintance> all_;
     std::size_t unanswered_ = 0;
+    std::vector<Rank> ready_;  // and not yet returned
 };
 
 }  // namespace tenon::tcp

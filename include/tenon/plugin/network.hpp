@@ -39,6 +39,10 @@ public:
         std::vector<std::byte> bytes;
     };
     virtual Result<std::optional<Answer>> next_answer() = 0;
+    // Tells a peer that has answered that this rank is ready for what it sends by other ways; once, where a network
+    // needs that. And which peer has told that and has not been returned yet.
+    virtual Result<void> say_ready(Rank peer) = 0;
+    virtual Result<std::optional<Rank>> next_ready() = 0;
     // An error that names the peer where one that was introduced is gone without farewell(), or out of reach.
     virtual Result<void> check() = 0;
     // This rank sends nothing more.

@@ -1,0 +1,329 @@
+#include "transports/rdma/device.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "os/clock.hpp"
+#include "os/process.hpp"
+#include "os/system_error.hpp"
+
+namespace tenon::rdma {
+namespace {
+
+constexpr std::uint64_t most_window = 32, least_window = 4;
+constexpr std::uint64_t completions_per_send = 2;  // a write and what says so; where all fail, each tells
+constexpr std::uint32_t inline_bytes[] = {256, sizeof(WireHead), 0};
+// Not 7, which some devices take for "for ever".
+constexpr std::uint8_t retries = 6;
+constexpr std::uint8_t least_receive_wait = 14;  // 1 ms: how long a peer waits where no receive stands, if ever
+constexpr double timeout_unit_ms = 4.096e-3;
+
+template <class T, int (VerbsApi::*undo)(T*)>
+void assign(Handle<T, undo>& to, VerbsApi& api, T* made) {
+    to = Handle<T, undo>(made, Undo<T, undo>{&api});
+}
+
+// Such that all tries together take about as long as the peer may be out of reach.
+std::uint8_t timeout_for(std::uint64_t patience_ms) {
+    std::uint8_t exponent = 8;  // 1 ms
+    while (exponent < 31 && timeout_unit_ms * static_cast<double>(std::uint64_t{2} << exponent) * (retries + 1) <=
+                                static_cast<double>(patience_ms))
+        exponent++;
+    return exponent;
+}
+
+bool is_ipv4(const ibv_gid& gid) {
+    constexpr std::uint8_t prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return std::equal(std::begin(prefix), std::end(prefix), gid.raw);
+}
+
+bool is_set(const ibv_gid& gid) {
+    return std::ranges::any_of(gid.raw, [](std::uint8_t b) { return b != 0; });
+}
+
+// What is most likely routed between hosts: RoCE version 2 with an IPv4 address, another of version 2, anything.
+int merit(const ibv_gid_entry& entry) {
+    if (!is_set(entry.gid)) return 0;
+    if (entry.gid_type != IBV_GID_TYPE_ROCE_V2) return 1;
+    if (is_ipv4(entry.gid)) return 4;
+    const bool is_link_local = entry.gid.raw[0] == 0xfe && (entry.gid.raw[1] & 0xc0) == 0x80;
+    return is_link_local ? 2 : 3;
+}
+
+void choose_gid(VerbsApi& api, Port& port) {
+    int best = 0;
+    for (int i = 0; i < port.facts.gid_tbl_len && i < 256; i++) {
+        ibv_gid_entry entry{};
+        if (api.query_gid_ex(port.context.get(), port.number, static_cast<std::uint32_t>(i), &entry) != 0) continue;
+        const int is_better = port.facts.link_layer == IBV_LINK_LAYER_ETHERNET ? merit(entry) : i == 0 ? 1 : 0;
+        if (is_better <= best) continue;
+        best = is_better;
+        port.gid_index = static_cast<std::uint8_t>(i);
+        port.gid = entry.gid;
+    }
+}
+
+// Nothing where the device cannot be opened, or none of its ports is active.
+std::optional<Port> port_of(VerbsApi& api, ibv_device* device) {
+    Port port{.context = {}, .name = api.get_device_name(device)};
+    assign(port.context, api, api.open_device(device));
+    if (port.context == nullptr || api.query_device(port.context.get(), &port.device) != 0) return std::nullopt;
+    for (int number = 1; number <= port.device.phys_port_cnt; number++) {
+        port.number = static_cast<std::uint8_t>(number);
+        if (api.query_port(port.context.get(), port.number, &port.facts) != 0) continue;
+        if (port.facts.state != IBV_PORT_ACTIVE) continue;
+        choose_gid(api, port);
+        return port;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+Result<Port> find_port(VerbsApi& api) {
+    int count = 0;
+    ibv_device** const list = api.get_device_list(&count);
+    std::optional<Port> found;
+    std::string names;
+    for (int i = 0; list != nullptr && i < count && !found; i++) {
+        names += (names.empty() ? "" : ", ") + std::string{api.get_device_name(list[i])};
+        found = port_of(api, list[i]);
+    }
+    if (list != nullptr) api.free_device_list(list);
+    if (found) return std::move(*found);
+    if (names.empty())
+        return fail(Status::system_error, "this host has no RDMA device (ibv_devices shows none); use "
+                                          "TENON_NETWORK=tcp, or load the device's driver");
+    return fail(Status::system_error,
+                fmt::format("no RDMA device of this host ({}) can be opened and has an active port; look at "
+                            "ibv_devinfo, or use TENON_NETWORK=tcp", names));
+}
+
+namespace {
+
+// Only who has a limit may have too low a one; and the system's administrator has none, whatever the limit says.
+std::string pinning_obstacle(VerbsApi& api, const Port& port) {
+    constexpr std::uint64_t wanted = 16 << 20;
+    const ByteCount limit = os::pinned_memory_limit();
+    if (limit.value >= 4 * wanted) return {};
+    auto memory = os::Mapping::anonymous({wanted});
+    if (!memory) return memory.error().message;
+    Handle<ibv_pd, &VerbsApi::dealloc_pd> domain;
+    assign(domain, api, api.alloc_pd(port.context.get()));
+    if (domain == nullptr) return os::system_error("cannot use " + port.name).error().message;
+    Region region;
+    assign(region, api, api.reg_mr(domain.get(), memory->data(), memory->size(), IBV_ACCESS_LOCAL_WRITE));
+    if (region != nullptr) return {};
+    return fmt::format("{} cannot pin {} bytes of memory: this process may pin {} bytes; raise the limit (ulimit -l "
+                       "unlimited, or memlock in limits.conf), or use TENON_NETWORK=tcp",
+                       port.name, wanted, limit.value);
+}
+
+}  // namespace
+
+std::string obstacle(VerbsApi& api) {
+    const auto port = find_port(api);
+    return port ? pinning_obstacle(api, *port) : port.error().message;
+}
+
+Result<std::unique_ptr<Device>> Device::open(VerbsApi& api, const Wanted& wanted) {
+    auto port = find_port(api);
+    if (!port) return std::unexpected(port.error());
+    auto always_ready = os::WakeSignal::create();
+    if (!always_ready) return std::unexpected(always_ready.error());
+    always_ready->raise();
+    std::unique_ptr<Device> made(new Device(api, std::move(*port), std::move(*always_ready)));
+    if (auto ok = made->set_up(wanted); !ok) return std::unexpected(ok.error());
+    return made;
+}
+
+std::unexpected<Error> Device::failed(std::string_view what, int error) const {
+    const std::uint64_t limit = os::pinned_memory_limit().value;
+    const std::string advice =
+        error == ENOMEM && limit != UINT64_MAX
+            ? fmt::format(" (this process may pin {} bytes of memory; ulimit -l unlimited raises that)", limit)
+            : "";
+    return os::system_error(fmt::format("the RDMA device {}: {} failed{}", name(), what, advice), error);
+}
+
+Result<void> Device::size_window(const Wanted& wanted) {
+    const std::uint64_t peers = std::max<std::uint64_t>(wanted.peers, 1);
+    const auto most_receives = static_cast<std::uint64_t>(std::max(port_.device.max_srq_wr, 0));
+    const auto most_completions = static_cast<std::uint64_t>(std::max(port_.device.max_cqe, 0));
+    constexpr std::uint64_t of_sends = completions_per_send * send_slot_count;
+    const std::uint64_t by_device =
+        std::min(most_receives, most_completions > of_sends ? most_completions - of_sends : 0) / peers;
+    if (by_device < least_window)
+        return fail(Status::system_error,
+                    fmt::format("the RDMA device {} holds {} receives and {} completions, too few for {} peers; use "
+                                "TENON_NETWORK=tcp", name(), most_receives, most_completions, peers));
+    const std::uint64_t by_memory = std::max(wanted.slots_cap_bytes / (peers * slot_bytes), least_window);
+    window_ = static_cast<std::uint32_t>(std::min({most_window, by_device, by_memory}));
+    receive_count_ = window_ * peers;
+    return {};
+}
+
+Result<void> Device::set_up(const Wanted& wanted) {
+    timeout_ = timeout_for(wanted.patience_ms);
+    if (auto ok = size_window(wanted); !ok) return ok;
+    auto memory = os::Mapping::anonymous({(receive_count_ + send_slot_count) * slot_bytes});
+    if (!memory) return std::unexpected(memory.error());
+    slots_ = std::move(*memory);
+    ibv_context* const context = port_.context.get();
+    assign(domain_, api_, api_.alloc_pd(context));
+    if (domain_ == nullptr) return failed("making a protection domain", errno);
+    assign(channel_, api_, api_.create_comp_channel(context));
+    if (channel_ == nullptr) return failed("making a completion channel", errno);
+    const auto entries = static_cast<int>(receive_count_ + completions_per_send * send_slot_count);
+    assign(completions_, api_, api_.create_cq(context, entries, channel_.get()));
+    if (completions_ == nullptr) return failed("making a completion queue", errno);
+    ibv_srq_init_attr shared{};
+    shared.attr.max_wr = static_cast<std::uint32_t>(receive_count_);
+    shared.attr.max_sge = 1;
+    assign(receives_, api_, api_.create_srq(domain_.get(), &shared));
+    if (receives_ == nullptr) return failed("making a shared receive queue", errno);
+    auto region = register_memory(slots_.bytes(), false);
+    if (!region) return std::unexpected(region.error());
+    region_ = std::move(*region);
+    for (unsigned i = send_slot_count; i-- != 0;)
+        free_sends_.push_back(slots_.data() + (receive_count_ + i) * slot_bytes);
+    return post_receives();
+}
+
+Result<void> Device::post_receives() {
+    for (std::uint64_t i = 0; i < receive_count_; i++)
+        if (auto ok = receive_into(slots_.data() + i * slot_bytes); !ok) return ok;
+    return {};
+}
+
+Result<Region> Device::register_memory(std::span<std::byte> memory, bool peers_write) const {
+    const int access = IBV_ACCESS_LOCAL_WRITE | (peers_write ? IBV_ACCESS_REMOTE_WRITE : 0);
+    Region region;
+    assign(region, api_, api_.reg_mr(domain_.get(), memory.data(), memory.size(), access));
+    if (region == nullptr) return failed(fmt::format("registering {} bytes of memory", memory.size()), errno);
+    return region;
+}
+
+// ---- queue pairs --------------------------------------------------------------------------------------------------
+
+Result<Device::NewPair> Device::make_pair() const {
+    NewPair made{{}, 0};
+    int error = 0;
+    for (const std::uint32_t most_inline : inline_bytes) {
+        ibv_qp_init_attr wanted{};
+        wanted.send_cq = wanted.recv_cq = completions_.get();
+        wanted.srq = receives_.get();
+        wanted.qp_type = IBV_QPT_RC;
+        wanted.cap.max_send_wr = 2 * window_;
+        wanted.cap.max_send_sge = 1;
+        wanted.cap.max_inline_data = most_inline;
+        assign(made.pair, api_, api_.create_qp(domain_.get(), &wanted));
+        error = errno;
+        made.most_inline = wanted.cap.max_inline_data;
+        if (made.pair != nullptr) break;
+    }
+    if (made.pair == nullptr) return failed("making a queue pair", error);
+    ibv_qp_attr to{};
+    to.qp_state = IBV_QPS_INIT;
+    to.port_num = port_.number;
+    to.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
+    if (const int refused = api_.modify_qp(made.pair.get(), &to,
+                                           IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+        refused != 0)
+        return failed("preparing a queue pair", refused);
+    return made;
+}
+
+Introduction Device::introduction(const ibv_qp& pair) const {
+    Introduction own{.pair_number = pair.qp_num, .window = window_, .local_id = port_.facts.lid,
+                     .path_mtu = static_cast<std::uint32_t>(port_.facts.active_mtu)};
+    if (!os::fill_random(std::as_writable_bytes(std::span{&own.packet_number, 1}))) own.packet_number = pair.qp_num;
+    own.packet_number &= 0xffffff;
+    std::memcpy(own.global_id, port_.gid.raw, sizeof own.global_id);
+    port_.name.copy(own.device, sizeof own.device - 1);
+    return own;
+}
+
+Result<void> Device::connect(ibv_qp& pair, const Introduction& own, const Introduction& peer) const {
+    ibv_qp_attr to{};
+    to.qp_state = IBV_QPS_RTR;
+    to.path_mtu = static_cast<ibv_mtu>(std::min(own.path_mtu, peer.path_mtu));
+    to.dest_qp_num = peer.pair_number;
+    to.rq_psn = peer.packet_number;
+    to.min_rnr_timer = least_receive_wait;
+    to.ah_attr.port_num = port_.number;
+    to.ah_attr.dlid = static_cast<std::uint16_t>(peer.local_id);
+    const bool needs_route = port_.facts.link_layer == IBV_LINK_LAYER_ETHERNET || peer.local_id == 0 ||
+                             (port_.facts.flags & IBV_QPF_GRH_REQUIRED) != 0;
+    if (needs_route) {
+        to.ah_attr.is_global = 1;
+        to.ah_attr.grh.hop_limit = 64;
+        to.ah_attr.grh.sgid_index = port_.gid_index;
+        std::memcpy(to.ah_attr.grh.dgid.raw, peer.global_id, sizeof peer.global_id);
+    }
+    if (const int refused = api_.modify_qp(&pair, &to,
+                                           IBV_QP_STATE | IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+                                               IBV_QP_RQ_PSN | IBV_QP_MAX_DEST_RD_ATOMIC | IBV_QP_MIN_RNR_TIMER);
+        refused != 0)
+        return failed(fmt::format("finding the way to the peer's device {}", peer.device), refused);
+    to = {};
+    to.qp_state = IBV_QPS_RTS;
+    to.sq_psn = own.packet_number;
+    to.timeout = timeout_;
+    to.retry_cnt = retries;
+    to.rnr_retry = retries;
+    if (const int refused = api_.modify_qp(&pair, &to,
+                                           IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
+                                               IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);
+        refused != 0)
+        return failed("opening a queue pair", refused);
+    return {};
+}
+
+// ---- moving -------------------------------------------------------------------------------------------------------
+
+std::byte* Device::take_send_slot() {
+    if (free_sends_.empty()) return nullptr;
+    std::byte* const slot = free_sends_.back();
+    free_sends_.pop_back();
+    return slot;
+}
+
+void Device::free_send_slot(std::byte* slot) { free_sends_.push_back(slot); }
+
+std::size_t Device::poll(std::span<ibv_wc> done) {
+    const int count = api_.poll_cq(completions_.get(), static_cast<int>(done.size()), done.data());
+    if (count <= 0) return 0;
+    is_armed_ = false;
+    return static_cast<std::size_t>(count);
+}
+
+Result<void> Device::receive_into(std::byte* slot) {
+    const auto id = reinterpret_cast<std::uintptr_t>(slot);
+    ibv_sge place{.addr = id, .length = slot_bytes, .lkey = region_->lkey};
+    ibv_recv_wr wanted{.wr_id = id, .next = nullptr, .sg_list = &place, .num_sge = 1};
+    ibv_recv_wr* refused = nullptr;
+    if (const int error = api_.post_srq_recv(receives_.get(), &wanted, &refused); error != 0)
+        return failed("posting a receive", error);
+    return {};
+}
+
+bool Device::event_is_there() const {
+    pollfd watched{channel_->fd, POLLIN, 0};
+    const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
+    return ready && *ready;
+}
+
+// What completes between the last poll and the arming brings no event: so the first time, the caller is sent back.
+int Device::wait_descriptor() {
+    if (is_armed_ && !event_is_there()) return channel_->fd;
+    while (event_is_there())
+        if (api_.take_cq_event(channel_.get()) != 0) break;
+    is_armed_ = api_.req_notify_cq(completions_.get()) == 0;
+    return always_ready_.descriptor().number();
+}
+
+}  // namespace tenon::rdma

@@ -1,0 +1,120 @@
+// An RDMA device as one rank uses it: which one and which port, the queues that all its peers share, and the slots that
+// what is sent and received lies in.
+//
+// The shared receive queue holds `window()` receives for each peer, and a peer sends no more than it has been granted:
+// so a receive is always there. What is under way at once is bounded by the slots, and so fits the completion queue.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "os/memory.hpp"
+#include "os/socket.hpp"
+#include "tenon/plugin/slots.hpp"
+#include "tenon/plugin/types.hpp"
+#include "transports/rdma/verbs_api.hpp"
+#include "transports/rdma/wire.hpp"
+
+namespace tenon::rdma {
+
+// What the library made, undone when it dies.
+template <class T, int (VerbsApi::*undo)(T*)>
+struct Undo {
+    VerbsApi* api = nullptr;
+    void operator()(T* made) const { (api->*undo)(made); }
+};
+template <class T, int (VerbsApi::*undo)(T*)>
+using Handle = std::unique_ptr<T, Undo<T, undo>>;
+using Region = Handle<ibv_mr, &VerbsApi::dereg_mr>;
+using QueuePair = Handle<ibv_qp, &VerbsApi::destroy_qp>;
+
+inline constexpr std::size_t slot_bytes = 640;
+static_assert(sizeof(WireHead) + packed_bytes <= slot_bytes);
+
+// What a completion is of: its id is the slot's address with this in the lowest bits.
+enum class Work : std::uint64_t { receive = 0, send = 1, write = 2 };
+inline Work work_of(std::uint64_t id) { return static_cast<Work>(id & 3); }
+inline std::byte* slot_of(std::uint64_t id) { return reinterpret_cast<std::byte*>(id & ~std::uint64_t{3}); }
+
+// A device and a port of it that can be used.
+struct Port {
+    Handle<ibv_context, &VerbsApi::close_device> context;
+    std::string name;
+    std::uint8_t number = 1;
+    ibv_device_attr device{};
+    ibv_port_attr facts{};
+    std::uint8_t gid_index = 0;
+    ibv_gid gid{};
+};
+// The first device with an active port; otherwise an error that says what there is instead.
+Result<Port> find_port(VerbsApi& api);
+// Why there is no RDMA here; empty where there is.
+std::string obstacle(VerbsApi& api);
+
+class Device {
+public:
+    static constexpr unsigned send_slot_count = 256;
+
+    struct Wanted {
+        std::uint64_t peers = 1;
+        std::uint64_t slots_cap_bytes = UINT64_MAX;  // of the receives, as far as a few for each peer allow
+        std::uint64_t patience_ms = 0;
+    };
+    static Result<std::unique_ptr<Device>> open(VerbsApi& api, const Wanted& wanted);
+
+    VerbsApi& api() const { return api_; }
+    const std::string& name() const { return port_.name; }
+    std::uint32_t window() const { return window_; }
+
+    Result<Region> register_memory(std::span<std::byte> memory, bool peers_write) const;
+
+    struct NewPair {
+        QueuePair pair;
+        std::uint32_t most_inline;
+    };
+    Result<NewPair> make_pair() const;
+    Introduction introduction(const ibv_qp& pair) const;
+    // Joins it to the peer's; from then on it takes in what comes.
+    Result<void> connect(ibv_qp& pair, const Introduction& own, const Introduction& peer) const;
+
+    // For what is sent; null where all are in use.
+    std::byte* take_send_slot();
+    void free_send_slot(std::byte* slot);
+    std::uint32_t slots_key() const { return region_->lkey; }
+
+    // Up to `done.size()` completions, without waiting.
+    std::size_t poll(std::span<ibv_wc> done);
+    // The slot of a receive that has completed may be used again.
+    Result<void> receive_into(std::byte* slot);
+    // Readable when there may be completions. At first it is at once, so that the caller polls again before it sleeps.
+    int wait_descriptor();
+
+private:
+    Device(VerbsApi& api, Port port, os::WakeSignal always_ready)
+        : api_(api), port_(std::move(port)), always_ready_(std::move(always_ready)) {}
+    Result<void> set_up(const Wanted& wanted);
+    Result<void> size_window(const Wanted& wanted);
+    Result<void> post_receives();
+    std::unexpected<Error> failed(std::string_view what, int error) const;
+    bool event_is_there() const;
+
+    VerbsApi& api_;
+    Port port_;
+    os::WakeSignal always_ready_;
+    std::uint32_t window_ = 0;
+    std::uint64_t receive_count_ = 0;
+    std::uint8_t timeout_ = 0;  // 4.096 us * 2^timeout
+    os::Mapping slots_;  // the receives, then the sends
+    std::vector<std::byte*> free_sends_;
+    Handle<ibv_pd, &VerbsApi::dealloc_pd> domain_;
+    Handle<ibv_comp_channel, &VerbsApi::destroy_comp_channel> channel_;
+    Handle<ibv_cq, &VerbsApi::destroy_cq> completions_;
+    Handle<ibv_srq, &VerbsApi::destroy_srq> receives_;
+    Region region_;  // of the slots
+    bool is_armed_ = false;
+};
+
+}  // namespace tenon::rdma

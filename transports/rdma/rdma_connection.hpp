@@ -1,0 +1,98 @@
+// One rank's way to a peer over RDMA: a queue pair, and the Mirrors of the channels in use.
+//
+// Until the peer is ready, messages wait in their rings. No function waits. What goes wrong in a completion is told by
+// the next progress().
+//
+// Order: a queue pair keeps it. A bulk message is written into the peer's ring, and the send behind it says so.
+// Receives: every send takes one of those that the peer keeps for this rank; it grants them again in what it sends, or
+// in a note of their own. The last one is kept for such a note, so that two ranks never wait for each other's.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "transports/mirrors/mirrored.hpp"
+#include "transports/rdma/device.hpp"
+
+namespace tenon::rdma {
+
+struct Ends {
+    Rank own = 0, peer = 0;
+    std::string peer_host{};
+};
+
+class RdmaConnection final : public MirroredConnection {
+public:
+    RdmaConnection(Ends ends, Device& device, MirrorMemory& memory, std::function<void()> wanted);
+    std::string_view name() const override { return "rdma"; }
+    // Only slots are registered: large messages are copied through them.
+    std::optional<Exposure> expose(const void*, std::size_t) const override { return std::nullopt; }
+    bool peer_addresses(const Exposure&) const override { return false; }
+    const Ends& ends() const { return ends_; }
+
+    // Makes the queue pair; what the peer must know of it.
+    Result<Introduction> begin();
+    std::uint32_t pair_number() const { return pair_->qp_num; }
+    // The peer has introduced itself: from now on what it sends is taken in.
+    Result<void> open(const Introduction& peer);
+    // And it takes in what this rank sends.
+    void peer_is_ready() { stage_ = Stage::ready; }
+    Error broken(std::string_view why) const;
+
+    // Completions: of what this connection has given to the device, by its id; and what has come.
+    void completed(std::uint64_t id, ibv_wc_status status);
+    void arrived(std::span<const std::byte> bytes);
+    void receive_failed(ibv_wc_status status);
+
+    // True when all that was sent is with the device.
+    Result<bool> progress();
+    // The same, and then a goodbye, until the peer's device has it all.
+    Result<bool> finish_sending();
+
+private:
+    enum class Stage { closed, open, ready, ended };
+    // The two payload areas of a channel's Mirror.
+    struct Ring {
+        Region outgoing{}, incoming{};
+        bool is_told = false, is_known = false;
+        std::uint64_t peer_address = 0;
+        std::uint32_t peer_key = 0;
+    };
+
+    // Leaving.
+    Result<void> push();
+    Result<void> register_new();
+    Result<void> push(Mirror& mirror);
+    Result<void> tell_ring(Mirror& mirror);
+    bool may_send(std::uint32_t kept) const;
+    Result<void> send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before = nullptr);
+    Result<void> send_note(const WireHead& head);
+    bool has_something_to_send() const;
+    Result<void> drop_credits();
+    // Arriving.
+    Result<void> take(const WireHead& head, std::span<const std::byte> bytes);
+    Result<void> take_frame(const WireHead& head, std::span<const std::byte> bytes);
+    Result<void> take_ring(const WireHead& head);
+
+    void fail_with(Error error);
+    Error lost(std::string_view why, std::string_view advice) const;
+
+    Ends ends_;
+    Device& device_;
+    std::unique_ptr<std::array<Ring, max_channels>> rings_;  // before the queue pair, which is undone first
+    QueuePair pair_;
+    Introduction own_{};
+    std::uint32_t most_inline_ = 0;
+    Stage stage_ = Stage::closed;
+    std::optional<Error> error_{};
+    std::size_t registered_ = 0;     // Mirrors
+    std::uint32_t credits_ = 0;      // sends that the peer has receives for
+    std::uint32_t window_ = 0;       // of the peer, in all
+    std::uint32_t free_receives_ = 0;  // of this rank for the peer's sends, not granted yet
+    std::uint32_t under_way_ = 0;    // sends that have not completed
+    bool says_goodbye_ = false;
+};
+
+}  // namespace tenon::rdma

@@ -1,0 +1,50 @@
+// The network over RDMA (libibverbs): a queue pair to each peer, by one device.
+//
+// Threads as of any Network. Queue pairs are made when a peer is first needed; what their making needs to be told goes
+// through the introductions, and nothing is sent before the peer has said that it is ready, since a queue pair that is
+// not yet connected drops what comes.
+#pragma once
+
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "tenon/plugin/network.hpp"
+#include "transports/rdma/rdma_connection.hpp"
+
+namespace tenon::rdma {
+
+class RdmaNetwork final : public Network {
+public:
+    static Result<std::unique_ptr<Network>> make(NetworkFacts facts, VerbsApi& api);
+
+    Connection& connection(Rank peer) override { return connection_to(peer); }
+    Result<bool> progress() override;
+    int wait_descriptor() const override;
+    Result<bool> finish_sending() override;
+    ByteCount slot_memory() const override { return memory_.taken(); }
+
+private:
+    RdmaNetwork(NetworkFacts facts, std::unique_ptr<Device> device);
+    RdmaConnection& connection_to(Rank peer);
+    void introduce(Rank peer);
+    Result<void> take_answers();
+    Result<void> take_completions();
+    Result<void> take(const ibv_wc& done);
+    Result<void> check_now_and_then();
+
+    NetworkFacts facts_;
+    MirrorMemory memory_;
+    std::unique_ptr<Device> device_;
+    std::mutex connecting_;
+    std::vector<std::unique_ptr<RdmaConnection>> connections_;  // by rank
+    std::vector<RdmaConnection*> active_;                       // introduced
+    std::unordered_map<std::uint32_t, RdmaConnection*> by_pair_;
+    std::size_t unanswered_ = 0, unready_ = 0;
+    std::optional<Error> introduction_error_{};
+    mutable bool slept_ = false;
+    unsigned calls_ = 0;
+    std::uint64_t checked_ns_ = 0;
+};
+
+}  // namespace tenon::rdma

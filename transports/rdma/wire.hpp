@@ -1,0 +1,57 @@
+// What ranks tell each other: introductions (over sockets that have proved who they belong to), and the heads of what
+// goes through the queue pairs. Both hosts are of one kind, so numbers travel in their own byte order.
+#pragma once
+
+#include <cstring>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "tenon/plugin/types.hpp"
+#include "transports/mirrors/frame.hpp"
+
+namespace tenon::rdma {
+
+inline constexpr std::uint32_t wire_version = 1;
+
+// How to reach one queue pair of a rank, and how many receives stand there for this peer's sends.
+struct Introduction {
+    std::uint32_t version = wire_version;
+    std::uint32_t pair_number = 0;
+    std::uint32_t packet_number = 0;  // of the first packet that it sends
+    std::uint32_t window = 0;
+    std::uint32_t local_id = 0;
+    std::uint32_t path_mtu = 0;    // an ibv_mtu
+    std::byte global_id[16] = {};
+    char device[64] = {};
+};
+static_assert(std::is_trivially_copyable_v<Introduction> && std::has_unique_object_representations_v<Introduction>);
+
+inline std::optional<Introduction> read_introduction(std::span<const std::byte> bytes) {
+    Introduction read;
+    if (bytes.size() != sizeof read) return std::nullopt;
+    std::memcpy(&read, bytes.data(), sizeof read);
+    read.device[sizeof read.device - 1] = 0;
+    return read.version == wire_version ? std::optional(read) : std::nullopt;
+}
+
+enum class Note : std::uint16_t {
+    frame = 1,  // of a Mirror, with its bytes where it is a packed one; those of a bulk one were written before
+    ring = 2,   // where the payloads of a channel's incoming ring lie, for the peer to write there
+    grant = 3,  // nothing but `granted`
+};
+
+// One cache line.
+struct WireHead {
+    Note note{};
+    std::uint16_t channel = 0;  // of a ring
+    std::uint32_t granted = 0;  // so many receives are free for the peer's sends again
+    FrameHead frame{};
+    std::uint64_t place = 0;  // bulk: behind the start of the ring's payloads; ring: its address at the sender
+    std::uint32_t key = 0;    // ring: what the peer must present
+    std::uint32_t size = 0;   // ring: how many bytes of payloads, which must be as many on both sides
+};
+static_assert(sizeof(WireHead) == 64);
+static_assert(std::is_trivially_copyable_v<WireHead> && std::has_unique_object_representations_v<WireHead>);
+
+}  // namespace tenon::rdma
