@@ -15,6 +15,9 @@ namespace {
 constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
 // Over a network each look is a system call, and the core may be what the kernel needs for the message.
 constexpr std::uint32_t spins_over_network = 20;
+// A rank that sleeps on its sockets is woken by them, and sooner than one that only yields where others want the core;
+// but by what comes through shared memory it is not.
+constexpr std::uint64_t sleep_over_network_after_ns = 100'000, sleep_with_local_peers_us = 100;
 // From here on, two more hops for one copy less pay; below, staging through a slot in the cache is as quick.
 // With fewer cores than ranks a hop is a change of threads.
 constexpr std::uint64_t direct_bytes_with_cores = 2 << 10, direct_bytes_without = 8 << 10;
@@ -25,6 +28,8 @@ Decision decide_spins(const Config& config, const Topology& topology, WaitPolicy
     wait.spins = config.spins.value_or(network            ? spins_over_network
                                        : wait.cores_short ? spins_without
                                                           : spins_with_cores);
+    if (network) wait.sleep_after_ns = sleep_over_network_after_ns;
+    if (network && topology.rank_count > topology.hosts) wait.longest_sleep_us = sleep_with_local_peers_us;
     const std::string why = network
                                 ? "ranks talk over a network, where a look is a system call"
                                 : fmt::format("{} ranks may use {} cores", topology.rank_count, topology.cores);

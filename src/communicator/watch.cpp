@@ -41,9 +41,7 @@ void Communicator::wait_until_others_stand_back() {
 // Until the network brings something, or another rank of this host rings.
 void Communicator::sleep(std::uint64_t most_us) {
     if (!is_networked_) return control_.sleep(most_us);
-    pollfd watched{transport_->wait_descriptor(), POLLIN, 0};
-    static_cast<void>(os::wait_ready(std::span{&watched, 1}, os::Deadline::never(),
-                                      static_cast<int>((most_us + 999) / 1000)));
+    os::wait_readable(transport_->wait_descriptor(), most_us);
 }
 
 bool Communicator::has_died(Rank rank) const {

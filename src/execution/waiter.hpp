@@ -13,6 +13,8 @@ class Execution;
 struct WaitPolicy {
     std::uint32_t spins = 2000;        // looks before the core is given up; few where cores are short
     bool cores_short = false;
+    std::uint64_t sleep_after_ns = 5'000'000;  // of giving it up again and again
+    std::uint64_t longest_sleep_us = 1000;
 };
 
 // What a waiting thread looks at beside its messages: aborts, errors of other ranks, death, deadlines.
@@ -38,7 +40,7 @@ private:
     bool pause_long(Watch& watch);
     WaitPolicy policy_;
     std::uint32_t idle_ = 0;
-    std::uint64_t idle_since_ns_ = 0, last_look_ns_ = 0;
+    std::uint64_t idle_since_ns_ = 0, last_look_ns_ = 0, now_ns_ = 0;
 };
 
 }  // namespace tenon

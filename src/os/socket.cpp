@@ -111,6 +111,13 @@ Result<void> wait_for(const FileDescriptor& socket, short events, Deadline deadl
     }
 }
 
+void wait_readable(int descriptor, std::uint64_t most_us) {
+    pollfd watched{descriptor, POLLIN, 0};
+    const timespec most{.tv_sec = static_cast<time_t>(most_us / 1'000'000),
+                        .tv_nsec = static_cast<long>(most_us % 1'000'000 * 1000)};
+    ppoll(&watched, 1, &most, nullptr);
+}
+
 Result<bool> wait_ready(std::span<pollfd> watched, Deadline deadline, int most_ms) {
     const int ready = poll(watched.data(), watched.size(), deadline.slice_ms(most_ms));
     if (ready < 0 && errno != EINTR) return system_error("cannot wait for a socket (poll)");
