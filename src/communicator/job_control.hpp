@@ -51,6 +51,11 @@ public:
         std::uint64_t number = 0, count = 0, what = 0;
     };
     using Calls = std::array<Entry, records_kept>;
+    // Whether a record that came from elsewhere can be put into words.
+    static bool is_sound(const Entry& entry) {
+        return (entry.what >> 28 & 15) < collective_count && (entry.what >> 24 & 15) < data_type_count &&
+               (entry.what >> 20 & 15) < reduce_op_count;
+    }
     Calls calls_of(Rank rank) const;
     void put_calls(Rank rank, const Calls& calls);
     void put_left(Rank rank);

@@ -14,7 +14,7 @@ namespace {
 constexpr int tick_ms = 20;
 constexpr std::uint64_t look_at_calls_every_ns = 100'000'000;
 constexpr std::uint64_t goodbye_ms = 100;
-constexpr std::size_t most_waiting_bytes = 1 << 20;  // beyond it, calls are not told
+constexpr std::uint64_t stays_for_others_ms = 10'000;
 
 os::Background<Relay>& relays() {
     static os::Background<Relay> all;
@@ -70,11 +70,15 @@ void Relay::stop() {
 }
 
 void Relay::run() {
-    while (!stopped_.load(std::memory_order_acquire)) {
+    os::Deadline until = os::Deadline::never();
+    while (!until.passed()) {
         wait();
         const std::scoped_lock lock(mutex_);
         tick();
         if (is_over()) break;
+        // The process ends: only ranks of this host in other processes are a reason to stay, a little.
+        if (stopped_.load(std::memory_order_acquire) && until.time_ns() == os::Deadline::never().time_ns())
+            until = os::Deadline::after_ms(speaks_for_others() ? stays_for_others_ms : 0);
     }
     const std::scoped_lock lock(mutex_);
     say_goodbye();
@@ -92,6 +96,7 @@ void Relay::tell_now() {
 void Relay::wait() {
     auto watched = what_to_watch();
     static_cast<void>(os::wait_ready(watched, os::Deadline::never(), tick_ms));
+    wake_.clear();
 }
 
 std::vector<pollfd> Relay::what_to_watch() {
@@ -122,6 +127,17 @@ bool Relay::is_over() const {
     for (Rank r = 0; r < job_.rank_count(); r++)
         if (!control_.has_left(r) && !died_[static_cast<std::size_t>(r)] && (!failed || is_own(r))) return false;
     return true;
+}
+
+// Has this process's part ended, while other processes of the host still need what the Relay does?
+bool Relay::speaks_for_others() const {
+    bool for_others = false;
+    for (Rank r = 0; r < job_.rank_count(); r++) {
+        if (!is_own(r) || control_.has_left(r) || died_[static_cast<std::size_t>(r)]) continue;
+        if (job_.process_of(r) == os::process_id()) return false;
+        for_others = true;
+    }
+    return for_others;
 }
 
 void Relay::say_goodbye() {
@@ -164,6 +180,8 @@ void Relay::tell_who_left() {
         const auto at = static_cast<std::size_t>(r);
         if (!is_own(r) || told_left_[at] || !control_.has_left(r)) continue;
         told_left_[at] = true;
+        // Its last calls first: others must not take it for one who has not made them.
+        tell_calls_of(r, control_.calls_of(r));
         tell({.head = {.kind = FrameKind::left, .rank = r}, .payload = {}});
     }
 }
@@ -189,9 +207,13 @@ void Relay::tell_calls_of_those_who_stand_still() {
         const std::uint64_t last = std::ranges::max(calls, {}, &JobControl::Entry::number).number;
         if (last == std::exchange(last_call_[at], last) && last != told_call_[at]) {
             told_call_[at] = last;
-            tell({.head = {.kind = FrameKind::calls, .rank = r}, .payload = std::as_bytes(std::span{calls})});
+            tell_calls_of(r, calls);
         }
     }
+}
+
+void Relay::tell_calls_of(Rank rank, const JobControl::Calls& calls) {
+    tell({.head = {.kind = FrameKind::calls, .rank = rank}, .payload = std::as_bytes(std::span{calls})});
 }
 
 // ---- edges --------------------------------------------------------------------------------------------------------
@@ -202,7 +224,6 @@ void Relay::tell(const Frame& frame, const Edge* except) {
     const auto head_bytes = std::as_bytes(std::span{&head, 1});
     for (Edge& e : edges_) {
         if (&e == except || !e.open()) continue;
-        if (head.kind == FrameKind::calls && e.leaving.size() > most_waiting_bytes) continue;
         e.leaving.insert(e.leaving.end(), head_bytes.begin(), head_bytes.end());
         e.leaving.insert(e.leaving.end(), frame.payload.begin(), frame.payload.end());
     }
@@ -263,6 +284,8 @@ void Relay::take(Edge& edge, const Frame& frame) {
     } else if (head.kind == FrameKind::calls && of_other_host && frame.payload.size() == sizeof(JobControl::Calls)) {
         JobControl::Calls calls;
         std::memcpy(&calls, frame.payload.data(), sizeof calls);
+        if (!std::ranges::all_of(calls, JobControl::is_sound))
+            return lost(edge, {Status::remote_error, "it sent what breaks the protocol"});
         control_.put_calls(head.rank, calls);
     } else {
         return lost(edge, {Status::remote_error, "it sent what breaks the protocol"});

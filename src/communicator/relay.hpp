@@ -52,8 +52,10 @@ private:
     void tell_failure();
     void tell_who_left();
     void tell_calls_of_those_who_stand_still();
+    void tell_calls_of(Rank rank, const JobControl::Calls& calls);
     void look_for_deaths();
     bool is_over() const;
+    bool speaks_for_others() const;
     void say_goodbye();
 
     void tell(const Frame& frame, const Edge* except = nullptr);

@@ -59,7 +59,11 @@ private:
         program_.lanes.push_back(lane);
     }
 
+    // No message and, between hosts, no connection for it.
+    bool needs_none(std::uint64_t length) const { return length == 0 && transport_.needs_progress(); }
+
     Result<void> add_send(Rank to, std::uint64_t at, std::uint64_t length) {
+        if (needs_none(length)) return {};
         auto& connection = transport_.connection(to);
         auto end = connection.send_end(exchange_channel);
         if (!end) return std::unexpected(end.error());
@@ -71,6 +75,7 @@ private:
     }
 
     Result<void> add_receive(Rank from, Place to, std::uint64_t length, bool free) {
+        if (needs_none(length)) return {};
         auto& connection = transport_.connection(from);
         auto end = connection.receive_end(exchange_channel);
         if (!end) return std::unexpected(end.error());

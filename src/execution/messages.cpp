@@ -167,7 +167,8 @@ const Operation* Execution::contradicted() const {
         const LaneProgram& lane = program_->lanes[i];
         if (lanes_[i].done || lanes_[i].next >= lane.count) continue;
         const Operation& o = program_->operations[lane.first + lanes_[i].next];
-        if (!receives(o.kind) || (o.dependency_count != 0 && !dependencies_met(o, lanes_[i].tile))) continue;
+        if (!receives(o.kind) || o.in == nullptr) continue;
+        if (o.dependency_count != 0 && !dependencies_met(o, lanes_[i].tile)) continue;
         if (const auto sent = o.in->next_signature(); sent && *sent != (signature_ ^ o.salt)) return &o;
     }
     return nullptr;

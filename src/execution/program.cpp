@@ -98,6 +98,8 @@ private:
         if (reads_source(step.kind)) o.source = place(step.source), read_ += o.bytes;
         if (writes_destination(step.kind)) o.destination = place(step.destination), written_ += o.bytes;
         read_ += o.bytes * step.operand_count;
+        // No message and, between hosts, no connection for it.
+        if (o.bytes == 0 && !o.token && transport_.needs_progress()) return o;
         if (sends(step.kind)) {
             auto end = o.sends_to_all ? transport_.board_send_end()
                                       : transport_.connection(step.send_to).send_end(step.send_channel);

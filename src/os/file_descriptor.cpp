@@ -1,14 +1,43 @@
 #include "os/file_descriptor.hpp"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <unistd.h>
+
+#include <array>
+#include <atomic>
 
 #include "os/system_error.hpp"
 
 namespace tenon::os {
 
+namespace {
+
+// Which numbers a forked child closes. A flag for each, since after a fork no lock may be taken.
+constexpr int most_kept = 1 << 16;
+std::array<std::atomic<bool>, most_kept> kept_from_children;
+
+void close_in_child() {
+    for (int number = 0; number < most_kept; number++)
+        if (kept_from_children[static_cast<std::size_t>(number)].exchange(false, std::memory_order_relaxed))
+            ::close(number);
+}
+
+}  // namespace
+
+// In a forked child the number may mean something else by now: only whoever finds the flag set closes it.
 void FileDescriptor::close() {
-    if (number_ >= 0) ::close(std::exchange(number_, -1));
+    if (number_ < 0) return;
+    const int number = std::exchange(number_, -1);
+    if (!kept_from_children_ || kept_from_children[static_cast<std::size_t>(number)].exchange(false)) ::close(number);
+    kept_from_children_ = false;
+}
+
+void FileDescriptor::keep_from_children() {
+    static const bool armed = pthread_atfork(nullptr, nullptr, close_in_child) == 0;
+    if (!armed || kept_from_children_ || number_ < 0 || number_ >= most_kept) return;
+    kept_from_children_ = true;
+    kept_from_children[static_cast<std::size_t>(number_)].store(true);
 }
 
 Result<FileDescriptor> FileDescriptor::duplicate() const {

@@ -11,11 +11,13 @@ class FileDescriptor {
 public:
     FileDescriptor() = default;
     explicit FileDescriptor(int number) : number_{number} {}
-    FileDescriptor(FileDescriptor&& other) noexcept : number_{std::exchange(other.number_, -1)} {}
+    FileDescriptor(FileDescriptor&& other) noexcept
+        : number_{std::exchange(other.number_, -1)}, kept_from_children_{other.kept_from_children_} {}
     FileDescriptor& operator=(FileDescriptor&& other) noexcept {
         if (this != &other) {
             close();
             number_ = std::exchange(other.number_, -1);
+            kept_from_children_ = other.kept_from_children_;
         }
         return *this;
     }
@@ -24,10 +26,14 @@ public:
     bool valid() const { return number_ >= 0; }
     int number() const { return number_; }
     void close();  // also what the destructor does; harmless twice
+    // From now on a forked child closes it at once, so that its other side learns when this process dies, whatever its
+    // children do.
+    void keep_from_children();
     Result<FileDescriptor> duplicate() const;
 
 private:
     int number_ = -1;
+    bool kept_from_children_ = false;
 };
 
 }  // namespace tenon::os

@@ -161,6 +161,7 @@ Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const I
     const SystemAddress target = to_system(to);
     FileDescriptor socket{::socket(target.family(), socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a socket");
+    socket.keep_from_children();
     // Small messages must not wait for more to come.
     if (auto set = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set)
         return std::unexpected(set.error());
@@ -194,9 +195,8 @@ Result<TcpSocket> TcpSocket::connect(const InternetAddress& to, Deadline deadlin
     return socket;
 }
 
-Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
+Result<void> TcpSocket::set_probes(std::uint64_t milliseconds) const {
     const auto seconds = static_cast<int>(std::clamp<std::uint64_t>(milliseconds / probe_every_ms, 1, 100));
-    const auto whole = static_cast<int>(std::min<std::uint64_t>(milliseconds, 1'000'000'000));
     struct Option {
         int level, name, value;
         std::string_view text;
@@ -204,10 +204,29 @@ Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
     for (const auto& [level, option, value, name] :
          {Option{SOL_SOCKET, SO_KEEPALIVE, 1, "SO_KEEPALIVE"}, Option{IPPROTO_TCP, TCP_KEEPIDLE, 1, "TCP_KEEPIDLE"},
           Option{IPPROTO_TCP, TCP_KEEPINTVL, 1, "TCP_KEEPINTVL"},
-          Option{IPPROTO_TCP, TCP_KEEPCNT, seconds, "TCP_KEEPCNT"},
-          Option{IPPROTO_TCP, TCP_USER_TIMEOUT, whole, "TCP_USER_TIMEOUT"}})
+          Option{IPPROTO_TCP, TCP_KEEPCNT, seconds, "TCP_KEEPCNT"}})
         if (auto set = set_option(descriptor(), level, option, value, name); !set) return set;
     return {};
+}
+
+Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
+    if (auto set = set_probes(milliseconds); !set) return set;
+    const auto whole = static_cast<int>(std::min<std::uint64_t>(milliseconds, 1'000'000'000));
+    return set_option(descriptor(), IPPROTO_TCP, TCP_USER_TIMEOUT, whole, "TCP_USER_TIMEOUT");
+}
+
+// A host that is up acknowledges what is sent again, or says that its process has no room: then neither counter grows.
+Result<void> TcpSocket::check_reach(std::uint64_t patience_ms) const {
+    tcp_info info{};
+    socklen_t bytes = sizeof info;
+    if (getsockopt(descriptor().number(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0)
+        return system_error("cannot read the state of a connection");
+    const bool unanswered = info.tcpi_retransmits > 0 || info.tcpi_probes > 1;
+    if (!unanswered || info.tcpi_last_ack_recv <= patience_ms) return {};
+    return fail(Status::remote_error,
+                fmt::format("the other side cannot be reached any more (no answer for {} ms): its host is down or the "
+                            "network between is cut",
+                            info.tcpi_last_ack_recv));
 }
 
 Result<std::size_t> TcpSocket::unacknowledged_bytes() const {
@@ -234,6 +253,7 @@ Result<std::optional<TcpListener>> TcpListener::listen(const InternetAddress& at
     const SystemAddress where = to_system(at);
     FileDescriptor socket{::socket(where.family(), socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a socket");
+    socket.keep_from_children();
     // A port that a finished job used may be taken again at once.
     if (auto set = set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); !set)
         return std::unexpected(set.error());
@@ -259,6 +279,7 @@ Result<std::optional<TcpSocket>> TcpListener::accept() const {
             if (errno == error) return std::nullopt;
         return system_error("cannot accept a connection");
     }
+    socket.keep_from_children();
     if (auto set = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set)
         return std::unexpected(set.error());
     return TcpSocket{std::move(socket)};

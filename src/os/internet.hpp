@@ -50,8 +50,13 @@ public:
     static Result<TcpSocket> connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from = {});
 
     // A peer that does not answer the system's probes for so long is lost, whether there is something to send or not.
-    // The peer's process need not run for that: a stopped one answers.
+    // The peer's process need not run for that, as long as it reads sooner or later what is sent: with much unread, a
+    // stopped one is lost too.
     Result<void> set_patience(std::uint64_t milliseconds) const;
+    // The same where the peer may leave unread what it likes, for as long as it likes: probes while nothing is sent,
+    // and check_reach(), to be called now and then, for the time while something is.
+    Result<void> set_probes(std::uint64_t milliseconds) const;
+    Result<void> check_reach(std::uint64_t patience_ms) const;
     // Bytes that the peer's host has not yet said it has.
     Result<std::size_t> unacknowledged_bytes() const;
     Result<InternetAddress> local_address() const;

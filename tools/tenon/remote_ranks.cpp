@@ -49,8 +49,10 @@ Result<std::vector<HostPart>> parse_hosts(const std::string& list) {
 
 std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& part) {
     const HostPart& last = run.hosts.back();
+    // Whom to log in as is for the agent alone.
+    const std::string& first = run.hosts.front().host;
     std::string line = fmt::format("cd {} && exec env MASTER_ADDR={}", quoted(run.folder),
-                                   quoted(run.hosts.front().host));
+                                   quoted(first.substr(first.rfind('@') + 1)));
     for (const std::string& variable : run.exported) line += " " + quoted(variable);
     line += fmt::format(" {} run --lifeline --first-rank {} --world-size {} -n {} --job {} --grace-ms {}{} --",
                         quoted(run.program), part.first_rank, last.first_rank + last.rank_count, part.rank_count,

@@ -55,7 +55,9 @@ private:
     Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory);
     std::optional<Outgoing> next_packed(PackedRoom& room);
     std::optional<Outgoing> next_bulk(Row row);
-    bool is_next(std::uint64_t word) const { return static_cast<std::uint32_t>(word >> 32) == number_ + 1; }
+    bool is_next(std::uint64_t word) const {
+        return word != 0 && static_cast<std::uint32_t>(word >> 32) == static_cast<std::uint32_t>(number_ + 1);
+    }
     FrameHead head_of(FrameKind kind, std::uint64_t word, std::size_t length);
     bool credits_are_due() const;
     std::span<std::byte> payloads(std::byte* ring) const {

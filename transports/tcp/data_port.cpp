@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/log.hpp"
 
@@ -9,7 +10,9 @@ namespace tenon::tcp {
 namespace {
 
 constexpr std::size_t most_guests = 256;
-constexpr std::uint64_t guest_patience_ms = 10'000;
+constexpr std::uint64_t guest_patience_ns = 10'000'000'000;
+// Time counts only while ranks look, often; a guest need not pay for a process that did something else.
+constexpr std::uint64_t most_between_looks_ns = 100'000'000;
 
 Claim claim_of(const os::Handshake::Claim& bytes) {
     Claim claim;
@@ -43,16 +46,18 @@ Result<void> DataPort::accept_all() {
         if (!socket) return std::unexpected(socket.error());
         if (!*socket) return {};
         guests_.push_back(std::make_unique<Guest>(std::move(**socket), os::Handshake::accepting(key_, wire_version),
-                                                  os::Deadline::after_ms(guest_patience_ms)));
+                                                  guest_patience_ns));
     }
     return {};
 }
 
 void DataPort::advance_guests() {
-    std::erase_if(guests_, [this](const auto& guest) { return !advance(*guest); });
+    const std::uint64_t now = os::now_ns();
+    const std::uint64_t waited = std::min(now - std::exchange(last_look_ns_, now), most_between_looks_ns);
+    std::erase_if(guests_, [&](const auto& guest) { return !advance(*guest, waited); });
 }
 
-bool DataPort::advance(Guest& guest) {
+bool DataPort::advance(Guest& guest, std::uint64_t waited_ns) {
     const auto done = guest.handshake.advance(guest.socket);
     if (!done) {
         // One who leaves before saying anything may as well be of the job.
@@ -63,7 +68,8 @@ bool DataPort::advance(Guest& guest) {
         waiting_.push_back({claim_of(guest.handshake.claim()), std::move(guest.socket)});
         return false;
     }
-    if (!guest.until.passed()) return true;
+    guest.patience_left_ns -= std::min(guest.patience_left_ns, waited_ns);
+    if (guest.patience_left_ns != 0) return true;
     tell_of_stranger(guest, "it said nothing");
     return false;
 }

@@ -47,7 +47,7 @@ private:
     struct Guest {
         os::TcpSocket socket;
         os::Handshake handshake;
-        os::Deadline until;
+        std::uint64_t patience_left_ns;
     };
     struct Waiting {
         Claim claim;
@@ -55,7 +55,7 @@ private:
     };
     Result<void> accept_all();
     void advance_guests();
-    bool advance(Guest& guest);  // false: it has come to an end
+    bool advance(Guest& guest, std::uint64_t waited_ns);  // false: it has come to an end
     void tell_of_stranger(const Guest& guest, std::string_view why);
 
     const os::TcpListener& listener_;
@@ -63,6 +63,7 @@ private:
     std::mutex mutex_;
     std::vector<std::unique_ptr<Guest>> guests_;
     std::vector<Waiting> waiting_;
+    std::uint64_t last_look_ns_ = 0;
     bool has_told_ = false;
 };
 

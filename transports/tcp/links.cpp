@@ -47,11 +47,12 @@ Result<void> Links::begin(Rank peer) {
 
 // True when both sides have proved who they are. A peer that cannot be reached may be, a moment later.
 Result<bool> Links::advance(Call& call) {
+    // Once the socket is there, its system's probes say whether the host lives; its rank may come late.
+    if (call.handshake) return call.handshake->advance(call.socket);
     if (call.until.passed())
         return fail(Status::remote_error, fmt::format("it did not answer in {} ms{}{}",
                                                       std::max(least_connect_patience_ms, patience_ms_),
                                                       call.last_problem.empty() ? "" : ": ", call.last_problem));
-    if (call.handshake) return call.handshake->advance(call.socket);
     auto connected = connect(call);
     if (connected || connected.error().status != Status::timeout) return connected;
     call.last_problem = connected.error().message;
@@ -71,7 +72,7 @@ Result<bool> Links::connect(Call& call) {
     const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
     if (!ready || !*ready) return ready;
     if (auto done = call.socket.finish_connecting(); !done) return std::unexpected(done.error());
-    if (auto set = call.socket.set_patience(patience_ms_); !set) return std::unexpected(set.error());
+    if (auto set = call.socket.set_probes(patience_ms_); !set) return std::unexpected(set.error());
     call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes({own_, call.peer, purpose_}));
     return call.handshake->advance(call.socket);
 }
@@ -89,7 +90,7 @@ Result<std::optional<Links::Opened>> Links::take_arrival() {
         return std::unexpected(lost(from, {Status::remote_error, "it has connected a second time"}));
     came_[static_cast<std::size_t>(from)] = true;
     std::erase(awaited_, from);
-    if (auto set = (*arrival)->socket.set_patience(patience_ms_); !set) return std::unexpected(lost(from, set.error()));
+    if (auto set = (*arrival)->socket.set_probes(patience_ms_); !set) return std::unexpected(lost(from, set.error()));
     return Opened{from, std::move((*arrival)->socket)};
 }
 

@@ -31,7 +31,7 @@ Result<bool> TcpConnection::progress(bool may_have_come) {
 Result<void> TcpConnection::drop_credits() {
     for (; has_something_to_send(); first_queued_ = queued_)
         for (std::size_t i = first_queued_; i < queued_; i++)
-            if (queue_[i].head.kind != FrameKind::credit)
+            if (queue_[i].head.kind != FrameKind::credit && queue_[i].head.kind != FrameKind::goodbye)
                 return fail(Status::remote_error, "it has destroyed its communicator");
     return {};
 }

@@ -19,6 +19,9 @@ public:
 
     void open(os::TcpSocket socket);
     const os::TcpSocket& socket() const { return socket_; }
+    bool is_open() const { return stage_ == Stage::open; }
+    // Has something been sent, while there is no socket yet?
+    bool waits_for_socket() { return stage_ == Stage::closed && has_something_to_send(); }
 
     // True when nothing that was sent waits for the socket. `may_have_come`: look for what has.
     Result<bool> progress(bool may_have_come);

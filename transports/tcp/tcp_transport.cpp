@@ -10,6 +10,8 @@ namespace {
 
 // With so few sockets, asking each costs less than asking which.
 constexpr std::size_t few_sockets = 2;
+constexpr std::uint64_t look_every_ns = 250'000'000;
+constexpr int looks_between_clocks = 16;
 
 }  // namespace
 
@@ -69,13 +71,27 @@ Result<bool> TcpTransport::progress() {
         if (!gone) return std::unexpected(links_->lost(a.peer, gone.error()));
         all_gone &= *gone;
     }
+    if (auto ok = look_whether_peers_answer(); !ok) return std::unexpected(ok.error());
     return all_gone;
+}
+
+Result<void> TcpTransport::look_whether_peers_answer() {
+    if (++since_last_look_ < looks_between_clocks) return {};
+    since_last_look_ = 0;
+    const std::uint64_t now = os::now_ns();
+    if (now - last_look_ns_ < look_every_ns) return {};
+    last_look_ns_ = now;
+    for (const Active& a : active_)
+        if (a.connection->is_open())
+            if (auto ok = a.connection->socket().check_reach(facts_.patience_ms); !ok)
+                return std::unexpected(links_->lost(a.peer, ok.error()));
+    return {};
 }
 
 // Has something been sent to a peer whose socket is not there yet?
 bool TcpTransport::something_waits() {
     const std::scoped_lock lock(connecting_);
-    return std::ranges::any_of(connections_, [](const auto& c) { return c != nullptr && !*c->progress(false); });
+    return std::ranges::any_of(connections_, [](const auto& c) { return c != nullptr && c->waits_for_socket(); });
 }
 
 Result<bool> TcpTransport::finish_sending() {
@@ -83,11 +99,13 @@ Result<bool> TcpTransport::finish_sending() {
     if (!moved || !*moved) return moved;
     // A peer that has wanted this rank too must not find it gone.
     bool all_gone = !links_->pending();
-    for (const Active& a : active_) {
+    std::optional<Error> first;
+    for (const Active& a : active_) {  // of all: what is lost at one must not keep the others from their goodbye
         const auto gone = a.connection->finish_sending();
-        if (!gone) return std::unexpected(links_->lost(a.peer, gone.error()));
-        all_gone &= *gone;
+        if (gone) all_gone &= *gone;
+        else if (!first) first = links_->lost(a.peer, gone.error());
     }
+    if (first) return std::unexpected(*first);
     return all_gone;
 }
 

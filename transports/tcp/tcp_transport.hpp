@@ -35,6 +35,7 @@ private:
     Result<void> take_up_new();
     Result<void> find_readable();
     bool something_waits();
+    Result<void> look_whether_peers_answer();
 
     NetworkFacts facts_;
     std::unique_ptr<Links> links_;
@@ -43,6 +44,8 @@ private:
     std::mutex connecting_;
     std::vector<std::unique_ptr<TcpConnection>> connections_;  // by rank
     std::vector<Active> active_;
+    int since_last_look_ = 0;
+    std::uint64_t last_look_ns_ = 0;
 };
 
 }  // namespace tenon::tcp

@@ -300,7 +300,7 @@ public:
                                               &header(Row::medium).word, &header(Row::large).word};
         for (const std::uint64_t* at_word : words)
             if (const std::uint64_t word = load_acquire(*at_word);
-                word >> 32 == static_cast<std::uint32_t>(number_ + 1))
+                word != 0 && word >> 32 == static_cast<std::uint32_t>(number_ + 1))
                 return static_cast<std::uint32_t>(word);
         return std::nullopt;
     }
