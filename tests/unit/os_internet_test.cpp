@@ -1,6 +1,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <array>
 #include <thread>
 #include <vector>
@@ -81,6 +84,28 @@ TEST(InternetTest, APeerThatClosedIsSaidSo) {
     const auto received = ends.other.receive(byte, Deadline::after_ms(60'000));
     ASSERT_FALSE(received);
     EXPECT_EQ(received.error().status, Status::remote_error);
+}
+
+// A child that a process has forked must not hide that it has died.
+TEST(InternetTest, AForkedChildHoldsNoSocketOpen) {
+    Joined ends = join();
+    int alive[2];
+    ASSERT_EQ(::pipe(alive), 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+        char end = 0;
+        ::close(alive[1]);
+        static_cast<void>(!::read(alive[0], &end, 1));
+        ::_exit(0);
+    }
+    ::close(ends.one.descriptor().number());  // as when the process dies: without a word
+    std::array<std::byte, 1> byte;
+    EXPECT_FALSE(ends.other.receive(byte, Deadline::after_ms(10'000)).has_value());
+    ::close(alive[1]);
+    ::close(alive[0]);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    static_cast<void>(ends.one.release().number());
 }
 
 Secret secret_of(char c) {

@@ -49,6 +49,30 @@ TEST(TcpTransport, NobodyListensWhereThePeerShouldBe) {
     EXPECT_THAT(moved.error().message, HasSubstr("rank 0 on host0 has lost its connection to rank 1 on host1"));
 }
 
+// A host whose rank does something else for longer than a host may be out of reach is there all the same.
+TEST(TcpTransport, APeerThatReadsLateIsNotLost) {
+    Hosts hosts(2);
+    ASSERT_TRUE(try_send(hosts.send_end(0, 1), bytes_of(8, 0)));
+    ASSERT_TRUE(hosts.move_until([&] { return try_receive(hosts.receive_end(1, 0), 8).has_value(); }));
+    // More than the peer's system takes without its rank.
+    for (std::uint16_t channel = 1; channel <= 16; channel++)
+        for (std::size_t i = 0; i < 4; i++)
+            ASSERT_TRUE(try_send(hosts.send_end(0, 1, channel), bytes_of(16 << 10, i)));
+    // Longer than twice the patience.
+    const os::Deadline late = os::Deadline::after_ms(2 * 2500 + 500);
+    while (!late.passed()) {
+        const auto moved = hosts.ranks[0]->progress();
+        ASSERT_TRUE(moved) << moved.error().message;
+        std::this_thread::yield();
+    }
+    for (std::uint16_t channel = 1; channel <= 16; channel++)
+        for (std::size_t i = 0; i < 4; i++) {
+            ReceiveEnd& in = hosts.receive_end(1, 0, channel);
+            const auto moved = hosts.move_until([&] { return try_receive(in, 16 << 10).has_value(); });
+            ASSERT_TRUE(moved) << moved.error().message;
+        }
+}
+
 // ---- strangers ----------------------------------------------------------------------------------------------------
 
 os::TcpSocket knock(const os::TcpListener& at) {
