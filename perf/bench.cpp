@@ -9,6 +9,7 @@
 #include "communicator/surroundings.hpp"
 #include "library/registry.hpp"
 #include "perf/links_report.hpp"
+#include "perf/pair_tests.hpp"
 #include "perf/report.hpp"
 #include "perf/timing.hpp"
 #include "selection/selection.hpp"
@@ -46,6 +47,7 @@ public:
             run_collective(collective);
             if (report_) report_->end(shown_name(collective));
         }
+        for (const PairTest test : options_.pair_tests) run_pair_test(test);
         team_.barrier();  // a rank that ends with status 1 ends the others, which must have shown all by then
         return wrong_ == 0 ? 0 : 1;
     }
@@ -55,6 +57,22 @@ private:
         for (const DataType type : types_of(options_, collective))
             for (const Operation operation : operations_of(options_, collective))
                 for (const Rank root : roots_of(collective)) run_sizes({collective, type, operation, root, 0, ""});
+    }
+
+    void run_pair_test(PairTest test) {
+        const std::string name{name_of(test)};
+        Communicator& comm = communicator({});
+        if (report_) report_->begin(name);
+        for (const std::uint64_t bytes : options_.sizes.expanded()) {
+            Row row{.collective = name, .type = DataType::int8, .ranks = team_.rank_count(), .bytes = bytes,
+                    .count = bytes, .memory = options_.memory, .checked = options_.checks > 0,
+                    .algorithm = "send", .transport = transport_of(comm, team_.rank_count() - 1)};
+            progress(row, "between two ranks");
+            row.out_of_place = measure(test, bytes, options_, comm, team_);
+            wrong_ += row.out_of_place.wrong;
+            add(row);
+        }
+        if (report_) report_->end(name);
     }
 
     std::vector<Rank> roots_of(Collective collective) const {
@@ -148,6 +166,10 @@ private:
         if (!has_plan(shape.collective)) return no_plan;
         return comm.algorithm(static_cast<tenonCollective_t>(shape.collective), shape.count,
                               static_cast<tenonDataType_t>(shape.type), workload.operation());
+    }
+
+    std::string transport_of(const Communicator& comm, Rank peer) const {
+        return comm.transport(team_.rank() == peer ? 0 : peer);
     }
 
     std::string transport_of(const Communicator& comm) const {

@@ -57,6 +57,12 @@ void read_collectives(const Words& words, Options& options) {
     for (const std::string& word : words.collectives) {
         if (word == "init")
             options.init = true;
+        else if (word == "ping_pong")
+            options.pair_tests.push_back(PairTest::ping_pong);
+        else if (word == "stream")
+            options.pair_tests.push_back(PairTest::stream);
+        else if (word == "registration")
+            options.pair_tests.push_back(PairTest::registration);
         else if (word == "links")
             options.links = true;
         else if (word == "all")
@@ -68,7 +74,8 @@ void read_collectives(const Words& words, Options& options) {
             options.collectives.push_back(*known);
         else
             refuse("collective", word,
-                   "is none of all, init, links, sendrecv or a collective's name, such as all_reduce");
+                   "is none of all, init, links, ping_pong, stream, registration, sendrecv or a collective's name, "
+                   "such as all_reduce");
     }
 }
 
@@ -97,7 +104,8 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("collective", words.collectives,
                    "What to time, several if you like: all_reduce, reduce_scatter, all_gather, all_to_all, broadcast, "
                    "reduce, gather, scatter, all_to_all_v, all_gather_v, reduce_scatter_v, sendrecv, barrier, all; "
-                   "init: the time for the ranks to meet; links: latency and bandwidth of each pair of ranks")
+                   "init: the time for the ranks to meet; links: latency and bandwidth of each pair of ranks; between "
+                   "rank 0 and the last: ping_pong, stream and registration")
         ->required();
     app.add_option("-b,--minbytes", words.min_bytes, "Smallest size, as nccl-tests counts it")->capture_default_str();
     app.add_option("-e,--maxbytes", words.max_bytes, "Largest size")->capture_default_str();

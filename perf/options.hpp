@@ -19,6 +19,10 @@ std::string_view name_of(Operation operation);
 enum class MemoryKind { ordinary, tenon };
 enum class Format { table, jsonl, csv };
 
+// Between two ranks; see pair_tests.hpp.
+enum class PairTest { ping_pong, stream, registration };
+inline constexpr std::size_t pair_test_count = 3;
+
 struct Sizes {
     std::uint64_t min_bytes = 8;
     std::uint64_t max_bytes = 64 << 20;
@@ -30,6 +34,7 @@ struct Sizes {
 
 struct Options {
     std::vector<Collective> collectives;
+    std::vector<PairTest> pair_tests;
     bool init = false;   // also time how long the ranks take to meet
     bool links = false;  // also measure each pair of ranks
     std::string picture;  // of the links, as SVG: the file

@@ -314,6 +314,7 @@ Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
             case FrameKind::link: {
                 const auto host = read_link(frame->payload);
                 if (!host) return std::unexpected(host.error());
+                frame->passed.keep_from_children();
                 links.push_back({os::TcpSocket{std::move(frame->passed)}, *host});
                 break;
             }

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint64_t stranger_patience_ms = 10'000;
 constexpr std::size_t stranger_limit = 256;
+constexpr int most_accepted_at_once = 64;  // so that who connects again and again keeps nobody from being heard
 constexpr std::uint64_t answer_ms = 100;  // an answer is short: it has room, or nobody reads
 
 }  // namespace
@@ -39,7 +40,7 @@ void Branches::drop_unknown() {
 }
 
 void Branches::watch(std::vector<pollfd>& watched) const {
-    if (is_open() && newcomers_.size() < stranger_limit)
+    if (is_open())
         watched.push_back({listener_.descriptor().number(), POLLIN, 0});
     for (const Newcomer& newcomer : newcomers_)
         watched.push_back({newcomer.socket.descriptor().number(), newcomer.handshake.awaits(), 0});
@@ -52,7 +53,10 @@ Result<void> Branches::serve(const Take& take) {
     accept_all();
     for (auto at = newcomers_.begin(); at != newcomers_.end();) {
         const auto done = advance(*at);
-        if (!done) return std::unexpected(done.error());
+        if (!done) {
+            newcomers_.erase(at);  // its fault is told once
+            return std::unexpected(done.error());
+        }
         at = *done ? newcomers_.erase(at) : at + 1;
     }
     std::erase_if(children_, [](const Branch& child) { return !child.open(); });
@@ -61,9 +65,14 @@ Result<void> Branches::serve(const Take& take) {
 
 // Whatever a newcomer does wrong is its own affair, and so is what keeps the system from accepting it now.
 void Branches::accept_all() {
-    while (is_open() && newcomers_.size() < stranger_limit) {
+    for (int round = 0; is_open() && round < most_accepted_at_once; round++) {
         auto socket = listener_.accept();
         if (!socket || !*socket) return;
+        // A host of the job has said who it is long before it is the oldest of so many.
+        if (newcomers_.size() == stranger_limit) {
+            drop_stranger(newcomers_.front(), "too many others want to say who they are");
+            newcomers_.erase(newcomers_.begin());
+        }
         const auto from = (*socket)->peer_address();
         if (!from) continue;
         newcomers_.push_back({std::move(**socket), os::Handshake::accepting(secret_, wire_version),

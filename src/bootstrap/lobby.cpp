@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::uint64_t stranger_patience_ms = 10'000;
 constexpr std::size_t stranger_limit = 256;
+constexpr int most_accepted_at_once = 64;  // so that who connects again and again keeps nobody from being heard
 
 std::string name_process(const os::PeerCredentials& peer) { return fmt::format("process {}", peer.process); }
 
@@ -42,7 +43,7 @@ Result<void> Lobby::serve(std::span<const pollfd> ready, const Reception& recept
 }
 
 Result<void> Lobby::accept_all() {
-    while (is_open() && stranger_count() < stranger_limit) {
+    for (int round = 0; is_open() && round < most_accepted_at_once && stranger_count() < stranger_limit; round++) {
         auto socket = listener_.accept();
         if (!socket) return std::unexpected(socket.error());
         if (!*socket) return {};

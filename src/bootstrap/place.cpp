@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <optional>
 
 #include "config/values.hpp"
+#include "os/private_file.hpp"
 #include "os/process.hpp"
 
 namespace tenon::bootstrap {
@@ -49,14 +49,6 @@ std::string text_of(std::uint64_t meeting, const RootRecord& record) {
     return fmt::format("{}\n{:016x}\n{}\n{}\n", file_magic, meeting, record.address, hex_of(record.secret));
 }
 
-std::string read_whole(const std::string& path) {
-    std::ifstream in{path, std::ios::binary};
-    std::string text(file_bytes_limit, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(text.size()));
-    text.resize(static_cast<std::size_t>(in.gcount()));
-    return text;
-}
-
 }  // namespace
 
 bool Place::is_loopback() const { return host == "localhost" || host == "::1" || host.starts_with("127."); }
@@ -95,16 +87,10 @@ Result<void> write_root_file(const std::string& path, std::uint64_t meeting, con
     namespace fs = std::filesystem;
     const std::string made = fmt::format("{}.{:016x}", path, os::process_token().low);
     std::error_code error;
-    {
-        std::ofstream out{made, std::ios::binary | std::ios::trunc};
-        // Before anything that is to be kept is in it.
-        fs::permissions(made, fs::perms::owner_read | fs::perms::owner_write, error);
-        out << text_of(meeting, record);
-        if (!out.flush() || error)
-            return fail(Status::system_error, fmt::format("cannot write {}: see that the folder is there and may be "
-                                                          "written to, or set TENON_RENDEZVOUS to a host and port",
-                                                          made));
-    }
+    if (auto written = os::write_private_file(made, text_of(meeting, record)); !written)
+        return fail(Status::system_error, fmt::format("{}: see that the folder is there and may be written to, or set "
+                                                      "TENON_RENDEZVOUS to a host and port",
+                                                      written.error().message));
     fs::rename(made, path, error);
     if (!error) return {};
     std::error_code ignored;
@@ -113,9 +99,9 @@ Result<void> write_root_file(const std::string& path, std::uint64_t meeting, con
 }
 
 Result<RootRecord> read_root_file(const std::string& path, std::uint64_t meeting) {
-    const std::string text = read_whole(path);
-    if (text.empty()) return fail(Status::remote_error, fmt::format("{} is not there", path));
-    const auto lines = split(text, '\n');
+    const auto text = os::read_private_file(path, file_bytes_limit);
+    if (!text) return std::unexpected(text.error());
+    const auto lines = split(*text, '\n');
     if (lines.size() != 5 || lines[0] != file_magic)
         return fail(Status::remote_error, fmt::format("{} was not written by this version of Tenon", path));
     if (lines[1] != fmt::format("{:016x}", meeting))
@@ -127,7 +113,8 @@ Result<RootRecord> read_root_file(const std::string& path, std::uint64_t meeting
 
 void remove_root_file(const std::string& path, std::uint64_t meeting, const RootRecord& record) {
     std::error_code ignored;
-    if (read_whole(path) == text_of(meeting, record)) std::filesystem::remove(path, ignored);
+    const auto text = os::read_private_file(path, file_bytes_limit);
+    if (text && *text == text_of(meeting, record)) std::filesystem::remove(path, ignored);
 }
 
 }  // namespace tenon::bootstrap

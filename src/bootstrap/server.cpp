@@ -97,10 +97,9 @@ void Server::run() {
     // Our own process hears last: it may end at what it hears, and this thread with it.
     std::ranges::partition(lobby_.guests(), [](const auto& guest) { return guest->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
-    if (in_file_) remove_root_file(place_.file, post_.invitation.meeting, *in_file_);
     if (!outcome) refuse(std::move(outcome.error()));
     lobby_.close();
-    branches_.close_door();
+    close_door();
     for (auto& guest : lobby_.guests()) guest->socket.close();
     lobby_.guests().clear();
     // What is left of the edges is closed here alone: the processes that took them go on with them.

@@ -78,6 +78,7 @@ private:
     Error verdict_from_above(Error own);
     void tell_branches();
     void close_to_newcomers(std::uint64_t hold_ms);
+    void close_door();
     void count_as_told(const Guest& guest);
     void close_when_all_are_told();
     void tell(Guest& guest);

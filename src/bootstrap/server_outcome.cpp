@@ -22,7 +22,7 @@ constexpr std::uint64_t host_holds_back_ms = 1'000;
 // Nobody comes late to a complete meeting: what knocks from here on belongs to the next one by that name.
 Result<void> Server::conclude() {
     lobby_.close();
-    branches_.close_door();
+    close_door();
     branches_.drop_unknown();
     if (is_root())
         if (auto made = make_table(); !made) return made;
@@ -145,14 +145,21 @@ void Server::refuse(Error why) {
 // A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at
 // once, they are held back a little, to tell those who are on their way too; the root's less, to be gone when others
 // return.
+// From here on nobody else is let in, and nobody is told where that would have been.
+void Server::close_door() {
+    if (in_file_) remove_root_file(place_.file, post_.invitation.meeting, *in_file_);
+    in_file_.reset();
+    branches_.close_door();
+}
+
 void Server::close_to_newcomers(std::uint64_t hold_ms) {
     const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout;
     const os::Deadline until = os::Deadline::after_ms(may_be_late ? hold_ms : 0).or_abort(stopped_);
     while (until.check("ranks that are on their way"))
-        if (!serve_once()) break;
+        static_cast<void>(serve_once());  // what one of them does wrong changes nothing any more
     static_cast<void>(lobby_.accept_all());
     lobby_.close();
-    branches_.close_door();
+    close_door();
     holds_back_ = false;
 }
 
@@ -182,7 +189,7 @@ void Server::tell_branches() {
     }
     const os::Deadline deadline = os::Deadline::after_ms(others_hear_ms).or_abort(stopped_);
     while (branches_.has_children() && deadline.check("other hosts to hear of a refusal"))
-        if (!serve_once()) return;
+        static_cast<void>(serve_once());
 }
 
 void Server::count_as_told(const Guest& guest) { told_.insert(guest.ranks.begin(), guest.ranks.end()); }
@@ -202,7 +209,7 @@ void Server::linger() {
     const os::Deadline until = os::Deadline::after_ms(linger_ms).or_abort(stopped_);
     while ((lobby_.is_open() || lobby_.has_strangers() || branches_.has_children()) &&
            until.check("ranks that come late"))
-        if (!serve_once()) return;
+        static_cast<void>(serve_once());
 }
 
 }  // namespace tenon::bootstrap

@@ -151,7 +151,8 @@ std::vector<VariableRow> make_rows() {
              {"network", TransportChoice::network}},
             "how bytes travel between ranks: auto takes shared memory where there is some, and else the network; "
             "inproc only joins threads of one process, shm only ranks of one host; network joins all ranks")),
-        must_agree({"TENON_NETWORK", "text", "auto, tcp, or the name of a network that a plugin brings",
+        must_agree({"TENON_NETWORK", "text",
+                    "auto (tcp), tcp, ucx or rdma (modules beside the library), or what a plugin brings",
                     "what joins the ranks of different hosts", false, parse_network,
                     [](const Config& config) { return config.network.empty() ? "auto" : config.network; }}),
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",

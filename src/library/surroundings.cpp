@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -13,6 +14,7 @@
 #include "library/plugins.hpp"
 #include "library/registry.hpp"
 #include "os/process.hpp"
+#include "os/shared_library.hpp"
 #include "transports/inproc/inproc.hpp"
 #include "transports/shm/shm.hpp"
 #include "transports/tcp/introductions.hpp"
@@ -114,17 +116,33 @@ SegmentLayout network_layout(const HostShare& share) {
     return SegmentLayout::of(share.rank_count, share.slot_memory_bytes / 2, 0);
 }
 
-// A copy, since others may load plugins meanwhile.
+// Where the module of a network lies that comes with this library, if there is such a one: beside it, in tenon/.
+std::optional<std::string> own_module(std::string_view name) {
+    static const char here = 0;
+    const bool is_word = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+    std::string path = fmt::format("{}/tenon/libtenon_{}.so", os::folder_of(&here), name);
+    return is_word && std::filesystem::exists(path) ? std::optional(std::move(path)) : std::nullopt;
+}
+
+// A copy, since others may load plugins meanwhile. Networks that come with the library are loaded when they are asked
+// for.
 Result<NetworkRow> network_named(std::string_view name) {
     Registry& r = registry();
     const std::scoped_lock lock(r.mutex);
-    std::string known;
-    for (const NetworkRow& row : r.networks) {
-        if (row.name == name) return row;
-        known += (known.empty() ? "" : ", ") + std::string{row.name};
-    }
+    const auto find = [&] { return std::ranges::find(r.networks, name, &NetworkRow::name); };
+    if (find() == r.networks.end())
+        if (const auto path = own_module(name)) {
+            auto brought = load_plugins({&*path, 1}, {.algorithms = r.rows, .networks = r.networks});
+            if (!brought) return std::unexpected(brought.error());
+            r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
+        }
+    if (const auto at = find(); at != r.networks.end()) return *at;
+    std::vector<std::string_view> known;
+    for (const NetworkRow& row : r.networks) known.push_back(row.name);
     return fail(Status::invalid_argument,
-                fmt::format("TENON_NETWORK={}: there is no such network; there are: {}", name, known));
+                fmt::format("TENON_NETWORK={}: there is no such network here; there are: {}, and the modules in the "
+                            "folder tenon beside libtenon",
+                            name, fmt::join(known, ", ")));
 }
 
 Result<std::unique_ptr<Network>> make_network(const HostShare& share) {

@@ -24,8 +24,10 @@ public:
     Background& operator=(const Background&) = delete;
     // At the end of the process: those that still run are stopped and waited for.
     ~Background() {
-        if (current_ != nullptr && current_->process == process_token())
-            for (Running& running : current_->running) running.end();
+        const std::lock_guard lock{mutex_};
+        if (current_ == nullptr || current_->process != process_token()) return;
+        for (Running& running : current_->running) running.end();
+        current_->running.clear();
     }
 
     // How many run.

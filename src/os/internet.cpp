@@ -254,6 +254,10 @@ Result<std::optional<TcpListener>> TcpListener::listen(const InternetAddress& at
     FileDescriptor socket{::socket(where.family(), socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a socket");
     socket.keep_from_children();
+    // The address of all IPv6 interfaces is that of all IPv4 ones, too, whatever the system's default.
+    if (!at.is_ipv4())
+        if (auto set = set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0, "IPV6_V6ONLY"); !set)
+            return std::unexpected(set.error());
     // A port that a finished job used may be taken again at once.
     if (auto set = set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1, "SO_REUSEADDR"); !set)
         return std::unexpected(set.error());
@@ -286,7 +290,7 @@ Result<std::optional<TcpSocket>> TcpListener::accept() const {
 }
 
 void TcpListener::close() {
-    if (socket_.valid()) ::shutdown(socket_.number(), SHUT_RDWR);
+    if (socket_.valid() && socket_.is_of_this_process()) ::shutdown(socket_.number(), SHUT_RDWR);
     socket_.close();
 }
 

@@ -30,4 +30,12 @@ Result<void*> SharedLibrary::find(const char* name) const {
     return address;
 }
 
+std::string folder_of(const void* address) {
+    Dl_info info{};
+    if (dladdr(address, &info) == 0 || info.dli_fname == nullptr) return {};
+    const std::string path = info.dli_fname;
+    const std::size_t end = path.rfind('/');
+    return end == std::string::npos ? "." : path.substr(0, end);
+}
+
 }  // namespace tenon::os

@@ -37,4 +37,7 @@ private:
     void* handle_ = nullptr;
 };
 
+// The folder of the library, or the program, that this address lies in; empty where the loader does not say.
+std::string folder_of(const void* address);
+
 }  // namespace tenon::os

@@ -92,7 +92,7 @@ Result<std::size_t> take(const FileDescriptor& socket, msghdr& message) {
 }
 
 void shut_and_close(FileDescriptor& socket) {
-    if (socket.valid()) ::shutdown(socket.number(), SHUT_RDWR);
+    if (socket.valid() && socket.is_of_this_process()) ::shutdown(socket.number(), SHUT_RDWR);
     socket.close();
 }
 
@@ -129,6 +129,7 @@ Result<std::optional<LocalSocket>> LocalSocket::connect(std::string_view name, D
     if (!address) return std::unexpected(address.error());
     FileDescriptor socket{::socket(AF_UNIX, socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a local socket");
+    socket.keep_from_children();
     while (::connect(socket.number(), address->get(), address->bytes) != 0) {
         if (errno == ECONNREFUSED) return std::nullopt;
         if (errno != EAGAIN && errno != EINTR) return system_error(fmt::format("cannot connect to @{}", name));
@@ -235,6 +236,7 @@ Result<std::optional<LocalListener>> LocalListener::listen(std::string_view name
     if (!address) return std::unexpected(address.error());
     FileDescriptor socket{::socket(AF_UNIX, socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a local socket");
+    socket.keep_from_children();
     if (bind(socket.number(), address->get(), address->bytes) != 0) {
         if (errno == EADDRINUSE) return std::nullopt;
         return system_error(fmt::format("cannot bind @{}", name));
@@ -245,6 +247,7 @@ Result<std::optional<LocalListener>> LocalListener::listen(std::string_view name
 
 Result<std::optional<LocalSocket>> LocalListener::accept() {
     FileDescriptor socket{accept4(socket_.number(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)};
+    socket.keep_from_children();
     if (socket.valid()) return LocalSocket{std::move(socket)};
     if (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED) return std::nullopt;
     return system_error("cannot accept a connection");

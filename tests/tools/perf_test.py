@@ -125,6 +125,21 @@ class Figures(unittest.TestCase):
         self.assertGreater(line["us_median"], 0)
 
 
+class BetweenTwoRanks(unittest.TestCase):
+    def test_messages_and_registrations_are_timed(self):
+        for memory in ("ordinary", "tenon"):
+            lines = figures(self, "ping_pong", "stream", "registration", "--ranks", 3, "--sizes", "8,300K", "--memory", memory, *QUICK)
+            self.assertEqual([(line["collective"], line["bytes"]) for line in lines],
+                             [(name, size) for name in ("ping_pong", "stream", "registration") for size in (8, 300 << 10)])
+            for line in lines:
+                self.assertGreater(line["us_median"], 0)
+                self.assertLessEqual(line["us_min"], line["us_median"])
+
+    def test_one_rank_has_nobody_to_send_to(self):
+        lines = figures(self, "stream", "--ranks", 1, "--sizes", 8, *QUICK)
+        self.assertEqual(len(lines), 1)
+
+
 class Links(unittest.TestCase):
     def test_every_pair_has_a_latency_and_a_bandwidth(self):
         lines = figures(self, "links", "--ranks", 3)

@@ -36,9 +36,13 @@ NetworkKind kind(std::string name, FakeVerbs& fabric) {
 
 // Of the whole program: the suite's parameters outlive its tests.
 NetworkKind lasting(const char* name, void (*set)(FakeVerbs&)) {
-    auto* const fabric = new FakeVerbs;
+    const auto fabric = std::make_shared<FakeVerbs>();
     set(*fabric);
-    return kind(name, *fabric);
+    NetworkKind made = kind(name, *fabric);
+    made.make = [fabric, make = std::move(made.make)](NetworkFacts facts, const LinksFor& links_for) {
+        return make(std::move(facts), links_for);
+    };
+    return made;
 }
 
 }  // namespace
