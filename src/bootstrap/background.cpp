@@ -14,9 +14,10 @@ os::Background<Server> servers;
 
 Result<bool> serve_in_background(Post post) {
     if (servers.count() >= server_limit)
-        return fail(Status::invalid_usage, fmt::format("{} meetings of this process are not over yet: make one unique id "
-                                                       "per communicator, in one of its processes",
-                                                       server_limit));
+        return fail(Status::invalid_usage,
+                    fmt::format("{} meetings of this process are not over yet: make one unique id per communicator, in "
+                                "one of its processes",
+                                server_limit));
     auto server = Server::create(std::move(post));
     if (!server) return std::unexpected(server.error());
     if (!*server) return false;
