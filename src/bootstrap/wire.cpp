@@ -50,6 +50,22 @@ Bytes frame(FrameKind kind, std::size_t payload_bytes) {
 
 ByteWriter payload_of(Bytes& bytes) { return ByteWriter{std::span{bytes}.subspan(frame_header_bytes)}; }
 
+// A frame whose payload is one value, and the value of such a one.
+template <class T>
+Bytes frame_of(FrameKind kind, const T& value) {
+    auto bytes = frame(kind, sizeof value);
+    payload_of(bytes).put(value);
+    return bytes;
+}
+
+template <class T>
+Result<T> only(std::span<const std::byte> payload, std::string_view what) {
+    ByteReader in{payload};
+    const auto value = in.get<T>();
+    if (in.is_short() || in.left() > 0) return malformed(what);
+    return value;
+}
+
 void put_row(ByteWriter& out, const Introduction& who) {
     out.put(who.rank);
     out.put(who.process);
@@ -186,42 +202,16 @@ Result<Table> read_table(std::span<const std::byte> payload) {
     return table;
 }
 
-Bytes write_link(std::int32_t host) {
-    auto bytes = frame(FrameKind::link, sizeof host);
-    payload_of(bytes).put(host);
-    return bytes;
-}
+Bytes write_link(std::int32_t host) { return frame_of(FrameKind::link, host); }
+Result<std::int32_t> read_link(std::span<const std::byte> payload) { return only<std::int32_t>(payload, "link"); }
 
-Result<std::int32_t> read_link(std::span<const std::byte> payload) {
-    ByteReader in{payload};
-    const auto host = in.get<std::int32_t>();
-    if (in.is_short() || in.left() > 0) return malformed("link");
-    return host;
-}
+Bytes write_welcome(const NodeToken& node) { return frame_of(FrameKind::welcome, node); }
+Result<NodeToken> read_welcome(std::span<const std::byte> payload) { return only<NodeToken>(payload, "welcome"); }
 
-Bytes write_welcome(const NodeToken& node) {
-    auto bytes = frame(FrameKind::welcome, token_bytes);
-    payload_of(bytes).put(node);
-    return bytes;
-}
-
-Result<NodeToken> read_welcome(std::span<const std::byte> payload) {
-    ByteReader in{payload};
-    const auto node = in.get<NodeToken>();
-    if (in.is_short() || in.left() > 0) return malformed("welcome");
-    return node;
-}
-
-Bytes write_elsewhere(const os::InternetAddress& address) {
-    auto bytes = frame(FrameKind::elsewhere, sizeof address);
-    payload_of(bytes).put(address);
-    return bytes;
-}
-
+Bytes write_elsewhere(const os::InternetAddress& address) { return frame_of(FrameKind::elsewhere, address); }
 Result<os::InternetAddress> read_elsewhere(std::span<const std::byte> payload) {
-    ByteReader in{payload};
-    const auto address = in.get<os::InternetAddress>();
-    if (in.is_short() || in.left() > 0 || !address.valid()) return malformed("address");
+    auto address = only<os::InternetAddress>(payload, "address");
+    if (address && !address->valid()) return malformed("address");
     return address;
 }
 

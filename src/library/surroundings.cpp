@@ -18,7 +18,7 @@
 #include "transports/inproc/inproc.hpp"
 #include "transports/shm/shm.hpp"
 #include "transports/tcp/introductions.hpp"
-#include "transports/tcp/tcp_transport.hpp"
+#include "transports/tcp/tcp_network.hpp"
 
 namespace tenon {
 namespace {
@@ -160,7 +160,7 @@ Result<std::unique_ptr<Network>> make_network(const HostShare& share) {
         return std::make_unique<tcp::Links>(share.rank, peers, purpose, share.network.key, data_port(share.network),
                                             share.network.patience_ms);
     };
-    if (row->make == nullptr) return tcp::TcpTransport::make(std::move(facts), links_for(tcp::Purpose::messages));
+    if (row->make == nullptr) return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages));
     if (const std::string why = row->obstacle(); !why.empty())
         return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row->name, why));
     auto introductions = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));

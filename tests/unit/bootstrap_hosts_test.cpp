@@ -10,9 +10,9 @@
 #include <thread>
 
 #include "bootstrap/branches.hpp"
-#include "bootstrap/meeting.hpp"
 #include "bootstrap/place.hpp"
 #include "bootstrap/wire.hpp"
+#include "tests/unit/meeting_cases.hpp"
 
 namespace tenon {
 namespace {
@@ -20,16 +20,10 @@ namespace {
 using bootstrap::read_unique_id;
 using testing::AllOf;
 using testing::HasSubstr;
-using Met = Result<std::shared_ptr<const Meeting>>;
 
-constexpr std::uint64_t ample_ms = 60'000;
 os::Deadline ample() { return os::Deadline::after_ms(ample_ms); }
 
 NetworkSettings on(const std::string& host) { return {.interface = {}, .host_id = host}; }
-
-Agreement agreement_of(Rank rank_count) {
-    return {.rank_count = rank_count, .segment = {4096}, .build = "1.0 test", .configuration = "A=1\nB=2\n"};
-}
 
 struct Guest {
     Rank rank;

@@ -7,10 +7,10 @@
 #include <functional>
 #include <thread>
 
-#include "bootstrap/meeting.hpp"
 #include "bootstrap/wire.hpp"
 #include "os/memory.hpp"
 #include "os/socket.hpp"
+#include "tests/unit/meeting_cases.hpp"
 
 namespace tenon {
 namespace {
@@ -18,9 +18,6 @@ namespace {
 using bootstrap::read_unique_id;
 using testing::AllOf;
 using testing::HasSubstr;
-using Met = Result<std::shared_ptr<const Meeting>>;
-
-constexpr std::uint64_t ample_ms = 60'000;
 
 UniqueId fresh_id() {
     const auto id = create_unique_id();
@@ -32,10 +29,6 @@ std::string fresh_job() {
     std::uint64_t random = 0;
     EXPECT_TRUE(os::fill_random(std::as_writable_bytes(std::span{&random, 1})));
     return "test job " + std::to_string(random);
-}
-
-Agreement agreement_of(Rank rank_count) {
-    return {.rank_count = rank_count, .segment = {4096}, .build = "1.0 test", .configuration = "A=1\nB=2\n"};
 }
 
 // One rank of a job: what it says, and how long it waits.

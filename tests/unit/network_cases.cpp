@@ -8,11 +8,18 @@
 #include <random>
 
 #include "tests/support/seed.hpp"
+#include "transports/tcp/introductions.hpp"
 
 namespace tenon {
 
 using testing::AllOf;
 using testing::HasSubstr;
+
+std::shared_ptr<Introductions> introductions(const LinksFor& links_for) {
+    auto made = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
+    EXPECT_TRUE(made);
+    return *made;
+}
 
 std::vector<std::byte> bytes_of(std::size_t length, std::size_t salt) {
     std::vector<std::byte> bytes(length);

@@ -22,6 +22,8 @@ inline constexpr std::uint32_t network_signature = 77;
 
 // Makes a rank's network; the sockets to its peers where it needs them.
 using LinksFor = std::function<std::unique_ptr<tcp::Links>(tcp::Purpose purpose)>;
+// For a network that needs no more than that.
+std::shared_ptr<Introductions> introductions(const LinksFor& links_for);
 struct NetworkKind {
     std::string name;
     std::function<Result<std::unique_ptr<Network>>(NetworkFacts facts, const LinksFor& links_for)> make;

@@ -12,7 +12,6 @@
 #include "tests/support/seed.hpp"
 #include "tests/unit/fake_verbs.hpp"
 #include "tests/unit/network_cases.hpp"
-#include "transports/tcp/introductions.hpp"
 
 namespace tenon::rdma {
 namespace {
@@ -20,12 +19,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::shared_ptr<Introductions> introductions(const LinksFor& links_for) {
-    auto made = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
-    EXPECT_TRUE(made);
-    return *made;
-}
 
 NetworkKind kind(std::string name, FakeVerbs& fabric) {
     return {std::move(name), [&fabric](NetworkFacts facts, const LinksFor& links_for) {

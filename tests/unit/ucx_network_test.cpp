@@ -8,7 +8,6 @@
 
 #include "library/plugins.hpp"
 #include "tests/unit/network_cases.hpp"
-#include "transports/tcp/introductions.hpp"
 
 namespace tenon::ucx {
 namespace {
@@ -16,12 +15,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-std::shared_ptr<Introductions> introductions(const LinksFor& links_for) {
-    auto made = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
-    EXPECT_TRUE(made);
-    return *made;
-}
 
 // `rendezvous_from`: from how many bytes on UCX lets the receiver fetch a large message.
 NetworkKind kind(const char* name, const char* rendezvous_from) {

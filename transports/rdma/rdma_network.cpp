@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t completions_at_once = 16;
 constexpr int most_rounds = 4;  // of them in one progress()
-constexpr unsigned calls_between_looks_at_the_clock = 64;
 constexpr std::uint64_t check_every_ns = 5'000'000;
 
 }  // namespace
@@ -34,7 +33,8 @@ RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::unique_ptr<Device> device)
     : facts_(std::move(facts)),
       memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
       device_(std::move(device)),
-      connections_(static_cast<std::size_t>(facts_.rank_count)) {}
+      connections_(static_cast<std::size_t>(facts_.rank_count)),
+      check_(check_every_ns) {}
 
 // ---- peers --------------------------------------------------------------------------------------------------------
 
@@ -119,48 +119,28 @@ Result<void> RdmaNetwork::take(const ibv_wc& done) {
     return device_->receive_into(slot);
 }
 
-// Asking costs a system call: not at every turn, but often enough.
-Result<void> RdmaNetwork::check_now_and_then() {
-    const bool slept = std::exchange(slept_, false);
-    if (active_.empty() || (++calls_ < calls_between_looks_at_the_clock && !slept)) return {};
-    calls_ = 0;
-    const std::uint64_t now = os::now_ns();
-    if (now - checked_ns_ < check_every_ns) return {};
-    checked_ns_ = now;
-    return facts_.introductions->check();
-}
-
 Result<bool> RdmaNetwork::progress() {
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0 || unready_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
     if (auto ok = take_completions(); !ok) return std::unexpected(ok.error());
-    bool all_gone = true;
-    for (RdmaConnection* const c : active_) {
-        const auto gone = c->progress();
-        if (!gone) return gone;
-        all_gone &= *gone;
-    }
-    if (auto ok = check_now_and_then(); !ok) return std::unexpected(ok.error());
-    return all_gone;
+    if (!active_.empty() && check_.is_due())
+        if (auto ok = facts_.introductions->check(); !ok) return std::unexpected(ok.error());
+    return ask_all(active_, [](auto* c) { return c->progress(); });
 }
 
 int RdmaNetwork::wait_descriptor() const {
-    slept_ = true;
+    check_.slept();
     return device_->wait_descriptor();
 }
 
 Result<bool> RdmaNetwork::finish_sending() {
-    auto moved = progress();
-    if (!moved || !*moved) return moved;
-    bool all_gone = true;
-    for (RdmaConnection* const c : active_) {
-        const auto gone = c->finish_sending();
-        if (!gone) return gone;
-        all_gone &= *gone;
-    }
-    if (all_gone) facts_.introductions->farewell();
-    return all_gone;
+    const auto moved = progress();
+    if (moved && !*moved) return false;
+    // Also where one peer is lost: the others must have their goodbye.
+    const auto finished = ask_all(active_, [](auto* c) { return c->finish_sending(); });
+    if (!finished || *finished) facts_.introductions->farewell();
+    return moved ? finished : moved;
 }
 
 }  // namespace tenon::rdma

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tenon/plugin/network.hpp"
+#include "transports/mirrors/peers.hpp"
 #include "transports/rdma/rdma_connection.hpp"
 
 namespace tenon::rdma {
@@ -31,7 +32,6 @@ private:
     Result<void> take_answers();
     Result<void> take_completions();
     Result<void> take(const ibv_wc& done);
-    Result<void> check_now_and_then();
 
     NetworkFacts facts_;
     MirrorMemory memory_;
@@ -42,9 +42,7 @@ private:
     std::unordered_map<std::uint32_t, RdmaConnection*> by_pair_;
     std::size_t unanswered_ = 0, unready_ = 0;
     std::optional<Error> introduction_error_{};
-    mutable bool slept_ = false;
-    unsigned calls_ = 0;
-    std::uint64_t checked_ns_ = 0;
+    mutable NowAndThen check_;  // of who is still there
 };
 
 }  // namespace tenon::rdma

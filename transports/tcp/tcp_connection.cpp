@@ -19,9 +19,11 @@ void TcpConnection::open(os::TcpSocket socket) {
     stage_ = Stage::open;
 }
 
-Result<bool> TcpConnection::progress(bool may_have_come) {
-    if (stage_ == Stage::open)
-        if (auto ok = move(may_have_come); !ok) return std::unexpected(ok.error());
+Result<bool> TcpConnection::progress() {
+    if (stage_ == Stage::open) {
+        const auto all_gone = move();
+        if (!all_gone || stage_ == Stage::open) return all_gone;
+    }
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
     return !has_something_to_send();
@@ -36,15 +38,21 @@ Result<void> TcpConnection::drop_credits() {
     return {};
 }
 
-Result<void> TcpConnection::move(bool may_have_come) {
+// Sends and receives; true when all has gone.
+Result<bool> TcpConnection::move() {
+    Result<bool> all_gone = false;
     if (!may_not_send_) {
-        if (auto sent = send_queued(); !sent) {
+        all_gone = send_queued();
+        if (!all_gone) {
             // What the peer has sent before may still be there to be read, and explain it.
-            if (sent.error().status != Status::remote_error) return std::unexpected(sent.error());
+            if (all_gone.error().status != Status::remote_error) return all_gone;
             may_not_send_ = true;
+            all_gone = false;
         }
     }
-    return may_have_come || may_not_send_ ? receive_what_came() : Result<void>{};
+    if (!std::exchange(something_came_, false) && !may_not_send_) return all_gone;
+    if (auto received = receive_what_came(); !received) return std::unexpected(received.error());
+    return all_gone;
 }
 
 // The socket has come to its end.
@@ -102,7 +110,8 @@ Result<bool> TcpConnection::send_queued() {
 }
 
 Result<bool> TcpConnection::finish_sending() {
-    auto sent = progress(true);
+    something_came();
+    auto sent = progress();
     if (!sent || !*sent || stage_ != Stage::open) return sent;
     if (!says_goodbye_) {
         says_goodbye_ = true;

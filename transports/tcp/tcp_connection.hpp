@@ -23,8 +23,10 @@ public:
     // Has something been sent, while there is no socket yet?
     bool waits_for_socket() { return stage_ == Stage::closed && has_something_to_send(); }
 
-    // True when nothing that was sent waits for the socket. `may_have_come`: look for what has.
-    Result<bool> progress(bool may_have_come);
+    // Until then, progress() need not look for what may have come.
+    void something_came() { something_came_ = true; }
+    // True when nothing that was sent waits for the socket.
+    Result<bool> progress();
     // The same, and then a goodbye, and until the peer's host has it all.
     Result<bool> finish_sending();
 
@@ -37,7 +39,7 @@ private:
     };
     static constexpr std::size_t queue_length = 16, inbox_bytes = 16 << 10;
 
-    Result<void> move(bool may_have_come);
+    Result<bool> move();
     Result<bool> send_queued();
     void fill_queue();
     bool has_something_to_send();
@@ -55,6 +57,7 @@ private:
     std::array<Queued, queue_length> queue_;
     std::size_t first_queued_ = 0, queued_ = 0, first_sent_ = 0;
     bool says_goodbye_ = false, may_not_send_ = false;
+    bool something_came_ = true;
 
     // Arriving: bytes of which no frame has been made yet, and the frame that is incomplete.
     std::array<std::byte, inbox_bytes> inbox_;

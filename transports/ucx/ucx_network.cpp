@@ -14,7 +14,6 @@ namespace {
 
 // How often one progress() calls UCX's, while that moves something.
 constexpr int most_rounds = 16;
-constexpr unsigned calls_between_looks_at_the_clock = 64;
 constexpr std::uint64_t check_every_ns = 5'000'000;
 constexpr std::uint64_t closing_patience_ms = 2000;
 
@@ -49,7 +48,8 @@ UcxNetwork::UcxNetwork(NetworkFacts facts)
     : facts_(std::move(facts)),
       memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
-      introduced_(static_cast<std::size_t>(facts_.rank_count)) {}
+      introduced_(static_cast<std::size_t>(facts_.rank_count)),
+      check_(check_every_ns) {}
 
 UcxNetwork::~UcxNetwork() {
     const os::Deadline deadline = os::Deadline::after_ms(closing_patience_ms);
@@ -134,49 +134,29 @@ ucs_status_t UcxNetwork::arrived(const void* bytes, std::size_t head_length, voi
 
 // ---- moving -------------------------------------------------------------------------------------------------------
 
-// Asking costs a system call: not at every turn, but often enough.
-Result<void> UcxNetwork::check_now_and_then() {
-    const bool slept = std::exchange(slept_, false);
-    if (active_.empty() || (++calls_ < calls_between_looks_at_the_clock && !slept)) return {};
-    calls_ = 0;
-    const std::uint64_t now = os::now_ns();
-    if (now - checked_ns_ < check_every_ns) return {};
-    checked_ns_ = now;
-    return facts_.introductions->check();
-}
-
 Result<bool> UcxNetwork::progress() {
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
     for (int round = 0; round < most_rounds && worker_->progress(); round++) {
     }
-    bool all_gone = true;
-    for (UcxConnection* const c : active_) {
-        const auto gone = c->progress();
-        if (!gone) return gone;
-        all_gone &= *gone;
-    }
-    if (auto ok = check_now_and_then(); !ok) return std::unexpected(ok.error());
-    return all_gone;
+    if (!active_.empty() && check_.is_due())
+        if (auto ok = facts_.introductions->check(); !ok) return std::unexpected(ok.error());
+    return ask_all(active_, [](auto* c) { return c->progress(); });
 }
 
 int UcxNetwork::wait_descriptor() const {
-    slept_ = true;
+    check_.slept();
     return worker_->wait_descriptor();
 }
 
 Result<bool> UcxNetwork::finish_sending() {
-    auto moved = progress();
-    if (!moved || !*moved) return moved;
-    bool all_gone = true;
-    for (UcxConnection* const c : active_) {
-        const auto gone = c->finish_sending();
-        if (!gone) return gone;
-        all_gone &= *gone;
-    }
-    if (all_gone) facts_.introductions->farewell();
-    return all_gone;
+    const auto moved = progress();
+    if (moved && !*moved) return false;
+    // Also where one peer is lost: the others must have their goodbye.
+    const auto finished = ask_all(active_, [](auto* c) { return c->finish_sending(); });
+    if (!finished || *finished) facts_.introductions->farewell();
+    return moved ? finished : moved;
 }
 
 }  // namespace tenon::ucx

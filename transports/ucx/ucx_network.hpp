@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tenon/plugin/network.hpp"
+#include "transports/mirrors/peers.hpp"
 #include "transports/ucx/ucx_connection.hpp"
 #include "transports/ucx/ucx_worker.hpp"
 
@@ -33,7 +34,6 @@ private:
     explicit UcxNetwork(NetworkFacts facts);
     void introduce(Rank peer);
     Result<void> take_answers();
-    Result<void> check_now_and_then();
 
     NetworkFacts facts_;
     MirrorMemory memory_;
@@ -46,9 +46,7 @@ private:
     std::size_t unanswered_ = 0;
     std::optional<Error> introduction_error_{};
     bool has_told_of_stranger_ = false;
-    unsigned calls_ = 0;
-    std::uint64_t checked_ns_ = 0;
-    mutable bool slept_ = false;
+    mutable NowAndThen check_;  // of who is still there
 };
 
 }  // namespace tenon::ucx

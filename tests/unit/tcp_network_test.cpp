@@ -1,6 +1,6 @@
 // Ranks on different hosts, as far as their sockets can tell: what every network must do; who is let in; and what a
 // rank is told when its peer breaks the rules or is nobody it knows.
-#include "transports/tcp/tcp_transport.hpp"
+#include "transports/tcp/tcp_network.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ constexpr std::uint32_t signature = network_signature;
 
 NetworkKind kind() {
     return {"tcp", [](NetworkFacts facts, const LinksFor& links_for) {
-                return TcpTransport::make(std::move(facts), links_for(Purpose::messages));
+                return TcpNetwork::make(std::move(facts), links_for(Purpose::messages));
             }};
 }
 
@@ -40,7 +40,7 @@ INSTANTIATE_TEST_SUITE_P(Tcp, NetworkCases, ::testing::Values(tcp::kind()),
 namespace tenon::tcp {
 namespace {
 
-TEST(TcpTransport, NobodyListensWhereThePeerShouldBe) {
+TEST(TcpNetwork, NobodyListensWhereThePeerShouldBe) {
     Hosts hosts(2);
     hosts.listeners[1]->close();
     hosts.send_end(0, 1);
@@ -50,7 +50,7 @@ TEST(TcpTransport, NobodyListensWhereThePeerShouldBe) {
 }
 
 // A host whose rank does something else for longer than a host may be out of reach is there all the same.
-TEST(TcpTransport, APeerThatReadsLateIsNotLost) {
+TEST(TcpNetwork, APeerThatReadsLateIsNotLost) {
     Hosts hosts(2);
     ASSERT_TRUE(try_send(hosts.send_end(0, 1), bytes_of(8, 0)));
     ASSERT_TRUE(hosts.move_until([&] { return try_receive(hosts.receive_end(1, 0), 8).has_value(); }));

@@ -8,12 +8,13 @@
 
 #include "os/poller.hpp"
 #include "tenon/plugin/network.hpp"
+#include "transports/mirrors/peers.hpp"
 #include "transports/tcp/links.hpp"
 #include "transports/tcp/tcp_connection.hpp"
 
 namespace tenon::tcp {
 
-class TcpTransport final : public Network {
+class TcpNetwork final : public Network {
 public:
     static Result<std::unique_ptr<Network>> make(NetworkFacts facts, std::unique_ptr<Links> links);
 
@@ -27,15 +28,15 @@ private:
     struct Active {
         TcpConnection* connection;
         Rank peer;
-        bool may_have_come = true;
     };
 
-    TcpTransport(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller);
+    TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller);
     TcpConnection& connection_to(Rank peer);
     Result<void> take_up_new();
     Result<void> find_readable();
     bool something_waits();
-    Result<void> look_whether_peers_answer();
+    Result<void> check_reach();
+    Result<bool> named(const Active& a, Result<bool> said) const;
 
     NetworkFacts facts_;
     std::unique_ptr<Links> links_;
@@ -44,8 +45,7 @@ private:
     std::mutex connecting_;
     std::vector<std::unique_ptr<TcpConnection>> connections_;  // by rank
     std::vector<Active> active_;
-    int since_last_look_ = 0;
-    std::uint64_t last_look_ns_ = 0;
+    NowAndThen look_;  // whether peers answer
 };
 
 }  // namespace tenon::tcp
