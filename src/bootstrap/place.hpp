@@ -25,6 +25,8 @@ struct Place {
     bool is_one_host() const { return host.empty() && file.empty(); }
     // Named so that only this host's processes can mean it.
     bool is_loopback() const;
+    // The port follows from the job: others on the root's host may know it, and be there first.
+    bool has_derived_ports() const { return port == 0 && file.empty(); }
 };
 
 Result<Place> read_place(std::string_view text);

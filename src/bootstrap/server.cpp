@@ -97,6 +97,7 @@ void Server::run() {
     // Our own process hears last: it may end at what it hears, and this thread with it.
     std::ranges::partition(lobby_.guests(), [](const auto& guest) { return guest->peer.process != os::process_id(); });
     if (outcome) outcome = conclude();
+    if (!outcome && uplink_ && !refused_from_above_) outcome = verdict_from_above(std::move(outcome.error()));
     if (!outcome) refuse(std::move(outcome.error()));
     lobby_.close();
     close_door();
@@ -216,6 +217,7 @@ Result<void> Server::become_root() {
         if (auto written = write_root_file(place_.file, post_.invitation.meeting, *in_file_); !written) return written;
     }
     log(LogLevel::debug, "serves the rendezvous for all hosts at {}", door->address().text());
+    if (place_.has_derived_ports()) secret = secret.bound_to(door->address().port);
     branches_.open(std::move(*door), secret, post_.network.patience_ms);
     return {};
 }

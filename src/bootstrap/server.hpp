@@ -75,7 +75,7 @@ private:
     void send_go();
     os::Deadline sending() const { return meeting_deadline_.or_abort(stopped_); }
 
-    Error verdict_from_above(Error own);
+    Result<void> verdict_from_above(Error own);
     void tell_branches();
     void close_to_newcomers(std::uint64_t hold_ms);
     void close_door();
@@ -101,7 +101,7 @@ private:
     std::int32_t arena_count_ = 0;
     std::optional<Table> table_;
     Bytes table_frame_;
-    bool may_go_ = false, refused_from_above_ = false;
+    bool may_go_ = false, refused_from_above_ = false, is_ready_ = false;
     os::Deadline meeting_deadline_ = os::Deadline::never();
     std::uint64_t first_came_ns_ = 0;
     std::optional<Error> refusal_;

@@ -107,6 +107,7 @@ Result<void> Server::wait_until_all_are_ready() {
     if (auto ready = wait([this] { return std::ranges::all_of(branches_.children(), &Branch::ready); }); !ready)
         return ready;
     if (is_root()) return {};
+    is_ready_ = true;
     if (auto sent = send_up(write_frame(FrameKind::ready)); !sent) return sent;
     return wait([this] { return may_go_; });
 }
@@ -124,7 +125,6 @@ void Server::send_go() {
 
 void Server::refuse(Error why) {
     const bool is_root_of_all = is_root();
-    if (uplink_ && !refused_from_above_) why = verdict_from_above(std::move(why));
     uplink_.reset();
     refusal_ = std::move(why);
     holds_back_ = post_.invitation.is_by_job;
@@ -163,21 +163,26 @@ void Server::close_to_newcomers(std::uint64_t hold_ms) {
     holds_back_ = false;
 }
 
-// The root hears of every failure, if it can be reached, and says the same to all.
-Error Server::verdict_from_above(Error own) {
+// The root hears of every failure, if it can be reached, and says the same to all. Of one that comes after this host
+// was ready it does not hear: it may have let everybody go by then, and its word counts, whichever it is.
+Result<void> Server::verdict_from_above(Error own) {
     const os::Deadline deadline = os::Deadline::after_ms(others_hear_ms).or_abort(stopped_);
     bool is_said = false;
     while (deadline.check("the verdict of the job's root")) {
         const auto frame = uplink_->advance();
-        if (!frame) return own;
-        if (*frame && (*frame)->kind == FrameKind::refusal) return read_refusal((*frame)->payload);
-        if (uplink_->has_joined() && !std::exchange(is_said, true))
-            if (!uplink_->socket().send(write_refusal(own), deadline)) return own;
+        if (!frame) break;
+        if (*frame && (*frame)->kind == FrameKind::refusal) return std::unexpected(read_refusal((*frame)->payload));
+        if (*frame && (*frame)->kind == FrameKind::go && is_ready_) {
+            send_go();
+            return {};
+        }
+        if (uplink_->has_joined() && !is_ready_ && !std::exchange(is_said, true))
+            if (!uplink_->socket().send(write_refusal(own), deadline)) break;
         std::vector<pollfd> watched;
         uplink_->watch(watched);
-        if (!*frame && !os::wait_ready(watched, deadline, uplink_->wait_ms())) return own;
+        if (!*frame && !os::wait_ready(watched, deadline, uplink_->wait_ms())) break;
     }
-    return own;
+    return std::unexpected(std::move(own));
 }
 
 // They close when they have heard. Until then this process, which may end with what it hears, is not told.

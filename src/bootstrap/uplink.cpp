@@ -101,7 +101,8 @@ Result<bool> Uplink::step() {
 Result<void> Uplink::next_target() {
     if (targets_.empty()) refill();
     if (targets_.empty()) return {};
-    to_ = targets_.front();
+    to_ = targets_.front().address;
+    to_derived_port_ = targets_.front().has_derived_port;
     targets_.pop_front();
     reader_ = FrameReader{};
     auto socket = os::TcpSocket::start_connecting(to_);
@@ -130,7 +131,8 @@ void Uplink::refill() {
         return;
     }
     for (const std::uint16_t port : ports_of(place, meeting_))
-        for (const os::InternetAddress& address : *addresses) targets_.push_back(address.with_port(port));
+        for (const os::InternetAddress& address : *addresses) 
+            targets_.push_back({address.with_port(port), place.has_derived_ports()});
 }
 
 // The next address at once, if there is one; otherwise a rest, and all over again.
@@ -160,7 +162,8 @@ Result<void> Uplink::begin_handshake() {
     if (auto set = socket_.set_patience(patience_ms_); !set) return set;
     if (!has_door() && !listens_.valid())
         if (auto opened = open_door(); !opened) return opened;
-    handshake_ = os::Handshake::connecting(secret_, wire_version, write_claim(listens_));
+    const Secret& secret = to_derived_port_ ? secret_.bound_to(to_.port) : secret_;
+    handshake_ = os::Handshake::connecting(secret, wire_version, write_claim(listens_));
     stage_ = Stage::shaking;
     return {};
 }
@@ -187,7 +190,7 @@ Result<void> Uplink::take_welcome(Frame frame) {
     if (frame.kind == FrameKind::elsewhere) {
         const auto address = read_elsewhere(frame.payload);
         if (!address) return std::unexpected(address.error());
-        targets_.push_front(*address);
+        targets_.push_front({*address, false});
         try_next("it sent us on");
         return {};
     }

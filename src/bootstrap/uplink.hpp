@@ -57,8 +57,13 @@ private:
 
     Secret secret_;
     Stage stage_ = Stage::resting;
-    std::deque<os::InternetAddress> targets_;
+    struct Target {
+        os::InternetAddress address;
+        bool has_derived_port;
+    };
+    std::deque<Target> targets_;
     os::InternetAddress to_;
+    bool to_derived_port_ = false;
     os::TcpSocket socket_;
     std::optional<os::Handshake> handshake_;
     FrameReader reader_;

@@ -24,6 +24,15 @@ bool Secret::equals(const Secret& other) const {
     return sodium_memcmp(bytes.data(), other.bytes.data(), bytes.size()) == 0;
 }
 
+Secret Secret::bound_to(std::uint16_t port) const {
+    Secret bound;
+    const int made = crypto_generichash(reinterpret_cast<unsigned char*>(bound.bytes.data()), bound.bytes.size(),
+                                        reinterpret_cast<const unsigned char*>(&port), sizeof port,
+                                        reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+    TENON_ASSERT(made == 0, "BLAKE2b takes any text and a key of 16 bytes");
+    return bound;
+}
+
 Handshake Handshake::accepting(const Secret& secret, std::uint32_t version) { return {secret, version, true, Claim{}}; }
 Handshake Handshake::connecting(const Secret& secret, std::uint32_t version, const Claim& claim) {
     return {secret, version, false, claim};

@@ -24,6 +24,9 @@ struct Secret {
     std::array<std::byte, 16> bytes{};
     // Takes the same time whatever the bytes, so that nobody can guess the secret piece by piece.
     bool equals(const Secret& other) const;
+    // Another one, which only who knows this one can make: for what listens at this port, so that nobody who listens at
+    // another can pass the handshake on to it.
+    Secret bound_to(std::uint16_t port) const;
 };
 
 class Handshake {

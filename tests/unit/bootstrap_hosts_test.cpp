@@ -2,6 +2,8 @@
 // the ranks are threads; what lies between the hosts is TCP.
 #include <gmock/gmock.h>
 
+#include <array>
+#include <atomic>
 #include <cstdio>
 #include <filesystem>
 #include <functional>
@@ -68,6 +70,59 @@ UniqueId fresh_id(const std::string& host = "h0") {
 UniqueId named_id(const std::string& place) {
     return bootstrap::write_unique_id(bootstrap::invitation_for_job(fresh_job(), place).value());
 }
+
+// Listens at the job's first port before its root does, and passes on what comes to the port that the root takes then,
+// and what that answers, like somebody who wants to sit in between.
+class Between {
+public:
+    Between(std::uint16_t port, std::uint16_t next) : next_{os::resolve("127.0.0.1", next)->front()} {
+        auto listening = os::TcpListener::listen(os::resolve("127.0.0.1", port)->front());
+        if (!listening || !*listening) return;
+        listener_ = std::move(**listening);
+        thread_ = std::thread{[this] { run(); }};
+    }
+    ~Between() { stop(); }
+    void stop() {
+        stopped_.store(true);
+        if (thread_.joinable()) thread_.join();
+    }
+    bool listens() const { return thread_.joinable(); }
+    std::size_t came() const { return came_; }             // after stop(): connections that were passed on
+    std::size_t most_heard() const { return most_heard_; }  // the most that the root has said to one of them
+
+private:
+    void run() {
+        while (!stopped_.load()) {
+            auto guest = listener_.accept();
+            if (!guest || !*guest) {
+                os::wait_readable(listener_.descriptor().number(), 1000);
+                continue;
+            }
+            auto root = os::TcpSocket::connect(next_, os::Deadline::after_ms(1000));
+            if (!root) continue;
+            came_++;
+            pass_on(**guest, *root);
+        }
+    }
+    void pass_on(os::TcpSocket& guest, os::TcpSocket& root) {
+        std::size_t heard = 0;
+        std::array<std::byte, 4096> bytes;
+        while (!stopped_.load()) {
+            for (auto [from, to] : {std::pair{&guest, &root}, std::pair{&root, &guest}}) {
+                const auto got = from->receive_some(bytes);
+                if (!got || !to->send(std::span{bytes}.first(*got), os::Deadline::after_ms(1000))) return;
+                if (from == &root) heard += *got;
+                most_heard_ = std::max(most_heard_, heard);
+            }
+            os::wait_readable(guest.descriptor().number(), 1000);
+        }
+    }
+    os::InternetAddress next_;
+    os::TcpListener listener_;
+    std::atomic<bool> stopped_{false};
+    std::size_t came_ = 0, most_heard_ = 0;
+    std::thread thread_;
+};
 
 std::string fresh_path() { return (std::filesystem::temp_directory_path() / fresh_job()).string(); }
 
@@ -257,6 +312,19 @@ TEST(Hosts, AThousandRanksOn128HostsMeet) {
                 static_cast<unsigned long long>((os::now_ns() - start_ns) / 1'000'000));
     for (const Met& one : met) ASSERT_TRUE(one) << one.error().message;
     expect_links_form_a_tree(met);
+}
+
+TEST(Hosts, NobodySitsBetweenThemAtAPortThatAnybodyCanGuess) {
+    const std::string place = "127.0.0.1";
+    const auto invitation = bootstrap::invitation_for_job(fresh_job(), place).value();
+    const auto ports = bootstrap::ports_of(*bootstrap::read_place(place), invitation.meeting);
+    Between between{ports[0], ports[1]};
+    if (!between.listens()) GTEST_SKIP() << "port " << ports[0] << " is in use";
+    const auto guests = whole_job(4, 1);
+    expect_met(meet_all(bootstrap::write_unique_id(invitation), guests), guests);
+    between.stop();
+    EXPECT_GT(between.came(), 0U) << "hosts try the first port first";
+    EXPECT_LE(between.most_heard(), 32U) << "no more than a challenge: no proof, no table, no key";
 }
 
 TEST(HostsDisagree, ARankThatComesTwice) {
