@@ -4,6 +4,8 @@
 #include <array>
 #include <chrono>
 
+#include "perf/two_ranks.hpp"
+
 namespace tenon::perf {
 namespace {
 
@@ -30,11 +32,11 @@ public:
     Pair(Communicator& comm, Rank peer, bool begins) : comm_(comm), peer_(peer), begins_(begins) {}
 
     double latency_us() {
-        there_and_back(latency_warm_up);
+        there_and_back(comm_, peer_, begins_, word_, latency_warm_up);
         std::vector<double> rounds;
         for (int r = 0; r < latency_rounds; r++) {
             const auto start = Clock::now();
-            there_and_back(messages_in_a_round);
+            there_and_back(comm_, peer_, begins_, word_, messages_in_a_round);
             rounds.push_back(seconds_since(start) * 1e6 / (2 * messages_in_a_round));
         }
         return median_of(rounds);
@@ -54,22 +56,11 @@ public:
     }
 
 private:
-    void there_and_back(int times) {
-        for (int i = 0; i < times; i++) {
-            if (begins_) comm_.send(word_, peer_), comm_.receive(word_, peer_);
-            else comm_.receive(word_, peer_), comm_.send(word_, peer_);
-        }
-    }
-
     double stream(bool sends, int count) {
-        if (sends) {
-            comm_.receive(word_, peer_);
-            for (int i = 0; i < count; i++) comm_.send(data_, peer_);
-            return 1;
-        }
+        if (sends) comm_.receive(word_, peer_);
         const auto start = Clock::now();
-        comm_.send(word_, peer_);
-        for (int i = 0; i < count; i++) comm_.receive(data_, peer_);
+        if (!sends) comm_.send(word_, peer_);
+        one_way(comm_, peer_, sends, data_, count);
         return seconds_since(start);
     }
 

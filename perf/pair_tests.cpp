@@ -4,6 +4,8 @@
 #include <array>
 #include <chrono>
 
+#include "perf/two_ranks.hpp"
+
 namespace tenon::perf {
 namespace {
 
@@ -64,23 +66,14 @@ private:
         if (test_ == PairTest::registration) {
             for (int i = 0; i < calls; i++) Registration{comm_, data_};
         } else if (!is_alone()) {
-            test_ == PairTest::ping_pong ? there_and_back(calls) : one_way(calls);
-        }
-    }
-    void there_and_back(int calls) {
-        for (int i = 0; i < calls; i++) {
-            if (is_first()) comm_.send(data_, peer()), comm_.receive(data_, peer());
-            else comm_.receive(data_, peer()), comm_.send(data_, peer());
+            if (test_ == PairTest::ping_pong) there_and_back(comm_, peer(), is_first(), data_, calls);
+            else there(calls);
         }
     }
     // And a word back, so that the first rank knows when all has come.
-    void one_way(int calls) {
-        for (int i = 0; i < calls; i++) {
-            if (is_first()) comm_.send(data_, peer());
-            else comm_.receive(data_, peer());
-        }
-        if (is_first()) comm_.receive(word_, peer());
-        else comm_.send(word_, peer());
+    void there(int calls) {
+        one_way(comm_, peer(), is_first(), data_, calls);
+        one_way(comm_, peer(), !is_first(), word_, 1);
     }
 
     void time_calls(double once, Figures& figures) {
@@ -110,7 +103,7 @@ private:
         if (takes_part() && !is_alone()) {
             if (is_first())
                 for (std::size_t i = 0; i < data_.size(); i++) data_[i] = value(i);
-            one_way(1);
+            there(1);
             if (!is_first())
                 for (std::size_t i = 0; i < data_.size(); i++) wrong += data_[i] != value(i);
         }
