@@ -120,6 +120,7 @@ Result<bool> Attendance::enter(Hello hello, const os::FileDescriptor* arena) {
         has_arena_ = true;
     }
     hello.who.address = listener_.address();
+    hello.who.networks = network_.networks;
     const bool is_new = ranks_.insert(hello.who.rank).second;
     pending_.push_back(std::move(hello));
     wake_.raise();

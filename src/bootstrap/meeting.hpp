@@ -31,6 +31,9 @@ struct Agreement {
     std::string configuration{};  // "NAME=value" lines; compared whole, explained from its first KiB
 };
 
+// Networks that a process could use instead of sockets: bits whose meaning meet does not need to know.
+using NetworkSet = std::uint32_t;
+
 // Who a rank is. meet fills it in.
 struct Introduction {
     Rank rank = 0;
@@ -40,6 +43,7 @@ struct Introduction {
     std::int32_t arena = -1;        // which of its host's Meeting::arenas is this rank's process's; -1 for none
     std::int32_t host = 0;          // which of Meeting::hosts
     os::InternetAddress address{};  // where its process takes data connections; not valid where it takes none
+    NetworkSet networks = 0;        // as its NetworkSettings said
 };
 
 // What a rank needs to know to meet others over a network.
@@ -48,6 +52,7 @@ struct NetworkSettings {
     std::string host_id{};             // ranks with different ones never share memory; TENON_HOST_ID
     std::uint64_t patience_ms = 2500;  // how long the other end of a connection may be out of reach
     bool takes_data = false;           // wants a data listener also where the job is on one host
+    NetworkSet networks = 0;           // what this process could use
 };
 
 // One edge of the tree over the hosts, which carries what the hosts tell each other while the job runs.

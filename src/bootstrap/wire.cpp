@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::uint64_t magic = 0x74654d6e6f6e6554;  // "TenonMet", little-endian
 constexpr std::size_t cores_bytes = os::core_count_limit / 8;
-constexpr std::size_t row_bytes = 4 + 4 + 4 + 4 + 16 + 24 + cores_bytes;
+constexpr std::size_t row_bytes = 4 + 4 + 4 + 4 + 4 + 16 + 24 + cores_bytes;
 constexpr std::size_t token_bytes = sizeof(NodeToken);
 constexpr std::size_t table_host_bytes = token_bytes + 4 + host_name_limit;
 constexpr std::size_t table_head_bytes = 4 + 4 + 16;
@@ -71,6 +71,7 @@ void put_row(ByteWriter& out, const Introduction& who) {
     out.put(who.process);
     out.put(who.arena);
     out.put(who.host);
+    out.put(who.networks);
     out.put(who.process_token);
     out.put(who.address);
     out.put(words_of(who.cores));
@@ -82,6 +83,7 @@ Introduction get_row(ByteReader& in) {
     who.process = in.get<pid_t>();
     who.arena = in.get<std::int32_t>();
     who.host = in.get<std::int32_t>();
+    who.networks = in.get<NetworkSet>();
     who.process_token = in.get<os::ProcessToken>();
     who.address = in.get<os::InternetAddress>();
     who.cores = cores_of(in.get<CoreWords>());
@@ -124,6 +126,7 @@ HelloBytes write_hello(const Hello& hello) {
     out.put(words_of(hello.who.cores));
     out.put(hello.agreement.rank_count);
     out.put(static_cast<std::uint32_t>(hello.offers_arena));
+    out.put(hello.who.networks);
     out.put(hello.agreement.segment);
     out.put(hello.patience_ms);
     out.put(hello.texts);
@@ -143,6 +146,7 @@ Result<Hello> read_hello(std::span<const std::byte, hello_bytes> bytes) {
     hello.agreement.rank_count = in.get<Rank>();
     const auto flags = in.get<std::uint32_t>();
     hello.offers_arena = flags == 1;
+    hello.who.networks = in.get<NetworkSet>();
     hello.agreement.segment = in.get<ByteCount>();
     hello.patience_ms = in.get<std::uint64_t>();
     hello.texts = in.get<Digest>();

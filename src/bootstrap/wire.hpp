@@ -26,7 +26,7 @@
 
 namespace tenon::bootstrap {
 
-inline constexpr std::uint32_t wire_version = 2;
+inline constexpr std::uint32_t wire_version = 3;
 inline constexpr Rank rank_count_limit = 16'384;
 
 inline constexpr std::size_t proof_bytes = 32;
@@ -44,7 +44,7 @@ struct Hello {
 };
 inline constexpr std::size_t build_bytes_limit = 64;
 inline constexpr std::size_t configuration_bytes_limit = 1024;
-inline constexpr std::size_t hello_bytes = 1312;
+inline constexpr std::size_t hello_bytes = 1320;
 using HelloBytes = std::array<std::byte, hello_bytes>;
 Digest digest_of_texts(const Agreement& agreement);
 HelloBytes write_hello(const Hello& hello);

@@ -53,12 +53,14 @@ Result<Job> job_of(const std::shared_ptr<const Meeting>& meeting, const Config& 
             .network = {.listener = std::shared_ptr<const os::TcpListener>(meeting, &meeting->listener),
                         .key = meeting->key,
                         .patience_ms = config.network_timeout_ms,
-                        .name = config.network},
+                        .name = config.network,
+                        .own = networks_here(config)},
             .one_process = true};
     for (const Introduction& i : meeting->ranks) {
         job.places.push_back({i.cores, i.host});
         job.processes.push_back(i.process);
         job.addresses.push_back(i.address);
+        job.networks.push_back(i.networks);
         job.one_process = job.one_process && i.process_token == os::process_token();
     }
     if (job.hosts.empty()) job.hosts.push_back(os::host_name());
@@ -100,8 +102,9 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     auto arena = os::SharedArena::of_this_process();
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
-    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline,
-                        network_settings(config));
+    NetworkSettings network = network_settings(config);
+    network.networks = networks_here(config);
+    auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline, network);
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);
     if (!job) return std::unexpected(job.error());
@@ -120,6 +123,7 @@ Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank
             .places = std::vector(ranks, RankFacts{.cores = *cores}),
             .processes = std::vector(ranks, os::process_id()),
             .addresses = std::vector(ranks, os::InternetAddress{}),
+            .networks = std::vector(ranks, NetworkSet{0}),
             .hosts = {os::host_name()},
             .one_process = true};
     if (config.transport == TransportChoice::network)
@@ -144,6 +148,7 @@ Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, co
         facts.same_process = false;
         facts.over_network = true;
         facts.address = job.addresses[at];
+        facts.networks = job.networks[at];
         facts.host = job.host_of(peer);
         if (facts.address.valid()) return facts;
         return fail(Status::internal_error, fmt::format("rank {}: rank {} on {} takes no connections from other hosts",

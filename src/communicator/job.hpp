@@ -21,6 +21,7 @@ struct Job {
     std::vector<RankFacts> places{};               // by rank
     std::vector<pid_t> processes{};                // by rank, each in its host's numbers
     std::vector<os::InternetAddress> addresses{};  // by rank, for data connections
+    std::vector<NetworkSet> networks{};            // by rank, what its process could use
     std::vector<std::string> hosts{};              // their names
     NetworkShare network{};
     bool one_process = false;

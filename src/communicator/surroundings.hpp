@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "bootstrap/meeting.hpp"
 #include "config/config.hpp"
 #include "os/file_descriptor.hpp"
 #include "os/handshake.hpp"
@@ -23,6 +24,7 @@ struct PeerFacts {
     bool kernel_copies = false;
     bool over_network = false;        // shares no memory with this rank, or shall not
     os::InternetAddress address{};    // where its process takes data connections
+    NetworkSet networks = 0;          // what its process could use, as networks_here() said there
     std::string host{};               // its name, for messages
 };
 
@@ -31,7 +33,8 @@ struct NetworkShare {
     std::shared_ptr<const os::TcpListener> listener{};  // where this process takes data connections
     os::Secret key{};                                   // that they are proved with
     std::uint64_t patience_ms = 0;
-    std::string name{};                                 // which network; empty: the built-in one
+    std::string name{};                                 // which network; empty: for each peer the best
+    NetworkSet own = 0;                                 // what this process could use
 };
 
 // A rank among the others: those of its host around one memory segment.
@@ -48,6 +51,8 @@ struct HostShare {
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
 std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes);
 Result<std::unique_ptr<Transport>> make_transport(HostShare share);
+// The networks beside tcp that this process could use where TENON_NETWORK leaves the choice to Tenon; looked up once.
+NetworkSet networks_here(const Config& config);
 // With those of the plugins that the configuration names, which are loaded on first use.
 Result<std::span<const Algorithm>> known_algorithms(const Config& config);
 

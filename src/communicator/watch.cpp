@@ -41,7 +41,7 @@ void Communicator::wait_until_others_stand_back() {
 // Until the network brings something, or another rank of this host rings.
 void Communicator::sleep(std::uint64_t most_us) {
     if (!is_networked_) return control_.sleep(most_us);
-    os::wait_readable(transport_->wait_descriptor(), most_us);
+    os::wait_readable(transport_->wait_descriptors(), most_us);
 }
 
 bool Communicator::has_died(Rank rank) const {

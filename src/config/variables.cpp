@@ -152,8 +152,9 @@ std::vector<VariableRow> make_rows() {
             "how bytes travel between ranks: auto takes shared memory where there is some, and else the network; "
             "inproc only joins threads of one process, shm only ranks of one host; network joins all ranks")),
         must_agree({"TENON_NETWORK", "text",
-                    "auto (tcp), tcp, ucx or rdma (modules beside the library), or what a plugin brings",
-                    "what joins the ranks of different hosts", false, parse_network,
+                    "auto, tcp, ucx or rdma (modules beside the library), or what a plugin brings",
+                    "what joins the ranks of different hosts; auto: rdma between two that both have it, otherwise tcp",
+                    false, parse_network,
                     [](const Config& config) { return config.network.empty() ? "auto" : config.network; }}),
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),

@@ -4,85 +4,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
 
-#include "algorithms/patterns/manifest.hpp"
+#include "base/log.hpp"
 #include "library/joined_transport.hpp"
-#include "library/plugins.hpp"
 #include "library/registry.hpp"
-#include "os/process.hpp"
-#include "os/shared_library.hpp"
 #include "transports/inproc/inproc.hpp"
 #include "transports/shm/shm.hpp"
 #include "transports/tcp/introductions.hpp"
 #include "transports/tcp/tcp_network.hpp"
 
 namespace tenon {
-namespace {
-
-std::vector<Algorithm> built_in() {
-    std::vector<Algorithm> rows;
-    for (const auto manifest :
-         {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
-          broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(), barrier_algorithms()})
-        rows.insert(rows.end(), manifest.begin(), manifest.end());
-    return rows;
-}
-
-// Made here and not by its row: it needs no introductions, but the sockets themselves.
-NetworkRow built_in_network() {
-    return {.name = "tcp", .summary = "sockets; large messages go from buffer to buffer without a copy here"};
-}
-
-// Never freed: communicators may outlive static objects. The plugins of the first communicator are the process's.
-struct Registry {
-    std::mutex mutex;
-    std::vector<Algorithm> rows = built_in();
-    std::vector<NetworkRow> networks = {built_in_network()};
-    std::vector<std::string> plugins;
-    std::vector<Algorithm> rows_before_plugins;  // others may hold them: they stay where they are
-};
-Registry& registry() {
-    static auto* const made = new Registry;
-    return *made;
-}
-
-}  // namespace
-
-std::span<const Algorithm> algorithms() { return registry().rows; }
-
-std::vector<const Algorithm*> algorithms_of(Collective collective) {
-    std::vector<const Algorithm*> found;
-    for (const Algorithm& a : algorithms())
-        if (a.collective == collective) found.push_back(&a);
-    return found;
-}
-
-const Algorithm* find_algorithm(Collective collective, std::string_view name) {
-    for (const Algorithm& a : algorithms())
-        if (a.collective == collective && a.name == name) return &a;
-    return nullptr;
-}
-
-Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
-    Registry& r = registry();
-    const std::scoped_lock lock(r.mutex);
-    if (config.plugins == r.plugins) return r.rows;
-    if (!r.plugins.empty())
-        return fail(Status::invalid_usage,
-                    "TENON_PLUGINS has changed since this process made its first communicator; set it before");
-    auto brought = load_plugins(config.plugins, {.algorithms = r.rows, .networks = r.networks});
-    if (!brought) return std::unexpected(brought.error());
-    r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
-    std::vector<Algorithm> grown = r.rows;
-    grown.insert(grown.end(), brought->algorithms.begin(), brought->algorithms.end());
-    r.rows_before_plugins = std::exchange(r.rows, std::move(grown));
-    r.plugins = config.plugins;
-    return r.rows;
-}
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
     return SegmentLayout::of(rank_count, slot_memory_bytes, control_bytes).bytes();
@@ -116,57 +51,53 @@ SegmentLayout network_layout(const HostShare& share) {
     return SegmentLayout::of(share.rank_count, share.slot_memory_bytes / 2, 0);
 }
 
-// Where the module of a network lies that comes with this library, if there is such a one: beside it, in tenon/.
-std::optional<std::string> own_module(std::string_view name) {
-    static const char here = 0;
-    const bool is_word = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-    std::string path = fmt::format("{}/tenon/libtenon_{}.so", os::folder_of(&here), name);
-    return is_word && std::filesystem::exists(path) ? std::optional(std::move(path)) : std::nullopt;
-}
-
-// A copy, since others may load plugins meanwhile. Networks that come with the library are loaded when they are asked
-// for.
-Result<NetworkRow> network_named(std::string_view name) {
-    Registry& r = registry();
-    const std::scoped_lock lock(r.mutex);
-    const auto find = [&] { return std::ranges::find(r.networks, name, &NetworkRow::name); };
-    if (find() == r.networks.end())
-        if (const auto path = own_module(name)) {
-            auto brought = load_plugins({&*path, 1}, {.algorithms = r.rows, .networks = r.networks});
-            if (!brought) return std::unexpected(brought.error());
-            r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
-        }
-    if (const auto at = find(); at != r.networks.end()) return *at;
-    std::vector<std::string_view> known;
-    for (const NetworkRow& row : r.networks) known.push_back(row.name);
-    return fail(Status::invalid_argument,
-                fmt::format("TENON_NETWORK={}: there is no such network here; there are: {}, and the modules in the "
-                            "folder tenon beside libtenon",
-                            name, fmt::join(known, ", ")));
-}
-
-Result<std::unique_ptr<Network>> make_network(const HostShare& share) {
-    auto row = network_named(share.network.name.empty() ? "tcp" : share.network.name);
-    if (!row) return std::unexpected(row.error());
+// Joins this rank to those of its peers for whom `is_joined` holds.
+Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostShare& share,
+                                              const std::function<bool(Rank)>& is_joined) {
     std::vector<tcp::Peer> peers;
     NetworkFacts facts{.rank = share.rank, .rank_count = share.rank_count,
                        .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
                        .slot_memory_cap_bytes = share.slot_memory_bytes, .patience_ms = share.network.patience_ms};
-    for (const PeerFacts& peer : share.peers) {
-        peers.push_back({peer.over_network ? peer.address : os::InternetAddress{}, peer.host});
-        facts.hosts.push_back(peers.back().host);
+    for (Rank r = 0; r < share.rank_count; r++) {
+        const PeerFacts& peer = share.peers[static_cast<std::size_t>(r)];
+        const bool joined = is_joined(r);
+        peers.push_back({joined ? peer.address : os::InternetAddress{}, peer.host});
+        facts.hosts.push_back(joined || r == share.rank ? peer.host : "");
     }
     const auto links_for = [&](tcp::Purpose purpose) {
         return std::make_unique<tcp::Links>(share.rank, peers, purpose, share.network.key, data_port(share.network),
                                             share.network.patience_ms);
     };
-    if (row->make == nullptr) return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages));
-    if (const std::string why = row->obstacle(); !why.empty())
-        return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row->name, why));
+    if (row.make == nullptr) return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages));
+    if (const std::string why = row.obstacle(); !why.empty())
+        return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row.name, why));
     auto introductions = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
     if (!introductions) return std::unexpected(introductions.error());
     facts.introductions = std::move(*introductions);
-    return row->make(std::move(facts));
+    return row.make(std::move(facts));
+}
+
+// Each pair on its best network; both sides come to the same one.
+Result<Networks> make_networks(const HostShare& share) {
+    std::vector<std::string_view> names(static_cast<std::size_t>(share.rank_count));
+    for (std::size_t r = 0; r < names.size(); r++)
+        if (const PeerFacts& peer = share.peers[r]; peer.over_network)
+            names[r] = share.network.name.empty() ? best_network(share.network.own, peer.networks) : share.network.name;
+    Networks networks{.made = {}, .by_rank = std::vector<Network*>(names.size())};
+    for (std::size_t first = 0; first < names.size(); first++) {
+        if (names[first].empty() || networks.by_rank[first] != nullptr) continue;
+        const auto is_joined = [&](Rank r) { return names[static_cast<std::size_t>(r)] == names[first]; };
+        auto row = network_named(names[first]);
+        if (!row) return std::unexpected(row.error());
+        auto made = make_network(*row, share, is_joined);
+        if (!made) return std::unexpected(made.error());
+        for (std::size_t r = first; r < names.size(); r++)
+            if (names[r] == names[first]) networks.by_rank[r] = made->get();
+        log(LogLevel::info, "rank {} is joined to {} ranks of other hosts over {}", share.rank,
+            std::ranges::count(networks.by_rank, made->get()), names[first]);
+        networks.made.push_back(std::move(*made));
+    }
+    return networks;
 }
 
 // By rank; the shared memory parts take what they need of the facts.
@@ -188,15 +119,13 @@ std::unique_ptr<RingTransport> make_rings(HostShare& share) {
 }  // namespace
 
 Result<std::unique_ptr<Transport>> make_transport(HostShare share) {
-    std::vector<bool> is_remote;
-    for (const PeerFacts& facts : share.peers) is_remote.push_back(facts.over_network);
-    if (std::ranges::find(is_remote, true) == is_remote.end()) return make_rings(share);
-    auto remote = make_network(share);
+    if (std::ranges::none_of(share.peers, &PeerFacts::over_network)) return make_rings(share);
+    auto remote = make_networks(share);
     if (!remote) return std::unexpected(remote.error());
     const std::uint64_t remote_slot = network_layout(share).pair_shape(0).slot_bytes;
     auto local = make_rings(share);
     const std::uint64_t slot = std::min(local->slot_bytes(), remote_slot);
-    return std::make_unique<JoinedTransport>(std::move(local), std::move(*remote), std::move(is_remote), slot);
+    return std::make_unique<JoinedTransport>(std::move(local), std::move(*remote), slot);
 }
 
 }  // namespace tenon

@@ -111,11 +111,13 @@ Result<void> wait_for(const FileDescriptor& socket, short events, Deadline deadl
     }
 }
 
-void wait_readable(int descriptor, std::uint64_t most_us) {
-    pollfd watched{descriptor, POLLIN, 0};
+void wait_readable(std::span<const int> descriptors, std::uint64_t most_us) {
+    std::array<pollfd, 8> watched;
+    const std::size_t count = std::min(descriptors.size(), watched.size());
+    for (std::size_t i = 0; i < count; i++) watched[i] = {descriptors[i], POLLIN, 0};
     const timespec most{.tv_sec = static_cast<time_t>(most_us / 1'000'000),
                         .tv_nsec = static_cast<long>(most_us % 1'000'000 * 1000)};
-    ppoll(&watched, 1, &most, nullptr);
+    ppoll(watched.data(), count, &most, nullptr);
 }
 
 Result<bool> wait_ready(std::span<pollfd> watched, Deadline deadline, int most_ms) {

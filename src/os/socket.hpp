@@ -99,8 +99,8 @@ private:
 // Waits until the socket is ready for these events (POLLIN, POLLOUT); the deadline's error says what was waited for.
 Result<void> wait_for(const FileDescriptor& socket, short events, Deadline deadline, std::string_view waited_for);
 
-// Waits until there is something to read, or so many microseconds have passed.
-void wait_readable(int descriptor, std::uint64_t most_us);
+// Waits until one of them (of the first few) has something to read, or so many microseconds have passed.
+void wait_readable(std::span<const int> descriptors, std::uint64_t most_us);
 
 // Waits until one of `watched` is ready (true), or `most_ms` or the deadline has passed or the flag is set (false).
 Result<bool> wait_ready(std::span<pollfd> watched, Deadline deadline, int most_ms = abort_check_ms);

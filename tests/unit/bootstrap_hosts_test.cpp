@@ -95,7 +95,7 @@ private:
         while (!stopped_.load()) {
             auto guest = listener_.accept();
             if (!guest || !*guest) {
-                os::wait_readable(listener_.descriptor().number(), 1000);
+                os::wait_readable(std::array{listener_.descriptor().number()}, 1000);
                 continue;
             }
             auto root = os::TcpSocket::connect(next_, os::Deadline::after_ms(1000));
@@ -114,7 +114,7 @@ private:
                 if (from == &root) heard += *got;
                 most_heard_ = std::max(most_heard_, heard);
             }
-            os::wait_readable(guest.descriptor().number(), 1000);
+            os::wait_readable(std::array{guest.descriptor().number()}, 1000);
         }
     }
     os::InternetAddress next_;

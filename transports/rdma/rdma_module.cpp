@@ -10,7 +10,8 @@ constexpr tenon::NetworkRow networks[] = {
     {.name = "rdma",
      .summary = "RDMA by libibverbs (InfiniBand, RoCE); messages are written into the peer's slots by the device",
      .obstacle = [] { return obstacle(libibverbs()); },
-     .make = [](tenon::NetworkFacts facts) { return RdmaNetwork::make(std::move(facts), libibverbs()); }}};
+     .make = [](tenon::NetworkFacts facts) { return RdmaNetwork::make(std::move(facts), libibverbs()); },
+     .beats_sockets = [] { return obstacle(libibverbs()).empty(); }}};
 
 }  // namespace
 

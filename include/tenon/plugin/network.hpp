@@ -20,6 +20,7 @@ public:
     // As of Transport, whose words hold here too.
     virtual Connection& connection(Rank peer) = 0;
     virtual Result<bool> progress() = 0;
+    // Becomes readable when progress() may have something to bring.
     virtual int wait_descriptor() const = 0;
     virtual Result<bool> finish_sending() = 0;
     virtual ByteCount slot_memory() const = 0;
@@ -67,6 +68,9 @@ struct NetworkRow {
     // Why it cannot be used on this machine; empty where it can.
     std::string (*obstacle)() = nullptr;
     Result<std::unique_ptr<Network>> (*make)(NetworkFacts facts) = nullptr;
+    // Whether this machine has hardware by which it beats sockets. Where TENON_NETWORK leaves the choice to Tenon, only
+    // these are taken. Null: never.
+    bool (*beats_sockets)() = nullptr;
 };
 
 }  // namespace tenon

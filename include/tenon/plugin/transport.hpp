@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "tenon/plugin/slots.hpp"
@@ -72,8 +73,8 @@ public:
     // Moves what can be moved now, without waiting. True when nothing that this rank has sent needs its memory or its
     // help any longer. Errors name the peer.
     virtual Result<bool> progress() { return true; }
-    // Becomes readable when progress() may have something to bring; -1: there is no such descriptor.
-    virtual int wait_descriptor() const { return -1; }
+    // One of them becomes readable when progress() may have something to bring. Valid until the next call.
+    virtual std::span<const int> wait_descriptors() const { return {}; }
     // This rank sends nothing more. True when the peers' hosts have all that it sent; until then, call it again.
     virtual Result<bool> finish_sending() { return true; }
 };

@@ -1,0 +1,158 @@
+// The registry of the process: every algorithm and every network that there is, built in or brought by a module.
+#include "library/registry.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <mutex>
+#include <utility>
+
+#include "algorithms/patterns/manifest.hpp"
+#include "base/log.hpp"
+#include "communicator/surroundings.hpp"
+#include "library/plugins.hpp"
+#include "os/process.hpp"
+#include "os/shared_library.hpp"
+
+namespace tenon {
+namespace {
+
+std::vector<Algorithm> built_in() {
+    std::vector<Algorithm> rows;
+    for (const auto manifest :
+         {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
+          broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(), barrier_algorithms()})
+        rows.insert(rows.end(), manifest.begin(), manifest.end());
+    return rows;
+}
+
+// Made here and not by its row: it needs no introductions, but the sockets themselves.
+NetworkRow built_in_network() {
+    return {.name = "tcp", .summary = "sockets; large messages go from buffer to buffer without a copy here"};
+}
+
+// Never freed: communicators may outlive static objects. The plugins of the first communicator are the process's.
+struct Registry {
+    std::mutex mutex;
+    std::vector<Algorithm> rows = built_in();
+    std::vector<NetworkRow> networks = {built_in_network()};
+    std::vector<std::string> plugins;
+    std::vector<Algorithm> rows_before_plugins;  // others may hold them: they stay where they are
+};
+Registry& registry() {
+    static auto* const made = new Registry;
+    return *made;
+}
+
+}  // namespace
+
+std::span<const Algorithm> algorithms() { return registry().rows; }
+
+std::vector<const Algorithm*> algorithms_of(Collective collective) {
+    std::vector<const Algorithm*> found;
+    for (const Algorithm& a : algorithms())
+        if (a.collective == collective) found.push_back(&a);
+    return found;
+}
+
+const Algorithm* find_algorithm(Collective collective, std::string_view name) {
+    for (const Algorithm& a : algorithms())
+        if (a.collective == collective && a.name == name) return &a;
+    return nullptr;
+}
+
+Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
+    Registry& r = registry();
+    const std::scoped_lock lock(r.mutex);
+    if (config.plugins == r.plugins) return r.rows;
+    if (!r.plugins.empty())
+        return fail(Status::invalid_usage,
+                    "TENON_PLUGINS has changed since this process made its first communicator; set it before");
+    auto brought = load_plugins(config.plugins, {.algorithms = r.rows, .networks = r.networks});
+    if (!brought) return std::unexpected(brought.error());
+    r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
+    std::vector<Algorithm> grown = r.rows;
+    grown.insert(grown.end(), brought->algorithms.begin(), brought->algorithms.end());
+    r.rows_before_plugins = std::exchange(r.rows, std::move(grown));
+    r.plugins = config.plugins;
+    return r.rows;
+}
+
+namespace {
+
+// Where the module of a network lies that comes with this library, if there is such a one: beside it, in tenon/.
+std::optional<std::string> own_module(std::string_view name) {
+    static const char here = 0;
+    const bool is_word = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
+    std::string path = fmt::format("{}/tenon/libtenon_{}.so", os::folder_of(&here), name);
+    return is_word && std::filesystem::exists(path) ? std::optional(std::move(path)) : std::nullopt;
+}
+
+}  // namespace
+
+Result<NetworkRow> network_named(std::string_view name) {
+    Registry& r = registry();
+    const std::scoped_lock lock(r.mutex);
+    const auto find = [&] { return std::ranges::find(r.networks, name, &NetworkRow::name); };
+    if (find() == r.networks.end())
+        if (const auto path = own_module(name)) {
+            auto brought = load_plugins({&*path, 1}, {.algorithms = r.rows, .networks = r.networks});
+            if (!brought) return std::unexpected(brought.error());
+            r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
+        }
+    if (const auto at = find(); at != r.networks.end()) return *at;
+    std::vector<std::string_view> known;
+    for (const NetworkRow& row : r.networks) known.push_back(row.name);
+    return fail(Status::invalid_argument,
+                fmt::format("TENON_NETWORK={}: there is no such network here; there are: {}, and the modules in the "
+                            "folder tenon beside libtenon",
+                            name, fmt::join(known, ", ")));
+}
+
+namespace {
+
+// What Tenon takes by itself between two ranks that both have it, best first. Their modules are only loaded where the
+// system shows hardware for them. UCX is not among them: over sockets tcp is quicker and trusts nobody
+// (transports/ucx/README.md).
+struct Candidate {
+    std::string_view network;
+    const char* hardware;  // a folder that has something in it
+};
+constexpr std::array candidates{Candidate{"rdma", "/sys/class/infiniband"}};
+
+bool is_usable(const Candidate& candidate) {
+    std::error_code none;
+    if (std::filesystem::directory_iterator{candidate.hardware, none} == std::filesystem::directory_iterator{})
+        return false;
+    const auto row = network_named(candidate.network);
+    if (row && row->beats_sockets != nullptr && row->beats_sockets()) return true;
+    log(LogLevel::info, "this host has hardware for the network {}, which is not used: {}", candidate.network,
+        row ? row->obstacle() : row.error().message);
+    return false;
+}
+
+NetworkSet look_for_networks() {
+    NetworkSet found = 0;
+    for (std::size_t i = 0; i < candidates.size(); i++)
+        if (is_usable(candidates[i])) found |= NetworkSet{1} << i;
+    return found;
+}
+
+}  // namespace
+
+NetworkSet networks_here(const Config& config) {
+    if (!config.network.empty()) return 0;
+    static const NetworkSet found = look_for_networks();
+    return found;
+}
+
+std::string_view best_network(NetworkSet own, NetworkSet peer) {
+    const NetworkSet both = own & peer;
+    for (std::size_t i = 0; i < candidates.size(); i++)
+        if ((both >> i & 1) != 0) return candidates[i].network;
+    return built_in_network().name;
+}
+
+}  // namespace tenon
