@@ -13,8 +13,9 @@ namespace {
 // With a core each, a waiting rank looks for as long as a sleep and a wake would cost. With fewer, each look delays the
 // rank that is waited for.
 constexpr std::uint32_t spins_with_cores = 20'000, spins_without = 20;
-// Over a network each look is a system call, and the core may be what the kernel needs for the message.
-constexpr std::uint32_t spins_over_network = 20;
+// Over a network each look is a system call as dear as a yield, and the core may be what the kernel needs for the
+// message, or a rank of another container.
+constexpr std::uint32_t spins_over_network = 3;
 // A rank that sleeps on its sockets is woken by them, and sooner than one that only yields where others want the core;
 // but by what comes through shared memory it is not.
 constexpr std::uint64_t sleep_over_network_after_ns = 100'000, sleep_with_local_peers_us = 100;

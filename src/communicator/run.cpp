@@ -207,9 +207,16 @@ inline Progress Communicator::advance() {
     const Progress progress = execution_.advance();
     if (progress == Progress::failed) execution_error_ = execution_.error();
     if (!is_networked_ || progress == Progress::failed) return progress;
+    const bool moved = execution_.moved();
     const auto all_gone = transport_->progress();
-    if (all_gone) return *all_gone ? progress : Progress::blocked;
-    execution_error_ = all_gone.error();
+    if (!all_gone) {
+        execution_error_ = all_gone.error();
+        return Progress::failed;
+    }
+    if (progress == Progress::done && *all_gone) return progress;
+    // Who has not moved may sleep now, and what the network has just brought would wake nobody.
+    if (moved || execution_.advance() != Progress::failed) return Progress::blocked;
+    execution_error_ = execution_.error();
     return Progress::failed;
 }
 
