@@ -163,5 +163,105 @@ TEST_F(Impostor, AMessageBeyondTheRoomIsRefused) {
     EXPECT_THAT(moved.error().message, HasSubstr("more messages than there is room for"));
 }
 
+// ---- introductions ------------------------------------------------------------------------------------------------
+
+// Rank 0, played by hand, that has introduced itself to a rank 1 that is real.
+class BadAcquaintance : public ::testing::Test {
+protected:
+    void SetUp() override {
+        const std::vector<Peer> peers{{listener_.address(), "host0"}, {listener_.address(), "host1"}};
+        own_ = introductions([&](Purpose purpose) {
+            return std::make_unique<Links>(1, peers, purpose, secret_, std::make_shared<DataPort>(listener_, secret_),
+                                           2500);
+        });
+        ASSERT_TRUE(own_->introduce(0, bytes_of(5, 1)));
+        auto handshake = os::Handshake::connecting(secret_, wire_version, to_bytes({0, 1, Purpose::introductions}));
+        Result<bool> done = false;
+        const auto let_in = [&] { return !(done = handshake.advance(socket_)) || *done; };
+        while (!let_in()) ASSERT_TRUE(own_->next_answer());
+        ASSERT_TRUE(done);
+    }
+    void say(std::span<const std::byte> bytes) { ASSERT_TRUE(socket_.send(bytes, os::Deadline::after_ms(60'000))); }
+    void introduce_itself() {
+        const std::uint32_t length = 3;
+        say(std::as_bytes(std::span{&length, 1}));
+        say(bytes_of(length, 2));
+        Result<std::optional<Introductions::Answer>> answer;
+        while ((answer = own_->next_answer()) && !*answer) std::this_thread::yield();
+        ASSERT_TRUE(answer) << answer.error().message;
+        EXPECT_EQ((*answer)->bytes, bytes_of(length, 2));
+    }
+    Error fault() {
+        Result<void> checked;
+        while ((checked = own_->check())) std::this_thread::yield();
+        return checked.error();
+    }
+    os::Secret secret_ = fresh_secret();
+    os::TcpListener listener_ = std::move(**os::TcpListener::listen(os::resolve("127.0.0.1", 0)->front()));
+    os::TcpSocket socket_ = knock(listener_);
+    std::shared_ptr<Introductions> own_;
+};
+
+TEST_F(BadAcquaintance, ThatTalksNonsenseAfterwardsIsNamed) {
+    introduce_itself();
+    say(std::vector{std::byte{99}});
+    const Error error = fault();
+    EXPECT_EQ(error.status, Status::remote_error);
+    EXPECT_THAT(error.message, AllOf(HasSubstr("rank 0 on host0"), HasSubstr("breaks the protocol")));
+}
+
+TEST_F(BadAcquaintance, ThatIsReadyTwiceIsNamed) {
+    introduce_itself();
+    say(std::vector{std::byte{2}, std::byte{2}});
+    EXPECT_THAT(fault().message, HasSubstr("breaks the protocol"));
+    EXPECT_EQ(own_->next_ready().value(), Rank{0}) << "what came before counts";
+}
+
+TEST_F(BadAcquaintance, WithTooLongAnIntroductionIsNamed) {
+    const std::uint32_t length = Introductions::most_bytes + 1;
+    say(std::as_bytes(std::span{&length, 1}));
+    Result<std::optional<Introductions::Answer>> answer;
+    while ((answer = own_->next_answer())) ASSERT_FALSE(*answer);
+    EXPECT_THAT(answer.error().message, AllOf(HasSubstr("rank 0 on host0"), HasSubstr("too long an introduction")));
+}
+
+// ---- what was recorded ----------------------------------------------------------------------------------------------
+
+// What rank 0 said when it connected some other time, with the same secret: its proof, and a message.
+std::vector<std::byte> recording(const os::Secret& secret) {
+    auto ends = os::LocalSocket::pair().value();
+    auto accepting = os::Handshake::accepting(secret, wire_version);
+    auto connecting = os::Handshake::connecting(secret, wire_version, to_bytes({0, 1, Purpose::messages}));
+    EXPECT_TRUE(accepting.advance(ends.first) && connecting.advance(ends.second));
+    std::vector<std::byte> said(4096);
+    said.resize(ends.first.receive_some(said).value());
+    EXPECT_GE(said.size(), 96U);
+    const FrameHead head{.kind = FrameKind::packed, .signature = signature, .number = 1, .length = 56};
+    const auto bytes = std::as_bytes(std::span{&head, 1});
+    said.insert(said.end(), bytes.begin(), bytes.end());
+    said.resize(said.size() + head.length);
+    return said;
+}
+
+TEST(TcpStrangers, WhoReplayWhatTheyRecordedAreDroppedAndLoggedOnce) {
+    Hosts hosts(2);
+    const auto said = recording(hosts.secret);
+    std::vector<os::TcpSocket> strangers;
+    ::testing::internal::CaptureStderr();
+    for (int i = 0; i < 5; i++) {
+        strangers.push_back(knock(*hosts.listeners[1]));
+        ASSERT_TRUE(strangers.back().send(said, os::Deadline::after_ms(60'000)));
+    }
+    expect_unharmed(hosts);
+    for (os::TcpSocket& stranger : strangers) {
+        std::vector<std::byte> answer(33);  // one more than the challenge
+        EXPECT_FALSE(stranger.receive(answer, os::Deadline::after_ms(60'000))) << "a stranger got an answer";
+    }
+    const std::string log = ::testing::internal::GetCapturedStderr();
+    const auto first = log.find("a stranger");
+    EXPECT_NE(first, log.npos) << log;
+    EXPECT_EQ(log.find("a stranger", first + 1), log.npos) << log;
+}
+
 }  // namespace
 }  // namespace tenon::tcp

@@ -1,6 +1,7 @@
 #include "transports/tcp/introductions.hpp"
 
 #include <cstring>
+#include <utility>
 
 #include "base/assert.hpp"
 
@@ -103,21 +104,23 @@ Result<void> TcpIntroductions::check() {
     return {};
 }
 
-// After its introduction a peer says that it is ready, perhaps, and farewell; then its socket may end.
+// After its introduction a peer says that it is ready, perhaps, and farewell, each once; then its socket may end.
 Result<void> TcpIntroductions::look_at(Acquaintance& a) {
     std::byte word{};
     const auto got = a.socket.receive_some(std::span{&word, 1});
     if (got && *got == 0) return {};
-    if (got && !a.gone && word == ready_word) {
-        ready_.push_back(a.peer);
+    if (a.gone) {
+        a.socket.close();
         return {};
     }
-    if (got && !a.gone) {
+    if (!got) return std::unexpected(got.error());
+    if (word == farewell_word) {
         a.gone = true;
-        return {};
+    } else if (word == ready_word && !std::exchange(a.said_ready, true)) {
+        ready_.push_back(a.peer);
+    } else {
+        return fail(Status::remote_error, "it sent what breaks the protocol: a word that is not its turn to say");
     }
-    if (!got && !a.gone) return std::unexpected(got.error());
-    a.socket.close();
     return {};
 }
 

@@ -27,7 +27,7 @@ private:
         os::TcpSocket socket{};             // once there
         std::vector<std::byte> leaving{};   // what has not gone yet
         std::vector<std::byte> arrived{};   // so far, length first
-        bool introduced = false, answered = false, gone = false;
+        bool introduced = false, answered = false, said_ready = false, gone = false;
     };
     TcpIntroductions(std::unique_ptr<Links> links, os::Poller poller)
         : links_(std::move(links)), poller_(std::move(poller)) {}
