@@ -54,7 +54,8 @@ Result<Job> job_of(const std::shared_ptr<const Meeting>& meeting, const Config& 
                         .key = meeting->key,
                         .patience_ms = config.network_timeout_ms,
                         .name = config.network,
-                        .own = networks_here(config)},
+                        .own = networks_here(config),
+                        .sockets_per_peer = config.sockets_per_peer},
             .one_process = true};
     for (const Introduction& i : meeting->ranks) {
         job.places.push_back({i.cores, i.host});
@@ -76,7 +77,8 @@ Result<void> add_loopback(Job& job, const Config& config) {
     if (!listener) return std::unexpected(listener.error());
     job.network = {.listener = std::make_shared<os::TcpListener>(std::move(**listener)),
                    .patience_ms = config.network_timeout_ms,
-                   .name = config.network};
+                   .name = config.network,
+                   .sockets_per_peer = config.sockets_per_peer};
     job.addresses.assign(job.places.size(), job.network.listener->address());
     return os::fill_random(job.network.key.bytes);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -35,6 +36,7 @@ struct NetworkShare {
     std::uint64_t patience_ms = 0;
     std::string name{};                                 // which network; empty: for each peer the best
     NetworkSet own = 0;                                 // what this process could use
+    std::optional<std::uint32_t> sockets_per_peer{};    // where it has sockets; nothing: it decides
 };
 
 // A rank among the others: those of its host around one memory segment.

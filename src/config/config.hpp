@@ -42,6 +42,7 @@ struct Config {
     std::string socket_interface;
     std::string host_id;
     std::uint64_t network_timeout_ms = 2'500;
+    std::optional<std::uint32_t> sockets_per_peer;  // nothing: Tenon decides from the link
 };
 
 struct VariableRow {

@@ -99,6 +99,15 @@ Problem parse_spins(Config& config, std::string_view value) {
     return fine();
 }
 
+Problem parse_sockets(Config& config, std::string_view value) {
+    constexpr std::uint64_t most = 16;
+    const auto number = parse_number(value);
+    if (value != "auto" && (!number || *number < 1 || *number > most)) return not_allowed();
+    config.sockets_per_peer.reset();
+    if (number) config.sockets_per_peer = static_cast<std::uint32_t>(*number);
+    return fine();
+}
+
 Problem parse_plugins(Config& config, std::string_view value) {
     std::vector<std::string> paths;
     for (const std::string_view path : split(value, ':')) {
@@ -156,6 +165,13 @@ std::vector<VariableRow> make_rows() {
                     "what joins the ranks of different hosts; auto: rdma between two that both have it, otherwise tcp",
                     false, parse_network,
                     [](const Config& config) { return config.network.empty() ? "auto" : config.network; }}),
+        {"TENON_SOCKETS_PER_PEER", "number", "auto or a whole number from 1 to 16",
+         "how many sockets (tcp) large messages between two ranks of different hosts go by, where both would have so "
+         "many: as where the network limits each flow; auto is 1, more from 25 Gbit/s on and in some clouds",
+         false, parse_sockets,
+         [](const Config& config) {
+             return config.sockets_per_peer ? std::to_string(*config.sockets_per_peer) : "auto";
+         }},
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),
         {"TENON_SPIN", "number", "auto or a whole number below 4294967296",

@@ -68,7 +68,9 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
         return std::make_unique<tcp::Links>(share.rank, peers, purpose, share.network.key, data_port(share.network),
                                             share.network.patience_ms);
     };
-    if (row.make == nullptr) return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages));
+    if (row.make == nullptr)
+        return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages),
+                                     share.network.sockets_per_peer);
     if (const std::string why = row.obstacle(); !why.empty())
         return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row.name, why));
     auto introductions = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));

@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <memory>
 
 #include "os/system_error.hpp"
@@ -155,6 +156,20 @@ Result<std::vector<NetworkInterface>> network_interfaces() {
                 {at->ifa_name, address, (at->ifa_flags & IFF_LOOPBACK) != 0, mtu_of(asking, at->ifa_name)});
     }
     return interfaces;
+}
+
+LinkFacts link_with(const InternetAddress& own) {
+    LinkFacts facts;
+    const auto interfaces = network_interfaces();
+    if (!interfaces) return facts;
+    const auto at = std::ranges::find_if(*interfaces, [&](const auto& i) { return i.address.same_host(own); });
+    if (at == interfaces->end()) return facts;
+    // An interface that has no speed gives -1, or no answer.
+    std::int64_t megabits = 0;
+    std::ifstream{fmt::format("/sys/class/net/{}/speed", at->name)} >> megabits;
+    facts.megabits = static_cast<std::uint64_t>(std::max<std::int64_t>(megabits, 0));
+    std::ifstream{fmt::format("/sys/class/net/{}/device/vendor", at->name)} >> std::hex >> facts.vendor;
+    return facts;
 }
 
 Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const InternetAddress& from) {

@@ -39,6 +39,13 @@ struct NetworkInterface {
 // Those that are up, each address apart, in the system's order.
 Result<std::vector<NetworkInterface>> network_interfaces();
 
+// What the system knows of the interface with this address.
+struct LinkFacts {
+    std::uint64_t megabits = 0;  // a second; 0: it does not know
+    std::uint32_t vendor = 0;    // of the device, in PCI's numbers; 0: there is none
+};
+LinkFacts link_with(const InternetAddress& own);
+
 class TcpSocket : public StreamSocket {
 public:
     using StreamSocket::StreamSocket;

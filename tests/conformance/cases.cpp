@@ -98,6 +98,8 @@ Case case_of(const CoveringRow& row, const Ways& ways) {
             .shape = shape_of(row, ways),
             .transport = transport,
             .network = transport == TransportChoice::network ? network_name : "",
+            // In rows over a network stores say little; these take that choice for the sockets.
+            .sockets = transport == TransportChoice::network && row[streaming_] == 1 ? 4U : 1U,
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -120,6 +122,7 @@ std::string name_of(const Case& c) {
     if (is_rooted(s.collective)) name += fmt::format("_root_{}", s.root);
     if (c.transport == TransportChoice::shm) name += "_shm";
     if (c.transport == TransportChoice::network) name += fmt::format("_{}", c.network);
+    if (c.sockets > 1) name += fmt::format("_{}_sockets", c.sockets);
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
@@ -144,6 +147,7 @@ Config config_of(const Case& c) {
     config.plugins = modules;
     config.transport = c.transport;
     config.network = c.network;
+    config.sockets_per_peer = c.sockets;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
     if (c.few_slots)

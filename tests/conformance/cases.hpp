@@ -19,6 +19,7 @@ struct Case {
     support::Shape shape{};
     TransportChoice transport = TransportChoice::automatic;  // inproc, or as between processes or hosts
     std::string_view network{};                              // which, between hosts
+    unsigned sockets = 1;                                    // between two ranks, where it has them
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;

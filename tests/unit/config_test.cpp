@@ -45,6 +45,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_TRANSPORT", "inproc"},
                                 {"TENON_SLOT_MEMORY_BYTES", "2m"},
                                 {"TENON_SPIN", "20"},
+                                {"TENON_SOCKETS_PER_PEER", "4"},
                                 {"TENON_DIRECT_ACCESS", "mapped"},
                                 {"TENON_STREAMING_STORES", "off"},
                                 {"TENON_PLUGINS", "/a/b.so:c.so"},
@@ -58,6 +59,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.transport, TransportChoice::inproc);
     EXPECT_EQ(config.slot_memory.value, 2U << 20);
     EXPECT_EQ(config.spins, 20U);
+    EXPECT_EQ(config.sockets_per_peer, 4U);
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);
     EXPECT_EQ(config.streaming_stores, StreamingStores::off);
     EXPECT_EQ(config.plugins, (std::vector<std::string>{"/a/b.so", "c.so"}));
@@ -74,6 +76,8 @@ TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
     EXPECT_THAT(refusal({{"TENON_TRANSPORT", "udp"}}),
                 AllOf(HasSubstr("TENON_TRANSPORT=udp"), HasSubstr("auto, shm, inproc or network")));
     EXPECT_THAT(refusal({{"TENON_DETERMINISTIC", "yes"}}), HasSubstr("0 or 1"));
+    EXPECT_THAT(refusal({{"TENON_SOCKETS_PER_PEER", "17"}}), HasSubstr("auto or a whole number from 1 to 16"));
+    EXPECT_THAT(refusal({{"TENON_SOCKETS_PER_PEER", "0"}}), HasSubstr("TENON_SOCKETS_PER_PEER=0"));
     EXPECT_THAT(refusal({{"TENON_LOG", ""}}), HasSubstr("TENON_LOG is set but empty"));
     EXPECT_THAT(refusal({{"TENON_PLUGINS", "a.so::b.so"}}), HasSubstr("one of its paths is empty"));
     for (const char* wrong : {"0", "-1", "+5", " 5", "5 ", "5ms", "1e3", "604800001", "18446744073709551616"})

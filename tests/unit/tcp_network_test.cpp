@@ -5,6 +5,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+// The kernel's, which has more than the C library's.
+#include <linux/tcp.h>
+
 #include <random>
 
 #include "tests/support/seed.hpp"
@@ -19,21 +25,26 @@ using testing::HasSubstr;
 constexpr RingShape shape = network_shape;
 constexpr std::uint32_t signature = network_signature;
 
-NetworkKind kind() {
-    return {"tcp", [](NetworkFacts facts, const LinksFor& links_for) {
-                return TcpNetwork::make(std::move(facts), links_for(Purpose::messages));
+NetworkKind kind(unsigned sockets) {
+    return {sockets == 1 ? "tcp" : "tcp_" + std::to_string(sockets) + "_sockets",
+            [sockets](NetworkFacts facts, const LinksFor& links_for) {
+                return TcpNetwork::make(std::move(facts), links_for(Purpose::messages), sockets);
             }};
 }
 
 struct Hosts : NetworkHosts {
-    explicit Hosts(Rank count) : NetworkHosts(kind(), count) {}
+    explicit Hosts(Rank count, unsigned sockets = 1) : NetworkHosts(kind(sockets), count) {}
+    explicit Hosts(const NetworkKind& each) : NetworkHosts(each, 2) {}
+    const TcpConnection& connection(Rank from, Rank to) {
+        return static_cast<TcpConnection&>(ranks[static_cast<std::size_t>(from)]->connection(to));
+    }
 };
 
 }  // namespace
 }  // namespace tenon::tcp
 
 namespace tenon {
-INSTANTIATE_TEST_SUITE_P(Tcp, NetworkCases, ::testing::Values(tcp::kind()),
+INSTANTIATE_TEST_SUITE_P(Tcp, NetworkCases, ::testing::Values(tcp::kind(1), tcp::kind(4)),
                          [](const auto& row) { return row.param.name; });
 }  // namespace tenon
 
@@ -71,6 +82,88 @@ TEST(TcpNetwork, APeerThatReadsLateIsNotLost) {
             const auto moved = hosts.move_until([&] { return try_receive(in, 16 << 10).has_value(); });
             ASSERT_TRUE(moved) << moved.error().message;
         }
+}
+
+// ---- several sockets ----------------------------------------------------------------------------------------------
+
+std::uint64_t bytes_sent_by(const FrameSocket& socket) {
+    tcp_info info{};
+    socklen_t bytes = sizeof info;
+    EXPECT_EQ(getsockopt(socket.socket().descriptor().number(), IPPROTO_TCP, TCP_INFO, &info, &bytes), 0);
+    return info.tcpi_bytes_sent;
+}
+
+// From rank 0 to rank 1, on some channels at a time.
+void carry_large_messages(Hosts& hosts, std::size_t count) {
+    constexpr std::uint16_t channels = 3;
+    std::size_t sent[channels] = {}, received[channels] = {};
+    const auto moved = hosts.move_until([&] {
+        for (std::uint16_t c = 0; c < channels; c++) {
+            // With a small one behind each, that may come before it.
+            const auto bytes = [&](std::size_t i) { return bytes_of(i % 2 == 0 ? 16 << 10 : 8, i + c); };
+            while (sent[c] < count && try_send(hosts.send_end(0, 1, c), bytes(sent[c]))) sent[c]++;
+            if (received[c] == count) continue;
+            const auto expected = bytes(received[c]);
+            if (const auto got = try_receive(hosts.receive_end(1, 0, c), expected.size())) {
+                EXPECT_EQ(*got, expected);
+                received[c]++;
+            }
+        }
+        return std::ranges::all_of(received, [&](std::size_t r) { return r == count; });
+    });
+    ASSERT_TRUE(moved) << moved.error().message;
+}
+
+TEST(TcpSockets, AllCarryLargeMessages) {
+    Hosts hosts(2, 4);
+    carry_large_messages(hosts, 200);
+    EXPECT_EQ(hosts.connection(0, 1).socket_count(), 4U);
+    EXPECT_EQ(hosts.connection(1, 0).socket_count(), 4U);
+    for (const auto& socket : hosts.connection(0, 1).sockets()) EXPECT_GT(bytes_sent_by(*socket), 100U << 10);
+}
+
+TEST(TcpSockets, AreMadeForLargeMessagesOnly) {
+    Hosts hosts(2, 4);
+    for (std::size_t i = 0; i < 100; i++) {
+        ASSERT_TRUE(try_send(hosts.send_end(0, 1), bytes_of(2000, i)));
+        ASSERT_TRUE(hosts.move_until([&] { return try_receive(hosts.receive_end(1, 0), 2000).has_value(); }));
+    }
+    EXPECT_EQ(hosts.connection(0, 1).socket_count(), 1U);
+}
+
+// The higher rank, which does not connect, may be the one that would have them; and who has fewer decides.
+TEST(TcpSockets, AreAsManyAsBothWouldHave) {
+    for (const auto& [of_lower, of_higher, agreed] :
+         {std::tuple{4U, 2U, 2U}, {2U, 4U, 2U}, {1U, 4U, 1U}, {4U, 1U, 1U}}) {
+        const NetworkKind each{"tcp", [&](NetworkFacts facts, const LinksFor& links_for) {
+                                   const unsigned sockets = facts.rank == 0 ? of_lower : of_higher;
+                                   return TcpNetwork::make(std::move(facts), links_for(Purpose::messages), sockets);
+                               }};
+        Hosts hosts(each);
+        carry_large_messages(hosts, 50);
+        EXPECT_EQ(hosts.connection(0, 1).socket_count(), agreed);
+        EXPECT_EQ(hosts.connection(1, 0).socket_count(), agreed);
+    }
+}
+
+TEST(TcpSockets, TheLossOfOneIsThePeersAndSaysWhich) {
+    Hosts hosts(2, 4);
+    carry_large_messages(hosts, 50);
+    ASSERT_EQ(hosts.connection(1, 0).socket_count(), 4U);
+    ::shutdown(hosts.connection(1, 0).sockets()[2]->socket().descriptor().number(), SHUT_RDWR);
+    const auto moved = hosts.move_until([] { return false; });
+    ASSERT_FALSE(moved);
+    EXPECT_EQ(moved.error().status, Status::remote_error);
+    EXPECT_THAT(moved.error().message, AllOf(HasSubstr("has lost its connection to rank"), HasSubstr("socket 2 of 4")));
+}
+
+TEST(TcpSockets, AreCountedByTheLink) {
+    EXPECT_EQ(usual_sockets({}), 1U) << "nobody knows its speed";
+    EXPECT_EQ(usual_sockets({.megabits = 10'000}), 1U);
+    EXPECT_EQ(usual_sockets({.megabits = 25'000}), 2U);
+    EXPECT_EQ(usual_sockets({.megabits = 100'000}), 4U);
+    EXPECT_EQ(usual_sockets({.vendor = 0x1d0f}), 8U);
+    EXPECT_EQ(os::link_with(os::resolve("127.0.0.1", 0)->front()).megabits, 0U) << "the loopback has none";
 }
 
 // ---- strangers ----------------------------------------------------------------------------------------------------
@@ -161,6 +254,97 @@ TEST_F(Impostor, AMessageBeyondTheRoomIsRefused) {
     const auto moved = say(all);
     ASSERT_FALSE(moved);
     EXPECT_THAT(moved.error().message, HasSubstr("more messages than there is room for"));
+}
+
+// ---- the same, by several sockets ---------------------------------------------------------------------------------
+
+// Rank 0, played by hand, that has said it would have four sockets, and has two.
+class ImpostorWithSockets : public ::testing::Test {
+protected:
+    void SetUp() override {
+        in_ = &hosts_.receive_end(1, 0);
+        ASSERT_TRUE(come(0));
+        const FrameHead wish{.kind = FrameKind::sockets, .number = 4};
+        say(0, wish);
+        FrameHead answer;
+        ASSERT_TRUE(hosts_.move_until([&] { return read_head(answer); }));
+        ASSERT_EQ(answer.kind, FrameKind::sockets);
+        ASSERT_EQ(answer.number, 4U);
+        ASSERT_TRUE(come(1));
+    }
+    bool come(unsigned number) {
+        sockets_[number] = knock(*hosts_.listeners[1]);
+        auto handshake =
+            os::Handshake::connecting(hosts_.secret, wire_version, to_bytes({0, 1, Purpose::messages, number}));
+        Result<bool> done = false;
+        return hosts_.move_until([&] { return !(done = handshake.advance(sockets_[number])) || *done; }) && done;
+    }
+    bool read_head(FrameHead& head) {
+        const auto came = sockets_[0].receive_some(std::as_writable_bytes(std::span{&head, 1}).subspan(read_));
+        read_ += came.value_or(0);
+        return read_ == sizeof head;
+    }
+    void say(unsigned number, const FrameHead& head, const std::vector<std::byte>& bytes = {}) {
+        EXPECT_TRUE(sockets_[number].send(std::as_bytes(std::span{&head, 1}), os::Deadline::after_ms(60'000)));
+        EXPECT_TRUE(sockets_[number].send(bytes, os::Deadline::after_ms(60'000)));
+    }
+    static FrameHead striped(std::uint32_t number, std::uint64_t place, std::uint32_t length) {
+        return {
+            .kind = FrameKind::striped, .signature = signature, .number = number, .length = length, .taken = {place}};
+    }
+    std::vector<std::byte> next(std::size_t length) {
+        std::optional<std::vector<std::byte>> got;
+        const auto moved = hosts_.move_until([&] { return (got = try_receive(*in_, length)).has_value(); });
+        EXPECT_TRUE(moved) << moved.error().message;
+        return got.value_or(std::vector<std::byte>{});
+    }
+    std::string fault() {
+        const auto moved = hosts_.move_until([] { return false; });
+        EXPECT_EQ(moved.error().status, Status::remote_error);
+        EXPECT_THAT(moved.error().message, HasSubstr("rank 0 on host0"));
+        return moved.error().message;
+    }
+    Hosts hosts_{2, 4};
+    ReceiveEnd* in_ = nullptr;
+    os::TcpSocket sockets_[2];
+    std::size_t read_ = 0;
+};
+
+TEST_F(ImpostorWithSockets, WhatOvertakesIsTakenInOrder) {
+    say(1, striped(2, 1, 9000), bytes_of(9000, 2));
+    say(0, {.kind = FrameKind::packed, .signature = signature, .number = 3, .length = 56}, bytes_of(56, 3));
+    ASSERT_TRUE(hosts_.ranks[1]->progress());
+    EXPECT_FALSE(try_receive(*in_, 16 << 10)) << "the first is not there yet";
+    say(0, striped(1, 0, 16 << 10), bytes_of(16 << 10, 1));
+    EXPECT_EQ(next(16 << 10), bytes_of(16 << 10, 1));
+    EXPECT_EQ(next(9000), bytes_of(9000, 2));
+    EXPECT_EQ(next(56), bytes_of(56, 3));
+}
+
+TEST_F(ImpostorWithSockets, AFrameThatIsNotForThemIsRefused) {
+    say(1, {.kind = FrameKind::packed, .signature = signature, .number = 1, .length = 56}, bytes_of(56, 1));
+    EXPECT_THAT(fault(), AllOf(HasSubstr("socket 1 of 2"), HasSubstr("not for it")));
+}
+
+TEST_F(ImpostorWithSockets, AMessageThatComesTwiceIsRefused) {
+    say(1, striped(1, 0, 9000), bytes_of(9000, 1));
+    say(1, striped(2, 0, 9000), bytes_of(9000, 1));
+    EXPECT_THAT(fault(), HasSubstr("more messages than there is room for"));
+}
+
+TEST_F(ImpostorWithSockets, AMessageBeyondTheRoomIsRefused) {
+    say(1, striped(5, shape.slots, 9000), bytes_of(9000, 1));
+    EXPECT_THAT(fault(), HasSubstr("more messages than there is room for"));
+}
+
+TEST_F(ImpostorWithSockets, ALargeMessageThatIsNotStripedIsRefused) {
+    say(0, {.kind = FrameKind::large, .signature = signature, .number = 1, .length = 9000}, bytes_of(9000, 1));
+    EXPECT_THAT(fault(), HasSubstr("not striped"));
+}
+
+TEST_F(ImpostorWithSockets, ASecondWordOnHowManyIsRefused) {
+    say(0, {.kind = FrameKind::sockets, .number = 3});
+    EXPECT_THAT(fault(), HasSubstr("may not ask for"));
 }
 
 // ---- introductions ------------------------------------------------------------------------------------------------

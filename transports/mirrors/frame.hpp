@@ -13,6 +13,8 @@ enum class FrameKind : std::uint16_t {
     large = 3,    // of the large one
     credit = 4,   // nothing but what has been taken
     goodbye = 5,  // the sender sends nothing more
+    striped = 6,  // a message of the large row, by whichever of several sockets was free (tcp)
+    sockets = 7,  // how many of these the sender would have, as `number` (tcp)
 };
 
 struct FrameHead {
@@ -21,7 +23,9 @@ struct FrameHead {
     std::uint32_t signature = 0;  // the low half of the message's word,
     std::uint32_t number = 0;     // and the high one
     std::uint32_t length = 0;     // of the bytes that follow
-    std::uint64_t taken[3] = {};  // of the channel's other direction: packed lines, medium and large messages
+    // Of the channel's other direction: packed lines, medium and large messages. In a striped frame the first says
+    // which of the channel's large messages it is, from 0.
+    std::uint64_t taken[3] = {};
 };
 static_assert(std::is_trivially_copyable_v<FrameHead> && std::has_unique_object_representations_v<FrameHead>);
 

@@ -42,6 +42,10 @@ std::optional<Mirror::Outgoing> Mirror::next_outgoing(PackedRoom& room) {
     if (auto packed = next_packed(room)) return packed;
     for (const Row row : rows)
         if (auto bulk = next_bulk(row)) return bulk;
+    return next_credit();
+}
+
+std::optional<Mirror::Outgoing> Mirror::next_credit() {
     if (!credits_are_due()) return std::nullopt;
     return Outgoing{head_of(FrameKind::credit, 0, 0), nullptr};
 }
@@ -75,11 +79,14 @@ std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
     const std::byte* bytes = header.form == MessageForm::staged
                                  ? outgoing_ + shape_.payload_offset(row) + header.address
                                  : reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(header.address));
-    bulk_forwarded_[index(row)]++;
+    const std::uint64_t place = bulk_forwarded_[index(row)]++;
     // What the rank has taken, which it believes to have told with this header.
-    for (const Row r : rows) told_[1 + index(r)] = std::max(told_[1 + index(r)], header.taken[index(r)]);
-    return Outgoing{head_of(row == Row::medium ? FrameKind::medium : FrameKind::large, header.word, header.length),
-                    bytes};
+    for (const Row r : rows) known_[1 + index(r)] = std::max(known_[1 + index(r)], header.taken[index(r)]);
+    const bool is_striped = row == Row::large && stripes_;
+    const FrameKind kind = row == Row::medium ? FrameKind::medium : is_striped ? FrameKind::striped : FrameKind::large;
+    FrameHead head = head_of(kind, header.word, header.length);
+    if (is_striped) head.taken[0] = place;
+    return Outgoing{head, bytes};
 }
 
 bool Mirror::has_outgoing() const {
@@ -90,12 +97,14 @@ bool Mirror::has_outgoing() const {
 
 // With all that has been taken, as far as it is known.
 FrameHead Mirror::head_of(FrameKind kind, std::uint64_t word, std::size_t length) {
-    told_[0] = std::max(told_[0], own_taken_->packed);
+    known_[0] = std::max(known_[0], own_taken_->packed);
     for (const Row row : rows)
-        told_[1 + index(row)] = std::max(told_[1 + index(row)], own_taken_->bulk[index(row)]);
-    arrivals_.learn({told_[1], told_[2]});
+        known_[1 + index(row)] = std::max(known_[1 + index(row)], own_taken_->bulk[index(row)]);
+    arrivals_.learn({known_[1], known_[2]});
     FrameHead head{.kind = kind, .channel = channel_, .length = static_cast<std::uint32_t>(length)};
-    std::ranges::copy(told_, head.taken);
+    std::ranges::copy(known_, head.taken);
+    // The way of a striped message may be a slow one: what it tells is told again by another.
+    if (kind != FrameKind::striped) std::ranges::copy(known_, told_);
     if (kind == FrameKind::credit) return head;
     head.signature = static_cast<std::uint32_t>(word);
     head.number = ++number_;
@@ -103,13 +112,14 @@ FrameHead Mirror::head_of(FrameKind kind, std::uint64_t word, std::size_t length
 }
 
 bool Mirror::credits_are_due() const {
-    return own_taken_->packed > told_[0] || own_taken_->bulk[0] > told_[1] || own_taken_->bulk[1] > told_[2];
+    return std::max(known_[0], own_taken_->packed) > told_[0] ||
+           std::max(known_[1], own_taken_->bulk[0]) > told_[1] || std::max(known_[2], own_taken_->bulk[1]) > told_[2];
 }
 
 Result<void> Mirror::take_credits(const FrameHead& head) {
     const std::uint64_t sent[3] = {packed_forwarded_, bulk_forwarded_[0], bulk_forwarded_[1]};
     std::uint64_t* const known[3] = {&peer_taken_->packed, &peer_taken_->bulk[0], &peer_taken_->bulk[1]};
-    for (std::size_t i = 0; i < 3; i++) {
+    for (std::size_t i = head.kind == FrameKind::striped ? 1 : 0; i < 3; i++) {
         if (head.taken[i] > sent[i]) return broken("it took more messages than were sent");
         store_release(*known[i], std::max(*known[i], head.taken[i]));
     }
@@ -122,13 +132,14 @@ Result<std::byte*> Mirror::begin_incoming(const FrameHead& head) {
         if (head.length != 0) return broken("a credit with bytes");
         return nullptr;
     }
-    if (head.number != static_cast<std::uint32_t>(arrivals_.next_number())) return broken("a message out of order");
+    if (auto taken = take_number(head); !taken) return std::unexpected(taken.error());
     if (head.kind == FrameKind::packed) {
         if (head.length == 0 || head.length > packed_bytes || head.length % sizeof(PackedLine::data) != 0)
             return broken("a packed message of a wrong length");
         if (!arrivals_.may_send_packed(head.length)) return broken("more messages than there is room for");
         return arriving_.data();
     }
+    if (head.kind == FrameKind::large && numbers_) return broken("a large message that is not striped");
     const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
     if (head.length <= packed_bytes || head.length > shape_.slot_bytes || shape_.row_of(head.length) != row)
         return broken("a message of a wrong length");
@@ -137,6 +148,65 @@ Result<std::byte*> Mirror::begin_incoming(const FrameHead& head) {
     is_put_ = offer != nullptr && offer->form == MessageForm::carried && offer->length == head.length;
     if (is_put_) return reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(offer->address));
     return arrivals_.payload(row, head.length);
+}
+
+// Small messages come by one way, and so in their order.
+Result<void> Mirror::take_number(const FrameHead& head) {
+    if (!numbers_) {
+        if (head.number == static_cast<std::uint32_t>(arrivals_.next_number())) return {};
+        return broken("a message out of order");
+    }
+    const auto number = numbers_->take(head.number);
+    if (!number || *number <= last_small_) return broken("a message out of order");
+    last_small_ = *number;
+    arrivals_.continue_at(*number);
+    return {};
+}
+
+void Mirror::expect_stripes() {
+    if (numbers_) return;
+    numbers_.emplace(arrivals_.next_number());
+    last_small_ = arrivals_.next_number() - 1;
+}
+
+Result<Mirror::Stripe> Mirror::begin_striped(const FrameHead& head) {
+    if (auto taken = take_credits(head); !taken) return std::unexpected(taken.error());
+    if (!numbers_) return broken("a striped message before it said that it would stripe");
+    if (head.length <= packed_bytes || head.length > shape_.slot_bytes || shape_.row_of(head.length) != Row::large)
+        return broken("a message of a wrong length");
+    const auto number = numbers_->take(head.number);
+    if (!number) return broken("a message out of order");
+    if (auto taken = take_stripe_place(head, *number); !taken) return std::unexpected(taken.error());
+    arrivals_.continue_at(*number);
+    const Offer* offer = arrivals_.offer(head.signature);
+    if (offer != nullptr && offer->form == MessageForm::carried && offer->length == head.length)
+        return Stripe{reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(offer->address)), *number, true};
+    const std::uint64_t cell = head.taken[0] % shape_.slots * shape_.slot_bytes;
+    return Stripe{incoming_ + shape_.payload_offset(Row::large) + cell, *number, false};
+}
+
+// Each message has the row's cell that follows from its place in the row: free when the rank has taken the one before
+// it there, as the peer has been told. Numbers and places grow together.
+Result<void> Mirror::take_stripe_place(const FrameHead& head, std::uint64_t number) {
+    const std::uint64_t place = head.taken[0];
+    // What may be sent follows from what the rank has taken, wherever in the row the last one was.
+    arrivals_.continue_at(number, Row::large, place);
+    Begun& begun = begun_[place % shape_.slots];
+    if (!arrivals_.may_send_bulk(Row::large) || begun.place > place)
+        return broken("more messages than there is room for");
+    for (const Begun& other : begun_)
+        if (other.place != 0 && (other.place <= place) != (other.number < number))
+            return broken("a message out of order");
+    begun = {place + 1, number};
+    return {};
+}
+
+void Mirror::end_striped(const FrameHead& head, const Stripe& stripe) {
+    const std::uint64_t place = head.taken[0];
+    arrivals_.continue_at(stripe.number, Row::large, place);
+    if (stripe.is_put) return arrivals_.send_header(Row::large, MessageForm::put, head.length, 0, head.signature);
+    const std::uint64_t cell = place % shape_.slots * shape_.slot_bytes;
+    arrivals_.send_header(Row::large, MessageForm::staged, head.length, cell, head.signature);
 }
 
 void Mirror::end_incoming(const FrameHead& head) {

@@ -16,6 +16,7 @@
 #include "tenon/plugin/slots.hpp"
 #include "tenon/plugin/types.hpp"
 #include "transports/mirrors/frame.hpp"
+#include "transports/mirrors/number_window.hpp"
 
 namespace tenon {
 
@@ -48,6 +49,25 @@ public:
     // A bulk message whose bytes are already `offset` bytes from the start of the incoming payloads.
     Result<void> take_placed(const FrameHead& head, std::uint64_t offset);
 
+    // For networks that carry large messages by several ways, whichever is free: they may overtake others. The ring is
+    // where they are put in order again, since a reader looks for each message's number in the place that is next in
+    // its row. From then on all large messages that leave are such.
+    void stripe_outgoing() { stripes_ = true; }
+    // Is the next thing to be sent a large message?
+    bool is_large_next() const { return is_next(next_header(Row::large).word); }
+    // The credits that are due, ahead of messages that wait.
+    std::optional<Outgoing> next_credit();
+    // The peer stripes: from then on what comes may do so in any order (of small messages, in their own).
+    void expect_stripes();
+    // As begin_incoming() and end_incoming(), for several at a time.
+    struct Stripe {
+        std::byte* to = nullptr;
+        std::uint64_t number = 0;
+        bool is_put = false;
+    };
+    Result<Stripe> begin_striped(const FrameHead& head);
+    void end_striped(const FrameHead& head, const Stripe& stripe);
+
     // Would next_outgoing() return something?
     bool has_outgoing() const;
 
@@ -65,6 +85,8 @@ private:
     }
     const Header& next_header(Row row) const;
     Result<void> take_credits(const FrameHead& head);
+    Result<void> take_number(const FrameHead& head);
+    Result<void> take_stripe_place(const FrameHead& head, std::uint64_t number);
 
     RingShape shape_;
     std::uint16_t channel_;
@@ -78,9 +100,20 @@ private:
     SendEnd arrivals_;  // the peer's part in the incoming ring
     std::uint64_t packed_forwarded_ = 0, bulk_forwarded_[2] = {};
     std::uint32_t number_ = 0;       // of the last message taken out of the outgoing ring
-    std::uint64_t told_[3] = {};     // to the peer, of what this rank has taken
+    std::uint64_t known_[3] = {};    // of what this rank has taken
+    std::uint64_t told_[3] = {};     // to the peer, of that
     bool is_put_ = false;            // the frame that arrives goes where the receiver offered
     PackedRoom arriving_;            // the packed message that does
+
+    bool stripes_ = false;
+    // Where the peer stripes: which numbers have come; the last of a small message; and, by cell of the large row, the
+    // message that was begun there last, by its place in the row, from 1, and its number.
+    struct Begun {
+        std::uint64_t place = 0, number = 0;
+    };
+    std::optional<NumberWindow> numbers_;
+    std::uint64_t last_small_ = 0;
+    std::array<Begun, most_slots> begun_{};
 };
 
 }  // namespace tenon

@@ -35,7 +35,7 @@ Result<std::optional<DataPort::Arrival>> DataPort::take(Rank to, Purpose purpose
     const auto at = std::ranges::find_if(
         waiting_, [&](const Waiting& w) { return w.claim.to == to && w.claim.purpose == purpose; });
     if (at == waiting_.end()) return std::nullopt;
-    Arrival arrival{at->claim.from, std::move(at->socket)};
+    Arrival arrival{at->claim.from, at->claim.number, std::move(at->socket)};
     waiting_.erase(at);
     return arrival;
 }
@@ -65,7 +65,10 @@ bool DataPort::advance(Guest& guest, std::uint64_t waited_ns) {
         return false;
     }
     if (*done) {
-        waiting_.push_back({claim_of(guest.handshake.claim()), std::move(guest.socket)});
+        const Claim claim = claim_of(guest.handshake.claim());
+        const bool is_known = claim.purpose == Purpose::messages || claim.purpose == Purpose::introductions;
+        if (is_known) waiting_.push_back({claim, std::move(guest.socket)});
+        else tell_of_stranger(guest, "it knows the job's secret, but not what it came for");
         return false;
     }
     guest.patience_left_ns -= std::min(guest.patience_left_ns, waited_ns);

@@ -18,7 +18,7 @@
 
 namespace tenon::tcp {
 
-inline constexpr std::uint32_t wire_version = 1;
+inline constexpr std::uint32_t wire_version = 2;
 
 // What a socket is for.
 enum class Purpose : std::uint32_t { messages = 1, introductions = 2 };
@@ -27,6 +27,7 @@ enum class Purpose : std::uint32_t { messages = 1, introductions = 2 };
 struct Claim {
     Rank from = no_rank, to = no_rank;
     Purpose purpose{};
+    std::uint32_t number = 0;  // of the sockets between the two for that purpose
 };
 os::Handshake::Claim to_bytes(const Claim& claim);
 
@@ -39,6 +40,7 @@ public:
     // has.
     struct Arrival {
         Rank from;
+        std::uint32_t number;
         os::TcpSocket socket;
     };
     Result<std::optional<Arrival>> take(Rank to, Purpose purpose);

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 
 namespace tenon::tcp {
 namespace {
@@ -24,9 +25,20 @@ Links::Links(Rank own, std::vector<Peer> peers, Purpose purpose, const os::Secre
       patience_ms_(patience_ms),
       came_(peers_.size()) {}
 
-void Links::want(Rank peer) {
+void Links::want(Rank peer, unsigned number) {
     TENON_ASSERT(peer >= 0 && peer < peer_count() && peer != own_ && this->peer(peer).address.valid(), "no such peer");
-    new_.push_back(peer);
+    TENON_ASSERT(number < most_sockets, "a pair has few sockets");
+    new_.push_back({peer, number});
+}
+
+void Links::want_further(Rank peer, unsigned count) {
+    for (unsigned number = 1; number < count; number++) want(peer, number);
+}
+
+bool Links::lacks_first() const {
+    const auto is_first = [](const auto& w) { return w.wanted.number == 0; };
+    return std::ranges::any_of(new_, [](const Wanted& w) { return w.number == 0; }) ||
+           std::ranges::any_of(calls_, is_first) || std::ranges::any_of(awaited_, is_first);
 }
 
 Error Links::lost(Rank peer, const Error& error) const {
@@ -35,14 +47,15 @@ Error Links::lost(Rank peer, const Error& error) const {
                                       this->peer(own_).host, peer, facts.host, facts.address.text(), error.message)};
 }
 
-Result<void> Links::begin(Rank peer) {
-    if (own_ > peer) {
-        if (!came_[static_cast<std::size_t>(peer)]) awaited_.push_back(peer);
-        return {};
+std::uint64_t Links::connect_patience_ms() const { return std::max(least_connect_patience_ms, patience_ms_); }
+
+void Links::begin(const Wanted& wanted) {
+    const auto until = os::Deadline::after_ms(connect_patience_ms());
+    if (own_ < wanted.peer) {
+        calls_.push_back({.wanted = wanted, .socket = {}, .until = until, .again_at = os::Deadline::after_ms(0)});
+    } else if (!has_come(wanted)) {
+        awaited_.push_back({wanted, wanted.number == 0 ? std::nullopt : std::optional(until)});
     }
-    const auto until = os::Deadline::after_ms(std::max(least_connect_patience_ms, patience_ms_));
-    calls_.push_back({.peer = peer, .socket = {}, .until = until, .again_at = os::Deadline::after_ms(0)});
-    return {};
 }
 
 // True when both sides have proved who they are. A peer that cannot be reached may be, a moment later.
@@ -50,8 +63,7 @@ Result<bool> Links::advance(Call& call) {
     // Once the socket is there, its system's probes say whether the host lives; its rank may come late.
     if (call.handshake) return call.handshake->advance(call.socket);
     if (call.until.passed())
-        return fail(Status::remote_error, fmt::format("it did not answer in {} ms{}{}",
-                                                      std::max(least_connect_patience_ms, patience_ms_),
+        return fail(Status::remote_error, fmt::format("it did not answer in {} ms{}{}", connect_patience_ms(),
                                                       call.last_problem.empty() ? "" : ": ", call.last_problem));
     auto connected = connect(call);
     if (connected || connected.error().status != Status::timeout) return connected;
@@ -64,7 +76,7 @@ Result<bool> Links::connect(Call& call) {
     if (call.again_at) {
         if (!call.again_at->passed()) return false;
         call.again_at.reset();
-        auto socket = os::TcpSocket::start_connecting(this->peer(call.peer).address);
+        auto socket = os::TcpSocket::start_connecting(peer(call.wanted.peer).address);
         if (!socket) return std::unexpected(socket.error());
         call.socket = std::move(*socket);
     }
@@ -73,7 +85,8 @@ Result<bool> Links::connect(Call& call) {
     if (!ready || !*ready) return ready;
     if (auto done = call.socket.finish_connecting(); !done) return std::unexpected(done.error());
     if (auto set = call.socket.set_probes(patience_ms_); !set) return std::unexpected(set.error());
-    call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes({own_, call.peer, purpose_}));
+    const Claim claim{own_, call.wanted.peer, purpose_, call.wanted.number};
+    call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes(claim));
     return call.handshake->advance(call.socket);
 }
 
@@ -86,25 +99,40 @@ Result<std::optional<Links::Opened>> Links::take_arrival() {
         return fail(Status::remote_error, fmt::format("rank {}: who knows the job's secret claims to be rank {}, which "
                                                       "does not connect to it",
                                                       own_, from));
-    if (came_[static_cast<std::size_t>(from)])
+    const Wanted wanted{from, (*arrival)->number};
+    if (wanted.number < most_sockets && has_come(wanted))
         return std::unexpected(lost(from, {Status::remote_error, "it has connected a second time"}));
-    came_[static_cast<std::size_t>(from)] = true;
-    std::erase(awaited_, from);
+    if (wanted.number >= most_sockets || (wanted.number > 0 && !has_come({from, 0})))
+        return std::unexpected(lost(from, {Status::remote_error, "it has connected out of turn"}));
+    came_[static_cast<std::size_t>(from)] |= 1U << wanted.number;
+    std::erase_if(awaited_, [&](const Awaited& awaited) { return awaited.wanted == wanted; });
     if (auto set = (*arrival)->socket.set_probes(patience_ms_); !set) return std::unexpected(lost(from, set.error()));
-    return Opened{from, std::move((*arrival)->socket)};
+    return Opened{from, wanted.number, std::move((*arrival)->socket)};
+}
+
+// Whether to go on without it.
+bool Links::may_fail(const Wanted& wanted, const Error& why) const {
+    if (wanted.number == 0) return false;
+    log(LogLevel::warning, "rank {} on {} could not make socket {} to rank {} on {}: {}; it uses those that there are",
+        own_, peer(own_).host, wanted.number, wanted.peer, peer(wanted.peer).host, why.message);
+    return true;
 }
 
 Result<std::optional<Links::Opened>> Links::next() {
-    for (const Rank peer : std::exchange(new_, {}))
-        if (auto begun = begin(peer); !begun) return std::unexpected(begun.error());
-    for (auto call = calls_.begin(); call != calls_.end(); ++call) {
+    for (const Wanted& wanted : std::exchange(new_, {})) begin(wanted);
+    for (auto call = calls_.begin(); call != calls_.end();) {
         const auto open = advance(*call);
-        if (!open) return std::unexpected(lost(call->peer, open.error()));
-        if (!*open) continue;
-        Opened opened{call->peer, std::move(call->socket)};
-        calls_.erase(call);
-        return opened;
+        if (!open && !may_fail(call->wanted, open.error()))
+            return std::unexpected(lost(call->wanted.peer, open.error()));
+        if (open && !*open) {
+            ++call;
+            continue;
+        }
+        Opened opened{call->wanted.peer, call->wanted.number, std::move(call->socket)};
+        call = calls_.erase(call);
+        if (open) return opened;
     }
+    std::erase_if(awaited_, [](const Awaited& awaited) { return awaited.until && awaited.until->passed(); });
     if (awaited_.empty()) return std::nullopt;
     return take_arrival();
 }

@@ -1,7 +1,9 @@
 // Makes the sockets between a rank and its peers on other hosts: the lower rank of a pair connects, the higher is
-// connected to at its process's data port, and both prove that they know the job's key. All that are wanted at once.
+// connected to at its process's data port, and both prove that they know the job's key. All that are wanted at once; of
+// a pair they are numbered, from 0.
 //
-// For the rank's thread. Nothing waits; a peer that cannot be reached in time is an error that names both ranks.
+// For the rank's thread. Nothing waits; a peer that cannot be reached in time is an error that names both ranks. A pair
+// can do without further sockets than the first: where one cannot be made, that is logged.
 #pragma once
 
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "os/clock.hpp"
 #include "transports/tcp/data_port.hpp"
+#include "transports/tcp/socket_count.hpp"
 
 namespace tenon::tcp {
 
@@ -22,12 +25,17 @@ public:
     Links(Rank own, std::vector<Peer> peers, Purpose purpose, const os::Secret& key, std::shared_ptr<DataPort> port,
           std::uint64_t patience_ms);
 
-    void want(Rank peer);
+    void want(Rank peer) { want(peer, 0); }
+    // Those with the numbers 1 to count - 1; both sides must.
+    void want_further(Rank peer, unsigned count);
     // Is some socket that is wanted not there yet?
     bool pending() const { return !new_.empty() || !calls_.empty() || !awaited_.empty(); }
+    // Is it one that is a peer's first?
+    bool lacks_first() const;
     // One that has become ready. It may be of a peer that has not been wanted yet.
     struct Opened {
         Rank peer;
+        unsigned number;
         os::TcpSocket socket;
     };
     Result<std::optional<Opened>> next();
@@ -39,19 +47,35 @@ public:
     Error lost(Rank peer, const Error& error) const;
 
 private:
+    struct Wanted {
+        Rank peer;
+        unsigned number;
+        bool operator==(const Wanted&) const = default;
+    };
     // One that this rank makes.
     struct Call {
-        Rank peer;
+        Wanted wanted;
         os::TcpSocket socket;
         os::Deadline until;
         std::optional<os::Handshake> handshake{};  // once connected
         std::optional<os::Deadline> again_at{};    // it could not be reached: when to try anew
         std::string last_problem{};
     };
+    // One that the peer makes. Further ones only for a while.
+    struct Awaited {
+        Wanted wanted;
+        std::optional<os::Deadline> until{};
+    };
+    void want(Rank peer, unsigned number);
+    void begin(const Wanted& wanted);
+    std::uint64_t connect_patience_ms() const;
     Result<bool> connect(Call& call);
-    Result<void> begin(Rank peer);
     Result<bool> advance(Call& call);
+    bool may_fail(const Wanted& wanted, const Error& why) const;
     Result<std::optional<Opened>> take_arrival();
+    bool has_come(const Wanted& wanted) const {
+        return (came_[static_cast<std::size_t>(wanted.peer)] >> wanted.number & 1) != 0;
+    }
 
     Rank own_;
     std::vector<Peer> peers_;
@@ -59,8 +83,9 @@ private:
     os::Secret key_;
     std::shared_ptr<DataPort> port_;
     std::uint64_t patience_ms_;
-    std::vector<bool> came_;  // by rank: has a socket
-    std::vector<Rank> new_, awaited_;
+    std::vector<std::uint32_t> came_;  // by rank: which sockets of it have come, as bits
+    std::vector<Wanted> new_;
+    std::vector<Awaited> awaited_;
     std::vector<Call> calls_;
 };
 

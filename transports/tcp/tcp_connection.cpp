@@ -1,48 +1,51 @@
 #include "transports/tcp/tcp_connection.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cstring>
 #include <utility>
+
+#include "base/assert.hpp"
 
 namespace tenon::tcp {
 namespace {
 
-// How much one call of progress() may take in, so that the rank gets to what has come.
-constexpr std::size_t most_bytes_at_once = 1 << 20;
+std::unexpected<Error> broken(std::string_view what) {
+    return fail(Status::remote_error, fmt::format("sent what breaks the protocol: {}", what));
+}
 
 }  // namespace
 
-// ---- the socket ---------------------------------------------------------------------------------------------------
+// ---- the sockets --------------------------------------------------------------------------------------------------
 
-void TcpConnection::open(os::TcpSocket socket) {
-    socket_ = std::move(socket);
-    stage_ = Stage::open;
+FrameSocket& TcpConnection::open(unsigned index, os::TcpSocket socket) {
+    TENON_ASSERT((index == 0) == (count_ == 0) && count_ < most_sockets, "the first socket is the first, and of few");
+    if (index == 0) stage_ = Stage::open;
+    sockets_[count_] = std::make_unique<FrameSocket>(std::move(socket));
+    return *sockets_[count_++];
 }
 
-Result<bool> TcpConnection::progress() {
-    if (stage_ == Stage::open) {
-        const auto all_gone = move();
-        if (!all_gone || stage_ == Stage::open) return all_gone;
-    }
-    if (stage_ == Stage::ended)
-        if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !has_something_to_send();
+void TcpConnection::something_came() {
+    for (const auto& socket : sockets()) socket->something_came();
 }
 
-// A peer that is gone needs none; messages it should have had.
-Result<void> TcpConnection::drop_credits() {
-    for (; has_something_to_send(); first_queued_ = queued_)
-        for (std::size_t i = first_queued_; i < queued_; i++)
-            if (queue_[i].head.kind != FrameKind::credit && queue_[i].head.kind != FrameKind::goodbye)
-                return fail(Status::remote_error, "it has destroyed its communicator");
+Error TcpConnection::of_socket(unsigned index, const Error& error) const {
+    if (count_ == 1) return error;
+    return {error.status, fmt::format("socket {} of {} between them: {}", index, count_, error.message)};
+}
+
+Result<void> TcpConnection::check_reach(std::uint64_t patience_ms) const {
+    for (unsigned i = 0; i < count_; i++)
+        if (sockets_[i]->is_open())
+            if (auto ok = sockets_[i]->socket().check_reach(patience_ms); !ok)
+                return std::unexpected(of_socket(i, ok.error()));
     return {};
 }
 
-// Sends and receives; true when all has gone.
-Result<bool> TcpConnection::move() {
+Result<bool> TcpConnection::progress() {
     Result<bool> all_gone = false;
-    if (!may_not_send_) {
-        all_gone = send_queued();
+    if (stage_ == Stage::open && !may_not_send_) {
+        all_gone = send();
         if (!all_gone) {
             // What the peer has sent before may still be there to be read, and explain it.
             if (all_gone.error().status != Status::remote_error) return all_gone;
@@ -50,147 +53,205 @@ Result<bool> TcpConnection::move() {
             all_gone = false;
         }
     }
-    if (!std::exchange(something_came_, false) && !may_not_send_) return all_gone;
-    if (auto received = receive_what_came(); !received) return std::unexpected(received.error());
-    return all_gone;
-}
-
-// The socket has come to its end.
-Result<void> TcpConnection::ended(const Error& error) {
-    if (error.status != Status::remote_error || !peer_said_goodbye_) return std::unexpected(error);
-    stage_ = Stage::ended;
-    socket_.close();
-    return {};
-}
-
-// ---- leaving ------------------------------------------------------------------------------------------------------
-
-void TcpConnection::fill_queue() {
-    if (first_queued_ == queued_) first_queued_ = queued_ = 0;
-    for (Mirror* m : mirrors())
-        while (queued_ < queue_length) {
-            Queued& next = queue_[queued_];
-            auto outgoing = m->next_outgoing(next.room);
-            if (!outgoing) break;
-            next.head = outgoing->head;
-            next.bytes = outgoing->bytes;
-            queued_++;
-        }
-}
-
-bool TcpConnection::has_something_to_send() {
-    if (first_queued_ == queued_) fill_queue();
-    return first_queued_ != queued_;
-}
-
-// True when all has gone.
-Result<bool> TcpConnection::send_queued() {
-    while (has_something_to_send()) {
-        std::array<iovec, 2 * queue_length> parts;
-        std::size_t count = 0, skipped = first_sent_, wanted = 0;
-        const auto add = [&](const void* bytes, std::size_t length) {
-            const std::size_t gone = std::min(skipped, length);
-            skipped -= gone;
-            if (gone == length) return;
-            parts[count++] = {const_cast<std::byte*>(static_cast<const std::byte*>(bytes)) + gone, length - gone};
-            wanted += length - gone;
-        };
-        for (std::size_t i = first_queued_; i < queued_; i++) {
-            add(&queue_[i].head, sizeof(FrameHead));
-            add(queue_[i].bytes, queue_[i].head.length);
-        }
-        const auto sent = socket_.send_some(std::span{parts}.first(count));
-        if (!sent) return std::unexpected(sent.error());
-        first_sent_ += *sent;
-        while (first_queued_ < queued_ && first_sent_ >= sizeof(FrameHead) + queue_[first_queued_].head.length)
-            first_sent_ -= sizeof(FrameHead) + queue_[first_queued_++].head.length;
-        if (*sent < wanted) return false;
-    }
-    return true;
+    if (stage_ != Stage::closed)
+        if (auto received = receive(); !received) return std::unexpected(received.error());
+    if (stage_ == Stage::open) return all_gone;
+    if (stage_ == Stage::ended)
+        if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
+    return !has_something_to_send();
 }
 
 Result<bool> TcpConnection::finish_sending() {
     something_came();
     auto sent = progress();
     if (!sent || !*sent || stage_ != Stage::open) return sent;
-    if (!says_goodbye_) {
-        says_goodbye_ = true;
-        queue_[queued_++].head = {.kind = FrameKind::goodbye};
+    if (!std::exchange(says_goodbye_, true)) {
+        auto* const room = first().next_room();
+        TENON_ASSERT(room != nullptr, "all has gone");
+        room->head = {.kind = FrameKind::goodbye};
+        first().add();
         return false;
     }
-    const auto left = socket_.unacknowledged_bytes();
-    if (!left) return std::unexpected(left.error());
-    return *left == 0 || may_not_send_;
+    if (may_not_send_) return true;
+    for (const auto& socket : sockets()) {
+        if (!socket->is_open()) continue;
+        const auto left = socket->socket().unacknowledged_bytes();
+        if (!left) return std::unexpected(left.error());
+        if (*left != 0) return false;
+    }
+    return true;
+}
+
+// ---- leaving ------------------------------------------------------------------------------------------------------
+
+bool TcpConnection::has_something_to_send() const {
+    return owes_word_on_sockets() || std::ranges::any_of(sockets(), [](const auto& s) { return s->has_leaving(); }) ||
+           std::ranges::any_of(mirrors(), [](const Mirror* m) { return m->has_outgoing(); });
+}
+
+// True when all has gone.
+Result<bool> TcpConnection::send() {
+    static_assert(most_sockets <= 32);
+    std::uint32_t full = 0;
+    for (;;) {
+        fill();
+        bool went = false;
+        for (unsigned i = 0; i < count_; i++) {
+            if (!sockets_[i]->has_leaving() || (full >> i & 1) != 0) continue;
+            const auto sent = sockets_[i]->send();
+            if (!sent) return std::unexpected(of_socket(i, sent.error()));
+            if (*sent) went = true;
+            else full |= 1U << i;
+        }
+        if (!went) return full == 0;
+    }
+}
+
+void TcpConnection::fill() {
+    if (owes_word_on_sockets()) static_cast<void>(say_wanted());
+    for (Mirror* m : mirrors())
+        while (fill_from(*m)) {}
+}
+
+// False when nothing of it can leave now.
+bool TcpConnection::fill_from(Mirror& mirror) {
+    FrameSocket* by = &first();
+    const bool is_striped = wanted_ > 1 && mirror.is_large_next();
+    if (is_striped) {
+        if (!say_wanted()) return false;
+        mirror.stripe_outgoing();
+        by = free_socket();
+    }
+    auto* const room = (by != nullptr ? by : &first())->next_room();
+    if (room == nullptr) return false;
+    const auto outgoing = by != nullptr ? mirror.next_outgoing(room->room) : mirror.next_credit();
+    if (!outgoing) return false;
+    room->head = outgoing->head;
+    room->bytes = outgoing->bytes;
+    (by != nullptr ? by : &first())->add();
+    return true;
+}
+
+// That of which the peer's host has the most already; none while a large message waits in each for room.
+FrameSocket* TcpConnection::free_socket() const {
+    if (count_ == 1) return &first();
+    FrameSocket* best = nullptr;
+    std::size_t least = SIZE_MAX;
+    for (const auto& socket : sockets()) {
+        const auto is_striped = [](const FrameSocket::Leaving& l) { return l.head.kind == FrameKind::striped; };
+        if (!socket->is_open() || std::ranges::any_of(socket->leaving(), is_striped)) continue;
+        const std::size_t waits = socket->socket().unacknowledged_bytes().value_or(SIZE_MAX - 1);
+        if (waits >= least) continue;
+        least = waits;
+        best = socket.get();
+    }
+    return best;
+}
+
+bool TcpConnection::say_wanted() {
+    if (said_wanted_) return true;
+    auto* const room = first().next_room();
+    if (room == nullptr) return false;
+    room->head = {.kind = FrameKind::sockets, .number = wanted_};
+    first().add();
+    said_wanted_ = true;
+    agree();
+    return true;
+}
+
+void TcpConnection::agree() {
+    const unsigned count = std::min(wanted_, peer_wants_);
+    if (said_wanted_ && count > 1) agreed_(count);
+}
+
+// A peer that is gone needs none; messages it should have had.
+Result<void> TcpConnection::drop_credits() {
+    const auto is_message = [](FrameKind kind) {
+        return kind == FrameKind::packed || kind == FrameKind::medium || kind == FrameKind::large ||
+               kind == FrameKind::striped;
+    };
+    bool is_missed = false;
+    for (const auto& socket : sockets()) {
+        for (const auto& leaving : socket->leaving()) is_missed |= is_message(leaving.head.kind);
+        socket->drop_leaving();
+    }
+    Mirror::PackedRoom room;
+    for (Mirror* m : mirrors())
+        while (const auto outgoing = m->next_outgoing(room)) is_missed |= is_message(outgoing->head.kind);
+    if (is_missed) return fail(Status::remote_error, "it has destroyed its communicator");
+    return {};
 }
 
 // ---- arriving -----------------------------------------------------------------------------------------------------
 
-Result<void> TcpConnection::receive_what_came() {
-    for (std::size_t taken = 0; taken < most_bytes_at_once && stage_ == Stage::open;) {
-        const std::size_t wanted = arriving_left_ + (inbox_bytes - inbox_end_);
-        const auto received = receive_once();
-        if (!received) return ended(received.error());
-        taken += *received;
-        if (auto parsed = parse_inbox(); !parsed) return parsed;
-        if (*received < wanted) break;
+Result<void> TcpConnection::receive() {
+    for (unsigned i = 0; i < count_; i++) {
+        // What comes by further sockets means nothing before the peer has said, by the first, that it uses them.
+        if (!sockets_[i]->is_open() || (i > 0 && peer_wants_ == 0)) continue;
+        if (!sockets_[i]->look_for_what_came() && !may_not_send_) continue;
+        if (auto received = receive_by(i); !received) return std::unexpected(received.error());
     }
+    return end_ ? take_ends() : Result<void>{};
+}
+
+// False when there may be more.
+Result<bool> TcpConnection::receive_by(unsigned index) {
+    FrameSocket& socket = *sockets_[index];
+    auto received = socket.receive([&](const FrameHead& head) { return begin_frame(head, index); });
+    if (received) return received;
+    if (!socket.has_ended()) return std::unexpected(of_socket(index, received.error()));
+    if (!end_) end_ = of_socket(index, received.error());
+    socket.close();
+    return true;
+}
+
+// The goodbye that explains a socket's end may lie in the first socket.
+Result<void> TcpConnection::take_ends() {
+    if (!peer_said_goodbye_ && first().is_open()) {
+        const auto is_all = receive_by(0);
+        if (!is_all) return std::unexpected(is_all.error());
+        if (!*is_all) return {};
+    }
+    if (!peer_said_goodbye_) return std::unexpected(*end_);
+    if (!first().is_open()) stage_ = Stage::ended;
     return {};
 }
 
-// What is there now: first the rest of the frame that is incomplete, then whatever follows it.
-Result<std::size_t> TcpConnection::receive_once() {
-    const iovec parts[] = {{arriving_to_, arriving_left_}, {inbox_.data() + inbox_end_, inbox_bytes - inbox_end_}};
-    const auto received = socket_.receive_some(std::span{parts}.subspan(arriving_left_ == 0 ? 1 : 0));
-    if (!received) return received;
-    const std::size_t of_frame = std::min(*received, arriving_left_);
-    arriving_to_ += of_frame;
-    arriving_left_ -= of_frame;
-    inbox_end_ += *received - of_frame;
-    return received;
-}
-
-Result<void> TcpConnection::parse_inbox() {
-    for (;;) {
-        if (arriving_ && arriving_left_ == 0) {
-            arriving_at_->end_incoming(*arriving_);
-            arriving_.reset();
-        }
-        const std::size_t there = inbox_end_ - inbox_begin_;
-        if (arriving_) {
-            const std::size_t part = std::min(there, arriving_left_);
-            if (part == 0) break;
-            std::memcpy(arriving_to_, inbox_.data() + inbox_begin_, part);
-            arriving_to_ += part;
-            arriving_left_ -= part;
-            inbox_begin_ += part;
-        } else {
-            if (there < sizeof(FrameHead)) break;
-            if (auto begun = begin_frame(); !begun) return begun;
-        }
-    }
-    std::memmove(inbox_.data(), inbox_.data() + inbox_begin_, inbox_end_ - inbox_begin_);
-    inbox_end_ -= std::exchange(inbox_begin_, 0);
-    return {};
-}
-
-Result<void> TcpConnection::begin_frame() {
-    FrameHead head;
-    std::memcpy(&head, inbox_.data() + inbox_begin_, sizeof head);
-    inbox_begin_ += sizeof head;
+Result<FrameSocket::Place> TcpConnection::begin_frame(const FrameHead& head, unsigned index) {
+    if (head.kind == FrameKind::striped && head.channel < max_channels) return begin_message(head);
+    if (index != 0) return broken("a frame by a socket that is not for it");
     if (head.kind == FrameKind::goodbye) {
         peer_said_goodbye_ = true;
-        return {};
+        return FrameSocket::Place{};
+    }
+    if (head.kind == FrameKind::sockets) {
+        if (auto taken = take_peers_wish(head); !taken) return std::unexpected(taken.error());
+        return FrameSocket::Place{};
     }
     if (head.kind < FrameKind::packed || head.kind > FrameKind::credit || head.channel >= max_channels)
-        return fail(Status::remote_error, "sent what breaks the protocol: a frame of no known kind");
+        return broken("a frame of no known kind");
+    return begin_message(head);
+}
+
+Result<FrameSocket::Place> TcpConnection::begin_message(const FrameHead& head) {
     auto at = mirror(head.channel);
     if (!at) return std::unexpected(at.error());
-    auto to = (*at)->begin_incoming(head);
+    if (peer_wants_ > 1) (*at)->expect_stripes();
+    if (head.kind == FrameKind::striped) {
+        const auto stripe = (*at)->begin_striped(head);
+        if (!stripe) return std::unexpected(stripe.error());
+        return FrameSocket::Place{*at, stripe->to, *stripe};
+    }
+    const auto to = (*at)->begin_incoming(head);
     if (!to) return std::unexpected(to.error());
-    arriving_ = head;
-    arriving_at_ = *at;
-    arriving_to_ = *to;
-    arriving_left_ = head.length;
+    return FrameSocket::Place{*at, *to, {}};
+}
+
+Result<void> TcpConnection::take_peers_wish(const FrameHead& head) {
+    if (peer_wants_ != 0 || head.number == 0 || head.number > most_sockets || head.length != 0)
+        return broken("a number of sockets that it may not ask for");
+    peer_wants_ = head.number;
+    agree();
     return {};
 }
 

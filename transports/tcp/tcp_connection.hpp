@@ -1,72 +1,85 @@
-// One rank's connection to a peer on another host: a socket, and the Mirrors of the channels in use.
+// One rank's connection to a peer on another host: the Mirrors of the channels in use, and the sockets that frames
+// travel by: one, or, where both sides would have more, several.
 //
-// Until the socket is there, messages wait in their rings. progress() never waits. A socket that ends without a goodbye
-// is an error; after a goodbye it just ends.
+// Small messages and all else that is short go by the first socket, in order. Large messages go by whichever socket has
+// the least to do, as they are: none is longer than a slot, so that a slow socket holds up little. The peer's Mirrors
+// put them in order again. Further sockets are asked for when the first large message is to be sent.
+//
+// Until the first socket is there, messages wait in their rings. progress() never waits. A socket that ends without a
+// goodbye is an error; after a goodbye (by the first) it just ends.
 #pragma once
 
 #include <array>
+#include <memory>
 #include <optional>
 
-#include "os/internet.hpp"
 #include "transports/mirrors/mirrored.hpp"
+#include "transports/tcp/frame_socket.hpp"
+#include "transports/tcp/socket_count.hpp"
 
 namespace tenon::tcp {
 
 class TcpConnection final : public MirroredConnection {
 public:
-    using MirroredConnection::MirroredConnection;
+    // `agreed` is called, once, when both sides have said that they would have so many sockets, more than one: the
+    // further ones should then be made.
+    TcpConnection(MirrorMemory& memory, std::function<void()> wanted, std::function<void(unsigned)> agreed)
+        : MirroredConnection(memory, std::move(wanted)), agreed_(std::move(agreed)) {}
     std::string_view name() const override { return "tcp"; }
 
-    void open(os::TcpSocket socket);
-    const os::TcpSocket& socket() const { return socket_; }
+    // How many sockets this side would have; before the first is open.
+    void want_sockets(unsigned count) { wanted_ = count; }
+    // The first one first. The same reference until the connection ends.
+    FrameSocket& open(unsigned index, os::TcpSocket socket);
     bool is_open() const { return stage_ == Stage::open; }
+    // How many there are, including those that have ended.
+    unsigned socket_count() const { return count_; }
+    // An error where the host at the other end is out of reach.
+    Result<void> check_reach(std::uint64_t patience_ms) const;
     // Has something been sent, while there is no socket yet?
-    bool waits_for_socket() { return stage_ == Stage::closed && has_something_to_send(); }
+    bool waits_for_socket() const { return stage_ == Stage::closed && has_something_to_send(); }
 
     // Until then, progress() need not look for what may have come.
-    void something_came() { something_came_ = true; }
-    // True when nothing that was sent waits for the socket.
+    void something_came();
+    // True when nothing that was sent waits for a socket.
     Result<bool> progress();
     // The same, and then a goodbye, and until the peer's host has it all.
     Result<bool> finish_sending();
 
+    std::span<const std::unique_ptr<FrameSocket>> sockets() const { return std::span{sockets_}.first(count_); }
+
 private:
     enum class Stage { closed, open, ended };
-    struct Queued {
-        FrameHead head;
-        const std::byte* bytes;
-        Mirror::PackedRoom room;
-    };
-    static constexpr std::size_t queue_length = 16, inbox_bytes = 16 << 10;
 
-    Result<bool> move();
-    Result<bool> send_queued();
-    void fill_queue();
-    bool has_something_to_send();
-    Result<void> receive_what_came();
-    Result<std::size_t> receive_once();
-    Result<void> parse_inbox();
-    Result<void> begin_frame();
-    Result<void> ended(const Error& error);
+    FrameSocket& first() const { return *sockets_[0]; }
+    Error of_socket(unsigned index, const Error& error) const;
+
+    Result<bool> send();
+    void fill();
+    bool fill_from(Mirror& mirror);
+    FrameSocket* free_socket() const;
+    bool has_something_to_send() const;
+    bool owes_word_on_sockets() const {
+        return peer_wants_ != 0 && !said_wanted_ && !says_goodbye_ && !peer_said_goodbye_;
+    }
+    bool say_wanted();
+    void agree();
     Result<void> drop_credits();
 
-    os::TcpSocket socket_;
+    Result<void> receive();
+    Result<bool> receive_by(unsigned index);
+    Result<FrameSocket::Place> begin_frame(const FrameHead& head, unsigned index);
+    Result<FrameSocket::Place> begin_message(const FrameHead& head);
+    Result<void> take_peers_wish(const FrameHead& head);
+    Result<void> take_ends();
+
+    std::function<void(unsigned)> agreed_;
     Stage stage_ = Stage::closed;
-
-    // Leaving: the frames that wait for the socket, and how much of the first has gone.
-    std::array<Queued, queue_length> queue_;
-    std::size_t first_queued_ = 0, queued_ = 0, first_sent_ = 0;
-    bool says_goodbye_ = false, may_not_send_ = false;
-    bool something_came_ = true;
-
-    // Arriving: bytes of which no frame has been made yet, and the frame that is incomplete.
-    std::array<std::byte, inbox_bytes> inbox_;
-    std::size_t inbox_begin_ = 0, inbox_end_ = 0;
-    std::optional<FrameHead> arriving_;
-    Mirror* arriving_at_ = nullptr;
-    std::byte* arriving_to_ = nullptr;  // the rest of it
-    std::size_t arriving_left_ = 0;
-    bool peer_said_goodbye_ = false;
+    std::array<std::unique_ptr<FrameSocket>, most_sockets> sockets_;  // in the order of opening
+    unsigned count_ = 0;
+    unsigned wanted_ = 1, peer_wants_ = 0;  // 0: it has not said
+    std::optional<Error> end_;              // of a socket, that is not explained yet
+    bool said_wanted_ = false, says_goodbye_ = false, may_not_send_ = false, peer_said_goodbye_ = false;
 };
 
 }  // namespace tenon::tcp

@@ -14,18 +14,21 @@ constexpr std::uint64_t look_every_ns = 250'000'000;
 
 }  // namespace
 
-Result<std::unique_ptr<Network>> TcpNetwork::make(NetworkFacts facts, std::unique_ptr<Links> links) {
+Result<std::unique_ptr<Network>> TcpNetwork::make(NetworkFacts facts, std::unique_ptr<Links> links,
+                                                  std::optional<unsigned> sockets) {
     auto poller = os::Poller::create();
     if (!poller) return std::unexpected(poller.error());
-    return std::unique_ptr<Network>(new TcpNetwork(std::move(facts), std::move(links), std::move(*poller)));
+    return std::unique_ptr<Network>(new TcpNetwork(std::move(facts), std::move(links), sockets, std::move(*poller)));
 }
 
-TcpNetwork::TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller)
+TcpNetwork::TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, std::optional<unsigned> sockets,
+                       os::Poller poller)
     : facts_(std::move(facts)),
       links_(std::move(links)),
       poller_(std::move(poller)),
       memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
+      sockets_(sockets),
       look_(look_every_ns) {}
 
 Connection& TcpNetwork::connection(Rank peer) { return connection_to(peer); }
@@ -35,7 +38,9 @@ TcpConnection& TcpNetwork::connection_to(Rank peer) {
     const std::scoped_lock lock(connecting_);
     auto& made = connections_[static_cast<std::size_t>(peer)];
     if (made == nullptr)
-        made = std::make_unique<TcpConnection>(memory_, [this, peer] { links_->want(peer); });
+        made = std::make_unique<TcpConnection>(
+            memory_, [this, peer] { links_->want(peer); },
+            [this, peer](unsigned count) { links_->want_further(peer, count); });
     return *made;
 }
 
@@ -45,20 +50,33 @@ Result<void> TcpNetwork::take_up_new() {
         if (!opened) return std::unexpected(opened.error());
         if (!*opened) return {};
         TcpConnection& connection = connection_to((*opened)->peer);
-        connection.open(std::move((*opened)->socket));
-        if (auto ok = poller_.watch(connection.socket().descriptor(), &connection); !ok) return ok;
-        active_.push_back({&connection, (*opened)->peer});
+        if ((*opened)->number == 0) {
+            connection.want_sockets(sockets_over((*opened)->socket));
+            active_.push_back({&connection, (*opened)->peer});
+        }
+        FrameSocket& socket = connection.open((*opened)->number, std::move((*opened)->socket));
+        if (auto ok = poller_.watch(socket.socket().descriptor(), &socket); !ok) return ok;
+        socket_count_++;
     }
 }
 
+unsigned TcpNetwork::sockets_over(const os::TcpSocket& socket) {
+    if (sockets_) return *sockets_;
+    const auto own = socket.local_address();
+    if (!own) return 1;
+    const auto [at, is_new] = usual_sockets_.try_emplace(own->host_text());
+    if (is_new) at->second = usual_sockets(os::link_with(*own));
+    return at->second;
+}
+
 Result<void> TcpNetwork::find_readable() {
-    if (active_.size() <= few_sockets) {
+    if (socket_count_ <= few_sockets) {
         for (const Active& a : active_) a.connection->something_came();
         return {};
     }
     auto ready = poller_.ready(0);
     if (!ready) return std::unexpected(ready.error());
-    for (void* const tag : *ready) static_cast<TcpConnection*>(tag)->something_came();
+    for (void* const tag : *ready) static_cast<FrameSocket*>(tag)->something_came();
     return {};
 }
 
@@ -83,7 +101,7 @@ Result<bool> TcpNetwork::named(const Active& a, Result<bool> said) const {
 Result<void> TcpNetwork::check_reach() {
     for (const Active& a : active_)
         if (a.connection->is_open())
-            if (auto ok = a.connection->socket().check_reach(facts_.patience_ms); !ok)
+            if (auto ok = a.connection->check_reach(facts_.patience_ms); !ok)
                 return std::unexpected(links_->lost(a.peer, ok.error()));
     return {};
 }
@@ -100,8 +118,8 @@ Result<bool> TcpNetwork::finish_sending() {
     // Also where one peer is lost: the others must have their goodbye.
     auto finished = ask_all(active_, [this](const Active& a) { return named(a, a.connection->finish_sending()); });
     if (!moved) return moved;
-    // A peer that has wanted this rank too must not find it gone.
-    if (finished && links_->pending()) finished = false;
+    // A peer that has wanted this rank too must not find it gone; further sockets it need not have.
+    if (finished && links_->lacks_first()) finished = false;
     return finished;
 }
 

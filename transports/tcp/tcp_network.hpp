@@ -1,9 +1,11 @@
-// The network that needs no library: a socket to each peer on another host.
+// The network that needs no library: a socket to each peer on another host, or several.
 //
 // Threads as of any Network. Sockets are made when first needed.
 #pragma once
 
+#include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "os/poller.hpp"
@@ -16,7 +18,9 @@ namespace tenon::tcp {
 
 class TcpNetwork final : public Network {
 public:
-    static Result<std::unique_ptr<Network>> make(NetworkFacts facts, std::unique_ptr<Links> links);
+    // `sockets`: how many it would have to each peer; nothing: as many as the link is worth. The peer may have fewer.
+    static Result<std::unique_ptr<Network>> make(NetworkFacts facts, std::unique_ptr<Links> links,
+                                                 std::optional<unsigned> sockets);
 
     Connection& connection(Rank peer) override;
     Result<bool> progress() override;
@@ -30,9 +34,10 @@ private:
         Rank peer;
     };
 
-    TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, os::Poller poller);
+    TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, std::optional<unsigned> sockets, os::Poller poller);
     TcpConnection& connection_to(Rank peer);
     Result<void> take_up_new();
+    unsigned sockets_over(const os::TcpSocket& socket);
     Result<void> find_readable();
     bool something_waits();
     Result<void> check_reach();
@@ -45,6 +50,9 @@ private:
     std::mutex connecting_;
     std::vector<std::unique_ptr<TcpConnection>> connections_;  // by rank
     std::vector<Active> active_;
+    std::size_t socket_count_ = 0;
+    std::optional<unsigned> sockets_;
+    std::map<std::string, unsigned> usual_sockets_;  // by own address
     NowAndThen look_;  // whether peers answer
 };
 

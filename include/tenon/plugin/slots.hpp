@@ -218,6 +218,13 @@ public:
         return load_acquire(o.word) == message_word(number_ + 1, signature) ? &o : nullptr;
     }
     std::uint64_t bulk_sent(Row row) const { return at(row).sent; }
+    // For networks that bring messages in any order, as readers allow: the next message has this number, and, where it
+    // is a bulk one, is the row's message `index`, from 0. Then payload() and send_staged() are of no use for the row.
+    void continue_at(std::uint64_t number) { number_ = number - 1; }
+    void continue_at(std::uint64_t number, Row row, std::uint64_t index) {
+        number_ = number - 1;
+        at(row).sent = index;
+    }
     // Has every reader taken the first `count` messages of the row?
     bool bulk_taken(Row row, std::uint64_t count) {
         if (at(row).limit < count + at(row).slots) refresh();
