@@ -40,6 +40,27 @@ TEST_P(MatrixBetweenHosts, EqualsTheReference) {
 INSTANTIATE_TEST_SUITE_P(Covering, MatrixBetweenHosts, ::testing::ValuesIn(cases_between_hosts()),
                          [](const auto& row) { return name_of(row.param); });
 
+// The rings of a rank with those of its host and with those of others, in one cap: by what its peers use of it.
+TEST(SlotMemory, OfNearAndFarRanksStaysWithinOneCap) {
+    for (const std::uint64_t cap : {std::uint64_t{4} << 20, std::uint64_t{64} << 20}) {
+        Config config = own_config;
+        config.slot_memory = {cap};
+        auto made = world->split(0, world->rank(), config);
+        ASSERT_TRUE(made) << made.error().message;
+        Communicator& ranks = **made;
+        const std::size_t count = 300'000;
+        const auto size = static_cast<std::size_t>(ranks.rank_count());
+        std::vector<float> in(size * count, 1), out(size * count);
+        for (const Collective collective : {Collective::all_to_all, Collective::all_reduce}) {
+            const auto ran = ranks.run({.collective = collective, .type = DataType::float32, .op = ReduceOp::sum,
+                                        .send = in.data(), .receive = out.data(), .count = count});
+            ASSERT_TRUE(ran) << ran.error().message;
+        }
+        EXPECT_GT(ranks.slot_memory().value, 0U);
+        EXPECT_LE(ranks.slot_memory().value, cap) << "of both together";
+    }
+}
+
 Result<void> join_world(const Launch& launch) {
     const auto config = read_config();
     if (!config) return std::unexpected(config.error());
