@@ -181,12 +181,12 @@ TENON_EXPORT const char* tenonGetLastError(tenonComm_t comm);
  * socket can be had, tenonInvalidArgument for an interface that is not there. Any thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueId(tenonUniqueId* uniqueId);
 
-/* The same without passing bytes around: every rank that calls this with the same job name gets the same id, and rank 0
- * answers when it joins. `job` is a string of 1 to 64 characters that all ranks know and no other job of this user has
- * now. Where the ranks are on several hosts, TENON_RENDEZVOUS or what started them (MASTER_ADDR, Slurm) says where rank
- * 0 is; where nothing does, all must be on one host. On a host, ranks of other users are refused; between hosts, the
- * name is all that keeps strangers out. Local, returns at once. Errors: tenonInvalidArgument for variables of a
- * launcher that contradict each other. Any thread. */
+/* The same without passing bytes around: every rank that calls this with the same job name gets the same id, and rank
+ * 0 answers when it joins. `job` is a string of 1 to 64 characters that all ranks know and no other job of this user
+ * has now. Where the ranks are on several hosts, TENON_RENDEZVOUS or what started them (MASTER_ADDR, Slurm, PMIx) says
+ * where rank 0 is; where nothing does, all must be on one host. With PMIx (mpirun), rank 0 is the launcher's rank 0.
+ * On a host, ranks of other users are refused; between hosts, the name is all that keeps strangers out. Local, returns
+ * at once. Errors: tenonInvalidArgument for variables of a launcher that contradict each other. Any thread. */
 TENON_EXPORT tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId);
 
 /* Joins the communicator that `commId` names, as rank `rank` of `nranks`, and returns when all ranks have joined. One

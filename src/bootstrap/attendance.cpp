@@ -9,6 +9,8 @@
 #include "base/log.hpp"
 #include "bootstrap/background.hpp"
 #include "bootstrap/interfaces.hpp"
+#include "bootstrap/place.hpp"
+#include "bootstrap/pmix.hpp"
 #include "os/thread.hpp"
 
 namespace tenon::bootstrap {
@@ -32,6 +34,15 @@ Result<std::optional<os::TcpListener>> listen_for_data(const std::string& interf
     const auto own = own_interface(interface);
     if (!own) return std::unexpected(own.error());
     return os::TcpListener::listen((*own)->address.with_port(0));
+}
+
+// Only the address of the launcher's rank 0 is ever asked for. But mpirun takes a process for lost that ends without
+// having been a client of PMIx where another of its host has been one: so all are, whoever asks.
+Result<void> put_up_own_address(const Invitation& invitation, const NetworkSettings& network) {
+    if (invitation.place != place_told_by_pmix) return {};
+    const auto own = own_interface(network.interface);
+    if (!own) return std::unexpected(own.error());
+    return put_up_address(*own ? (*own)->address.host_text() : std::string{});
 }
 
 // A job on one host works with no network at all.
@@ -58,6 +69,7 @@ Attendance::Waiting& Attendance::waiting() {
 Outcome Attendance::attend(const UniqueId& id, const Invitation& invitation, Hello hello,
                            const os::FileDescriptor* arena, os::Deadline deadline, const NetworkSettings& network) {
     const Rank rank = hello.who.rank;
+    if (auto put = put_up_own_address(invitation, network); !put) return std::unexpected(put.error());
     auto place = join(id, invitation, std::move(hello), arena, network);
     if (!place) return std::unexpected(place.error());
     Outcome outcome = place->attendance->wait(rank, deadline);

@@ -29,18 +29,27 @@ std::string value_of(const Environment& environment, std::string_view name) {
     return at == environment.end() ? std::string{} : at->second;
 }
 
+// In Kubernetes, Kubeflow's operator tells rank 0's pod "localhost", and the others that pod's name.
+std::string master(const Environment& environment) {
+    const std::string named = value_of(environment, "MASTER_ADDR");
+    const bool is_in_pod = environment.contains("KUBERNETES_SERVICE_HOST") && environment.contains("HOSTNAME");
+    return is_in_pod && bootstrap::Place{.host = named}.is_loopback() ? value_of(environment, "HOSTNAME") : named;
+}
+
 // torchrun counts its restarts, and names every run without an id of its own "none": only all of these tell jobs apart.
 std::string torchrun_job(const Environment& environment) {
     const std::string port = value_of(environment, "MASTER_PORT");
     if (port.empty()) return {};
-    return fmt::format("{}:{}/{}/{}", value_of(environment, "MASTER_ADDR"), port,
-                       value_of(environment, "TORCHELASTIC_RUN_ID"),
+    return fmt::format("{}:{}/{}/{}", master(environment), port, value_of(environment, "TORCHELASTIC_RUN_ID"),
                        value_of(environment, "TORCHELASTIC_RESTART_COUNT"));
 }
 
+// Where mpirun hands out a key for the job (Open MPI 4 does), the name is nothing that strangers could guess.
 std::string open_mpi_job(const Environment& environment) {
-    const std::string name = value_of(environment, "PMIX_NAMESPACE");
-    return name.empty() ? value_of(environment, "OMPI_MCA_ess_base_jobid") : name;
+    std::string name = value_of(environment, "PMIX_NAMESPACE");
+    if (name.empty()) name = value_of(environment, "OMPI_MCA_ess_base_jobid");
+    const std::string key = value_of(environment, "OMPI_MCA_orte_precondition_transports");
+    return name.empty() || key.empty() ? name : fmt::format("{}/{}", name, key);
 }
 
 std::string slurm_job(const Environment& environment) {
@@ -56,11 +65,11 @@ std::string pmi_job(const Environment& environment) {
     return name.empty() && is_one_host ? fmt::format("parent {}", os::parent_process_id()) : name;
 }
 
-std::string master(const Environment& environment) { return value_of(environment, "MASTER_ADDR"); }
-
+// The list is in the order of the nodes, which is that of the ranks unless a file of hosts says otherwise.
 std::string slurm_first_host(const Environment& environment) {
     const std::string named = master(environment);
-    return named.empty() ? first_host_of(value_of(environment, "SLURM_STEP_NODELIST")) : named;
+    if (!named.empty() || value_of(environment, "SLURM_DISTRIBUTION").starts_with("arbitrary")) return named;
+    return first_host_of(value_of(environment, "SLURM_STEP_NODELIST"));
 }
 
 // In order of precedence: a launcher inside another's job (torchrun or mpirun under Slurm) knows better. Of Slurm's
@@ -94,6 +103,11 @@ Result<bool> is_one_host(const Environment& environment, const Launcher& launche
     return place.host.empty() || place.is_loopback();
 }
 
+// Not where another launcher was started inside PMIx's job: that one's ranks are not those that PMIx knows.
+bool has_pmix(const Environment& environment, Rank rank) {
+    return environment.contains("PMIX_NAMESPACE") && value_of(environment, "PMIX_RANK") == std::to_string(rank);
+}
+
 Result<Launch> read_launch(const Environment& environment, const Launcher& launcher, std::string_view job) {
     const auto rank = read_rank_number(environment, launcher.rank);
     if (!rank) return std::unexpected(rank.error());
@@ -109,7 +123,8 @@ Result<Launch> read_launch(const Environment& environment, const Launcher& launc
                   .rank_count = *rank_count,
                   .job = job.empty() ? value_of(environment, "TENON_JOB") : std::string{job},
                   .is_one_host = *on_one,
-                  .first_host = launcher.first_host(environment)};
+                  .first_host = launcher.first_host(environment),
+                  .has_pmix = has_pmix(environment, *rank)};
     if (launch.job.empty()) launch.job = launcher.job(environment);
     if (launch.job.empty())
         return fail(Status::invalid_usage, fmt::format("{} and {} are set, but nothing names the job: set TENON_JOB to "
@@ -157,6 +172,7 @@ Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config
     // Hosts that are only made out of one find each other there.
     if (place.empty() && launch.is_one_host && !config.host_id.empty()) place = "localhost";
     if (place.empty() && !launch.is_one_host) place = launch.first_host;
+    if (place.empty() && !launch.is_one_host && launch.has_pmix) place = bootstrap::place_told_by_pmix;
     if (place.empty() && !launch.is_one_host)
         return fail(Status::invalid_usage,
                     fmt::format("{} says that the job spans several hosts, but not where rank 0 is: set MASTER_ADDR to "

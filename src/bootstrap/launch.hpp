@@ -21,7 +21,8 @@ struct Launch {
     Rank rank_count = 1;
     std::string job{};         // for unique_id_for_launch
     bool is_one_host = true;   // as far as the launcher says
-    std::string first_host{};  // where rank 0 is; empty where the launcher does not say
+    std::string first_host{};  // where rank 0 is; empty where the environment does not say
+    bool has_pmix = false;     // rank 0 can tell the others through the launcher where it is
 };
 
 // Nothing when no launcher started this process. An error when a launcher's variables contradict each other or are
@@ -29,8 +30,9 @@ struct Launch {
 Result<std::optional<Launch>> find_launch(const Environment& environment, std::string_view job = {});
 
 // The same on every rank of the job, for this user, wherever it is: whoever has rank 0 serves the meeting, at
-// TENON_RENDEZVOUS or else on the launcher's first host. An error when the job spans several hosts and nothing says
-// where rank 0 is. Also for a job that no launcher started: Launch{.job = ...}.
+// TENON_RENDEZVOUS, or else on the launcher's first host, or where rank 0 says through PMIx that it is. An error when
+// the job spans several hosts and nothing says where rank 0 is. Also for a job that no launcher started:
+// Launch{.job = ...}.
 Result<UniqueId> unique_id_for_launch(const Launch& launch, const Config& config);
 
 // What the configuration says of the network, for create_unique_id and meet.

@@ -55,6 +55,7 @@ bool Place::is_loopback() const { return host == "localhost" || host == "::1" ||
 
 Result<Place> read_place(std::string_view text) {
     if (text.empty()) return Place{};
+    if (text == place_told_by_pmix) return Place{.is_told_by_pmix = true};
     if (text.starts_with(file_prefix)) {
         if (text.size() == file_prefix.size()) return wrong(text, "the path is missing");
         return Place{.file = std::string{text.substr(file_prefix.size())}};

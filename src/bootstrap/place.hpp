@@ -4,6 +4,7 @@
 //   host:port        a name, an IPv4 address, or an IPv6 address in brackets; the port is used as it is
 //   host             the root takes the first of eight ports that follow from the job
 //   file:PATH        on a file system that the hosts share: the root writes there where it is
+//   pmix:            rank 0 tells its host's address through the launcher (pmix.hpp); ports as without one
 //
 // Values; a file is read and written whole.
 #pragma once
@@ -22,12 +23,15 @@ struct Place {
     std::string host{};      // empty: this host only, or a file
     std::uint16_t port = 0;  // 0: one that follows from the job
     std::string file{};
-    bool is_one_host() const { return host.empty() && file.empty(); }
+    bool is_told_by_pmix = false;
+    bool is_one_host() const { return host.empty() && file.empty() && !is_told_by_pmix; }
     // Named so that only this host's processes can mean it.
     bool is_loopback() const;
     // The port follows from the job: others on the root's host may know it, and be there first.
     bool has_derived_ports() const { return port == 0 && file.empty(); }
 };
+
+inline constexpr std::string_view place_told_by_pmix = "pmix:";
 
 Result<Place> read_place(std::string_view text);
 

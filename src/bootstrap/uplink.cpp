@@ -43,7 +43,7 @@ std::string Uplink::obstacle() const {
     return fmt::format(
         "it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
         "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
-        place_text_, last_problem_);
+        place_.is_told_by_pmix ? "the address that rank 0 tells through PMIx" : place_text_, last_problem_);
 }
 
 Result<std::optional<Frame>> Uplink::advance() {
@@ -115,24 +115,45 @@ Result<void> Uplink::next_target() {
 
 void Uplink::refill() {
     to_ = {};
-    Place place = place_;
-    if (!place_.file.empty()) {
-        const auto record = read_root_file(place_.file, meeting_);
-        if (!record) {
-            try_next(record.error().message);
-            return;
-        }
-        secret_ = record->secret;
-        place = read_place(record->address).value_or(Place{});
+    const auto place = current_place();
+    if (!place) {
+        try_next(place.error().message);
+        return;
     }
-    const auto addresses = os::resolve(place.host, 0);
+    const auto addresses = os::resolve(place->host, 0);
     if (!addresses) {
         try_next(addresses.error().message);
         return;
     }
-    for (const std::uint16_t port : ports_of(place, meeting_))
-        for (const os::InternetAddress& address : *addresses) 
-            targets_.push_back({address.with_port(port), place.has_derived_ports()});
+    for (const std::uint16_t port : ports_of(*place, meeting_))
+        for (const os::InternetAddress& address : *addresses)
+            targets_.push_back({address.with_port(port), place->has_derived_ports()});
+}
+
+// A host, perhaps with a port.
+Result<Place> Uplink::current_place() {
+    if (place_.is_told_by_pmix) return place_from_rank_zero();
+    if (place_.file.empty()) return place_;
+    const auto record = read_root_file(place_.file, meeting_);
+    if (!record) return std::unexpected(record.error());
+    secret_ = record->secret;
+    return read_place(record->address);
+}
+
+Result<Place> Uplink::place_from_rank_zero() {
+    if (!question_) {
+        auto question = AddressQuestion::ask();
+        if (!question) return std::unexpected(question.error());
+        question_.emplace(std::move(*question));
+    }
+    const auto answer = question_->answer();
+    if (!answer)
+        return fail(Status::remote_error,
+                    "rank 0 of the launcher's job has not told its address yet, or the "
+                    "PMIx server of this host does not answer");
+    if (*answer) return read_place(**answer);
+    question_.reset();
+    return std::unexpected(answer->error());
 }
 
 // The next address at once, if there is one; otherwise a rest, and all over again.

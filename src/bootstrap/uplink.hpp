@@ -10,6 +10,7 @@
 
 #include "bootstrap/frames.hpp"
 #include "bootstrap/place.hpp"
+#include "bootstrap/pmix.hpp"
 #include "os/handshake.hpp"
 
 namespace tenon::bootstrap {
@@ -43,6 +44,8 @@ private:
 
     Result<void> next_target();
     void refill();
+    Result<Place> current_place();
+    Result<Place> place_from_rank_zero();
     Result<void> begin_handshake();
     Result<void> open_door();
     Result<void> take_welcome(Frame frame);
@@ -62,6 +65,7 @@ private:
         bool has_derived_port;
     };
     std::deque<Target> targets_;
+    std::optional<AddressQuestion> question_;  // where rank 0 tells its address through PMIx
     os::InternetAddress to_;
     bool to_derived_port_ = false;
     os::TcpSocket socket_;

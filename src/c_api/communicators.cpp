@@ -3,7 +3,9 @@
 
 #include <cstring>
 
+#include "base/log.hpp"
 #include "bootstrap/launch.hpp"
+#include "bootstrap/pmix.hpp"
 #include "c_api/handles.hpp"
 #include "os/clock.hpp"
 #include "os/process.hpp"
@@ -32,13 +34,21 @@ bool wait_until_nobody_is_inside(const tenonComm& comm) {
     return true;
 }
 
+bool rank_zero_can_say_where_it_is(const Launch& launch) {
+    if (!launch.has_pmix) return false;
+    const auto found = bootstrap::find_pmix();
+    if (!found) log(LogLevel::warning, "ranks of other hosts cannot join those of this one: {}", found.error().message);
+    return found.has_value();
+}
+
 // The program names the job; what started it may know where the job's hosts meet. Where nothing says that, the job is
 // on one host.
 Result<UniqueId> id_for_job(const char* job, const Config& config) {
     const auto found = find_launch(process_environment(), job);
     if (!found) return std::unexpected(found.error());
     Launch launch = found->value_or(Launch{.job = job});
-    launch.is_one_host = launch.is_one_host || launch.first_host.empty();
+    if (!launch.is_one_host && launch.first_host.empty() && config.rendezvous.empty())
+        launch.is_one_host = !rank_zero_can_say_where_it_is(launch);
     return unique_id_for_launch(launch, config);
 }
 

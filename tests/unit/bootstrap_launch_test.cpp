@@ -62,6 +62,13 @@ TEST(FindLaunch, OpenMpiSlurmAndPmi) {
     EXPECT_EQ(mpi.rank, 3);
     EXPECT_EQ(mpi.rank_count, 8);
     EXPECT_EQ(mpi.job, "ns1");
+    EXPECT_THAT(found({{"OMPI_COMM_WORLD_RANK", "3"},
+                       {"OMPI_COMM_WORLD_SIZE", "8"},
+                       {"PMIX_NAMESPACE", "ns1"},
+                       {"OMPI_MCA_orte_precondition_transports", "12ab-34cd"}})
+                    .job,
+                HasSubstr("12ab-34cd"))
+        << "what strangers cannot guess";
     const Launch step = found(slurm);
     EXPECT_EQ(step.rank, 1);
     EXPECT_EQ(step.rank_count, 2);
@@ -121,6 +128,53 @@ TEST(FindLaunch, ReadsTheFirstOfAListOfHosts) {
                                                          {"", ""},
                                                          {"n[01", ""}};
     for (const auto& [list, first] : lists) EXPECT_EQ(first_host_of(list), first) << list;
+}
+
+TEST(FindLaunch, InAPodLocalhostIsThePod) {
+    const Environment worker{{"RANK", "1"},
+                             {"WORLD_SIZE", "2"},
+                             {"MASTER_ADDR", "train-master-0"},
+                             {"MASTER_PORT", "23456"},
+                             {"HOSTNAME", "train-worker-0"},
+                             {"KUBERNETES_SERVICE_HOST", "10.96.0.1"}};
+    const Launch master =
+        found(with(worker, {{"RANK", "0"}, {"MASTER_ADDR", "localhost"}, {"HOSTNAME", "train-master-0"}}));
+    EXPECT_FALSE(master.is_one_host);
+    EXPECT_EQ(master.first_host, "train-master-0");
+    EXPECT_EQ(master.job, found(worker).job);
+}
+
+TEST(FindLaunch, AFileOfHostsLeavesOpenWhichSlurmNodeIsTheFirst) {
+    const Environment spread = with(
+        slurm, {{"SLURM_STEP_NUM_NODES", "2"}, {"SLURM_STEP_NODELIST", "n[1-2]"}, {"SLURM_DISTRIBUTION", "arbitrary"}});
+    EXPECT_THAT(place_of(found(spread)), HasSubstr("MASTER_ADDR"));
+    EXPECT_EQ(place_of(found(with(spread, {{"MASTER_ADDR", "n2"}}))), "n2");
+    EXPECT_EQ(place_of(found(with(spread, {{"SLURM_DISTRIBUTION", "cyclic"}}))), "n1");
+}
+
+TEST(UniqueIdForLaunch, LetsRankZeroSayThroughPmixWhereItIsOnlyIfNothingElseDoes) {
+    const Environment mpi{{"OMPI_COMM_WORLD_RANK", "1"},
+                          {"OMPI_COMM_WORLD_SIZE", "4"},
+                          {"OMPI_COMM_WORLD_LOCAL_SIZE", "2"},
+                          {"PMIX_NAMESPACE", "n"},
+                          {"PMIX_RANK", "1"}};
+    EXPECT_EQ(place_of(found(mpi)), "pmix:");
+    EXPECT_EQ(place_of(found(with(mpi, {{"MASTER_ADDR", "node7"}}))), "node7");
+    EXPECT_EQ(place_of(found(with(mpi, {{"OMPI_COMM_WORLD_LOCAL_SIZE", "4"}}))), "");
+    EXPECT_THAT(place_of(found(with(mpi, {{"PMIX_RANK", "0"}}))), HasSubstr("MASTER_ADDR")) << "another job's rank";
+    Config config;
+    config.rendezvous = "node8:29400";
+    EXPECT_EQ(place_of(found(mpi), config), "node8:29400");
+}
+
+// The module is nowhere near this test's program.
+TEST(Meeting, ThatNeedsPmixSaysWhatHelpsWhereItIsNotThere) {
+    const Launch launch{.rank_count = 2, .job = "job", .is_one_host = false, .has_pmix = true};
+    const auto met = meet(unique_id_for_launch(launch, {}).value(), 0, {.rank_count = 2, .segment = {4096}}, nullptr,
+                          os::Deadline::after_ms(60'000));
+    ASSERT_FALSE(met);
+    EXPECT_THAT(met.error().message, AllOf(HasSubstr("libtenon_pmix.so"), HasSubstr("libpmix-dev"),
+                                           HasSubstr("MASTER_ADDR"), HasSubstr("TENON_RENDEZVOUS")));
 }
 
 TEST(UniqueIdForLaunch, SendsHostsWhereRankZeroIs) {

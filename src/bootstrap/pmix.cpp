@@ -1,0 +1,153 @@
+#include "bootstrap/pmix.hpp"
+
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+
+#include "base/log.hpp"
+#include "bootstrap/pmix_module.hpp"
+#include "os/process.hpp"
+#include "os/shared_library.hpp"
+#include "os/thread.hpp"
+
+namespace tenon::bootstrap {
+namespace {
+
+std::unexpected<Error> unusable(std::string_view why) {
+    return fail(Status::system_error,
+                fmt::format("only the launcher's PMIx knows where rank 0 of this job is, and it cannot be asked: {}; "
+                            "build Tenon where the headers of libpmix are (Debian: libpmix-dev) and run it where "
+                            "libpmix is (libpmix2), or set MASTER_ADDR to rank 0's host, or TENON_RENDEZVOUS to that "
+                            "host and a port, or to file: and a path that all hosts share",
+                            why));
+}
+
+// Never closed: libpmix has threads of its own, and an MPI of this process may use it, too.
+Result<const PmixModule*> load_module() {
+    static const char here = 0;
+    const std::string path = fmt::format("{}/tenon/libtenon_pmix.so", os::folder_of(&here));
+    auto library = os::SharedLibrary::open(path);
+    if (!library) return unusable(library.error().message);
+    const auto module = library->symbol<const PmixModule*>(pmix_module_symbol);
+    if (!module) return unusable(module.error().message);
+    const PmixModule& m = **module;
+    if (m.version != pmix_module_version || std::string_view{m.build_tag} != TENON_BUILD_TAG)
+        return unusable(fmt::format("{} was not built with this library", path));
+    static auto* const kept = new os::SharedLibrary{std::move(*library)};
+    (void)kept;
+    return *module;
+}
+
+// The calls that are under way, and the end of the process, which waits for them but not for a server that is stuck.
+class Calls {
+public:
+    Result<const PmixModule*> module() {
+        const std::scoped_lock lock{state_->mutex};
+        if (module_ == nullptr) {
+            const auto loaded = load_module();
+            if (!loaded) return loaded;
+            module_ = *loaded;
+        }
+        return module_;
+    }
+
+    // The call outlives whoever waits for it: it owns what it needs.
+    Result<void> start(std::function<void()> call) {
+        const std::scoped_lock lock{state_->mutex};
+        auto thread = os::start_thread([state = state_, body = std::move(call)] {
+            body();
+            const std::scoped_lock done{state->mutex};
+            state->running--;
+            state->fewer.notify_all();
+        });
+        if (!thread) return std::unexpected(thread.error());
+        thread->detach();
+        state_->running++;
+        return {};
+    }
+    bool is_over() const { return is_over_.load(std::memory_order_acquire); }
+
+    ~Calls() {
+        if (module_ == nullptr || process_ != os::process_token()) return;
+        is_over_.store(true, std::memory_order_release);
+        if (all_end() && start(module_->leave)) all_end();
+    }
+
+private:
+    struct State {
+        std::mutex mutex;
+        std::condition_variable fewer;
+        int running = 0;
+    };
+    bool all_end() {
+        std::unique_lock lock{state_->mutex};
+        return state_->fewer.wait_for(lock, patience_at_the_end, [&] { return state_->running == 0; });
+    }
+
+    static constexpr std::chrono::seconds patience_at_the_end{2};
+    const std::shared_ptr<State> state_ = std::make_shared<State>();
+    const os::ProcessToken process_ = os::process_token();  // a forked child has none of its parent's threads
+    const PmixModule* module_ = nullptr;
+    std::atomic<bool> is_over_{false};
+};
+Calls calls;
+
+}  // namespace
+
+class AddressQuestion::Asking {
+public:
+    void run(const PmixModule& module) {
+        auto told = module.get([&] { return stopped_.load(std::memory_order_acquire) || calls.is_over(); });
+        const std::scoped_lock lock{mutex_};
+        if (!told)
+            answer_ = std::unexpected(told.error());
+        else if (*told)
+            answer_ = std::move(**told);
+    }
+    void stop() { stopped_.store(true, std::memory_order_release); }
+    std::optional<Result<std::string>> answer() const {
+        const std::scoped_lock lock{mutex_};
+        return answer_;
+    }
+
+private:
+    std::atomic<bool> stopped_{false};
+    mutable std::mutex mutex_;
+    std::optional<Result<std::string>> answer_;
+};
+
+Result<void> find_pmix() {
+    const auto module = calls.module();
+    if (!module) return std::unexpected(module.error());
+    return {};
+}
+
+Result<void> put_up_address(std::string address) {
+    const auto module = calls.module();
+    if (!module) return std::unexpected(module.error());
+    return calls.start([module = *module, text = std::move(address)] {
+        if (const auto put = module->put(text); !put)
+            log(LogLevel::warning, "other hosts cannot learn this one's address: {}", put.error().message);
+    });
+}
+
+Result<AddressQuestion> AddressQuestion::ask() {
+    const auto module = calls.module();
+    if (!module) return std::unexpected(module.error());
+    auto asking = std::make_shared<Asking>();
+    if (auto started = calls.start([asking, module = *module] { asking->run(*module); }); !started)
+        return std::unexpected(started.error());
+    return AddressQuestion{std::move(asking)};
+}
+
+AddressQuestion::~AddressQuestion() {
+    if (asking_) asking_->stop();
+}
+
+std::optional<Result<std::string>> AddressQuestion::answer() const { return asking_->answer(); }
+
+}  // namespace tenon::bootstrap
