@@ -3,7 +3,8 @@
 Run inside tests/cluster/run with 3 hosts and 2 ranks on each. A rank is killed or stopped, links are cut, in the middle of a
 stream of calls: every other rank gets an error that says who, soon; nobody hangs, no data are wrong, nothing is left behind;
 and after the fault is mended the same processes meet again and go on. FAULTS=N: that many random ones in a row (20).
-TENON_TEST_SEED repeats a run.
+TENON_TEST_SEED repeats a run. Where all is slow, as in tests/rdma_vm, TENON_NETWORK_TIMEOUT_MS is to be longer than it takes
+to cut a link and to heal it again.
 """
 
 import json
@@ -23,8 +24,10 @@ RANKS = HOSTS * RANKS_PER_HOST
 SEED = int(os.environ.get("TENON_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
 FAULTS = int(os.environ.get("FAULTS", 20))
 DEADLINE_S = 60
+# How long a host may be out of reach.
+PATIENCE_S = int(os.environ.get("TENON_NETWORK_TIMEOUT_MS", 2500)) / 1000
 # By when all must have heard of a fault. The bar is 3 s on an idle machine; tests share theirs.
-TOLD_WITHIN_S = 15
+TOLD_WITHIN_S = 6 * PATIENCE_S
 
 
 class Rank:
@@ -69,6 +72,12 @@ class Rank:
         self.process.stdout.close()
         self.process.stderr.close()
         return status
+
+
+def names(message, host):
+    """Whether a message says that it is about a host, or about a rank on it."""
+    ranks = range(host * RANKS_PER_HOST, (host + 1) * RANKS_PER_HOST)
+    return any(word in message for word in (f"host{host}", *(f"rank {rank} " for rank in ranks)))
 
 
 def link(command, *hosts):
@@ -154,28 +163,27 @@ class Faults(unittest.TestCase):
         print(f"link cut: the last rank heard of it after {after_s:.2f} s", file=sys.stderr)
         for failure in failures:
             self.assertEqual(failure["status"], "remote error", failure)
-            self.assertIn("host1", failure["message"])
-            self.assertIn("host2", failure["message"])
+            self.assertTrue(names(failure["message"], 1) and names(failure["message"], 2), failure)
         self.goes_on()
 
     def test_a_host_whose_cable_is_pulled_is_named(self):
         failures, after_s = self.job.cut(1)
         print(f"cable pulled: the last rank heard of it after {after_s:.2f} s", file=sys.stderr)
         for failure in failures:
-            self.assertIn("host1", failure["message"])
+            self.assertTrue(names(failure["message"], 1), failure)
         self.goes_on()
 
     def test_a_short_cut_is_survived(self):
         link("cut-link", 0, 1)
         link("heal-link", 0, 1)
         with self.assertRaises(AssertionError):  # nobody fails
-            self.job.ranks[0].hear("failed", 3)
+            self.job.ranks[0].hear("failed", PATIENCE_S + 0.5)
         self.job.kill_rank(RANKS - 1)
 
     def test_a_stopped_rank_is_waited_for(self):
         self.job.ranks[2].send_signal(signal.SIGSTOP)
         with self.assertRaises(AssertionError):  # it lives: nobody fails
-            self.job.ranks[0].hear("failed", 4)
+            self.job.ranks[0].hear("failed", PATIENCE_S + 1.5)
         self.job.ranks[2].send_signal(signal.SIGCONT)
         self.job.kill_rank(RANKS - 1)
 
