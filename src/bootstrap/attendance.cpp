@@ -284,20 +284,7 @@ Result<Meeting> Attendance::complete(Meeting meeting, std::vector<HostLink> link
     }
     meeting.listener = std::move(listener_);
     if (!links.empty()) meeting.links = std::make_unique<std::vector<HostLink>>(std::move(links));
-    log_address(meeting);
     return with_memory(std::move(meeting));
-}
-
-void Attendance::log_address(const Meeting& meeting) const {
-    if (!meeting.listener.descriptor().valid()) return;
-    const auto own = std::ranges::find(meeting.ranks, os::process_token(), &Introduction::process_token);
-    const auto interfaces = os::network_interfaces();
-    if (own == meeting.ranks.end() || !interfaces) return;
-    const auto over = std::ranges::find_if(
-        *interfaces, [&](const os::NetworkInterface& i) { return i.address.host == own->address.host; });
-    log(LogLevel::info, "rank {} on {} talks over {}, {}", own->rank,
-        meeting.hosts[static_cast<std::size_t>(own->host)],
-        over == interfaces->end() ? "an interface without a name" : over->name, own->address.text());
 }
 
 Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
@@ -314,7 +301,11 @@ Result<Meeting> Attendance::receive_meeting(os::LocalSocket& socket) {
                 auto table = read_table(frame->payload);
                 if (!table) return std::unexpected(table.error());
                 meeting.ranks = std::move(table->ranks);
-                for (TableHost& host : table->hosts) meeting.hosts.push_back(std::move(host.name));
+                for (TableHost& host : table->hosts) {
+                    meeting.hosts.push_back(std::move(host.name));
+                    meeting.networks.push_back(std::move(host.network));
+                }
+                meeting.preferences = std::move(table->preferences);
                 meeting.key = table->key;
                 break;
             }

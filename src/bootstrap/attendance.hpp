@@ -62,7 +62,6 @@ private:
     Result<Frame> receive_frame(os::LocalSocket& socket);
     Result<Meeting> receive_meeting(os::LocalSocket& socket);
     Result<Meeting> complete(Meeting meeting, std::vector<HostLink> links);
-    void log_address(const Meeting& meeting) const;
     os::Deadline until_ended() const { return os::Deadline::never().or_abort(ended_); }
 
     const UniqueId id_;

@@ -44,12 +44,16 @@ void Branches::watch(std::vector<pollfd>& watched) const {
         watched.push_back({listener_.descriptor().number(), POLLIN, 0});
     for (const Newcomer& newcomer : newcomers_)
         watched.push_back({newcomer.socket.descriptor().number(), newcomer.handshake.awaits(), 0});
-    for (const Branch& child : children_) watched.push_back({child.socket.descriptor().number(), POLLIN, 0});
+    for (const Branch& child : children_) {
+        watched.push_back({child.socket.descriptor().number(), POLLIN, 0});
+        if (child.packet_check) child.packet_check->watch(watched);
+    }
 }
 
 Result<void> Branches::serve(const Take& take) {
     for (Branch& child : children_)
         if (auto read = read_from(child, take); !read) return read;
+    if (auto checked = advance_packet_checks(); !checked) return checked;
     accept_all();
     for (auto at = newcomers_.begin(); at != newcomers_.end();) {
         const auto done = advance(*at);
@@ -100,9 +104,30 @@ Result<bool> Branches::advance(Newcomer& newcomer) {
     return true;
 }
 
+void Branches::begin_packet_check(Newcomer& newcomer, const os::InternetAddress& whose) {
+    const auto child = std::ranges::find(children_, whose, &Branch::listens);
+    if (child != children_.end() && !child->packet_check)
+        child->packet_check.emplace(std::move(newcomer.socket), own_host_);
+}
+
+Result<void> Branches::advance_packet_checks() {
+    for (Branch& child : children_) {
+        if (!child.packet_check || child.told) continue;
+        const auto done = child.packet_check->advance(child.socket);
+        if (done && !*done) continue;
+        child.packet_check.reset();
+        if (!done) return std::unexpected(done.error());
+    }
+    return {};
+}
+
 Result<void> Branches::admit(Newcomer& newcomer) {
-    const auto listens = read_claim(newcomer.handshake.claim());
-    if (!listens) return std::unexpected(listens.error());
+    const auto claim = read_claim(newcomer.handshake.claim());
+    if (!claim) return std::unexpected(claim.error());
+    if (claim->errand == Errand::packet_check) {
+        begin_packet_check(newcomer, claim->listens);
+        return {};
+    }
     if (!seen_as_.valid() || is_loopback(seen_as_))
         if (const auto local = newcomer.socket.local_address()) seen_as_ = *local;
     if (auto set = newcomer.socket.set_patience(patience_ms_); !set) return set;
@@ -110,12 +135,13 @@ Result<void> Branches::admit(Newcomer& newcomer) {
     // Whoever does not take its answer has left, and is missed when it counts.
     if (children_.size() >= most_children_ && refusal_.empty()) {
         const Branch& next = children_[turn_++ % children_.size()];
-        static_cast<void>(newcomer.socket.send(write_elsewhere(next.listens), soon));
+        static_cast<void>(newcomer.socket.send(write_elsewhere({next.listens, next.name}), soon));
         return {};
     }
     const Bytes answer = refusal_.empty() ? write_welcome(own_) : refusal_;
     if (newcomer.socket.send(answer, soon))
-        children_.push_back({.socket = std::move(newcomer.socket), .listens = *listens, .told = !refusal_.empty()});
+        children_.push_back(
+            {.socket = std::move(newcomer.socket), .listens = claim->listens, .told = !refusal_.empty()});
     return {};
 }
 

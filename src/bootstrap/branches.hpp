@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bootstrap/frames.hpp"
+#include "bootstrap/packet_check.hpp"
 #include "os/handshake.hpp"
 
 namespace tenon::bootstrap {
@@ -25,6 +26,7 @@ struct Branch {
     FrameReader reader{};
     bool ready = false;
     bool told = false;  // that the meeting is off
+    std::optional<PacketCheck> packet_check{};
     bool open() const { return socket.descriptor().valid(); }
     std::string text() const;  // "ranks 3 and 4 on host1 (10.0.0.2:4711)"
 };
@@ -34,7 +36,7 @@ public:
     static constexpr std::size_t fan_out = 16;
     using Take = std::function<Result<void>(Branch&, Frame&)>;
 
-    explicit Branches(const NodeToken& own) : own_{own} {}
+    Branches(const NodeToken& own, std::string own_host) : own_{own}, own_host_{std::move(own_host)} {}
 
     // From then on hosts are taken in.
     void open(os::TcpListener listener, const Secret& secret, std::uint64_t patience_ms);
@@ -68,10 +70,13 @@ private:
     void accept_all();
     Result<bool> advance(Newcomer& newcomer);  // true: it is a newcomer no more
     Result<void> admit(Newcomer& newcomer);
+    void begin_packet_check(Newcomer& newcomer, const os::InternetAddress& whose);
+    Result<void> advance_packet_checks();
     Result<void> read_from(Branch& child, const Take& take);
     void drop_stranger(Newcomer& newcomer, std::string_view why);
 
     const NodeToken own_;
+    const std::string own_host_;
     os::TcpListener listener_;
     Secret secret_;
     std::uint64_t patience_ms_ = 0;

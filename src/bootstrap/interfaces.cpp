@@ -11,7 +11,8 @@ namespace tenon::bootstrap {
 namespace {
 
 bool is_virtual(std::string_view name) {
-    constexpr std::array<std::string_view, 3> prefixes{"docker", "virbr", "veth"};
+    constexpr std::array<std::string_view, 9> prefixes{"docker", "br-",     "virbr", "veth", "cni",
+                                                       "podman", "flannel", "lxc",   "vnet"};
     return std::ranges::any_of(prefixes, [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
@@ -72,6 +73,18 @@ Result<std::optional<os::NetworkInterface>> own_interface(std::string_view wante
     const auto all = os::network_interfaces();
     if (!all) return std::unexpected(all.error());
     return choose_interface(*all, wanted);
+}
+
+HostNetwork network_of(const os::InternetAddress& address) {
+    HostNetwork network{.address = address.with_port(0)};
+    const auto interfaces = os::network_interfaces();
+    if (!interfaces) return network;
+    const auto at = std::ranges::find_if(*interfaces, [&](const auto& i) { return i.address.same_host(address); });
+    if (at == interfaces->end()) return network;
+    network.interface = at->name;
+    network.mtu = static_cast<std::uint32_t>(std::max(at->mtu, 0));
+    network.speed_mbps = static_cast<std::uint32_t>(std::max(at->speed_mbps, 0));
+    return network;
 }
 
 bool is_everywhere(const os::InternetAddress& address) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "bootstrap/meeting.hpp"
 #include "os/internet.hpp"
 
 namespace tenon::bootstrap {
@@ -18,6 +19,8 @@ Result<std::optional<os::NetworkInterface>> own_interface(std::string_view wante
 
 // All addresses of this host, with any port that is free where `port` is 0; nothing when the port is taken.
 Result<std::optional<os::TcpListener>> listen_everywhere(std::uint16_t port);
+// What is known of the interface that has this address of this host.
+HostNetwork network_of(const os::InternetAddress& address);
 bool is_everywhere(const os::InternetAddress& address);
 bool is_loopback(const os::InternetAddress& address);
 

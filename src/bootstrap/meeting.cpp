@@ -50,11 +50,13 @@ Result<std::shared_ptr<const Meeting>> meet(const UniqueId& id, Rank rank, const
     const auto cores = os::cores_of_this_thread();
     if (!cores) return std::unexpected(cores.error());
     const bootstrap::Hello hello{
-        .who = {.rank = rank, .process = os::process_id(), .process_token = os::process_token(), .cores = *cores},
+        .who = {.rank = rank, .process = os::process_id(), .process_token = os::process_token(), .cores = *cores,
+                .preferences = bootstrap::digest(agreement.preferences).low},
         .agreement = agreement,
         .texts = bootstrap::digest_of_texts(agreement),
         .offers_arena = arena != nullptr,
-        .patience_ms = deadline.remaining_ms()};
+        .patience_ms = deadline.remaining_ms(),
+        .obstacle = network.obstacle};
     auto meeting = bootstrap::Attendance::attend(id, *invitation, hello, arena, deadline, network);
     if (!meeting) return meeting;
     if (auto enough = check_segment(**meeting, agreement.segment); !enough) return std::unexpected(enough.error());

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -23,12 +24,13 @@
 
 namespace tenon {
 
-// What all ranks must say alike.
+// What all ranks must say alike, and what they should.
 struct Agreement {
     Rank rank_count = 1;
     ByteCount segment{};          // the size of the shared segment
     std::string build{};          // library version and build tag
     std::string configuration{};  // "NAME=value" lines; compared whole, explained from its first KiB
+    std::string preferences{};    // such lines too, of what works where it differs, but seldom is meant
 };
 
 // Networks that a process could use instead of sockets: bits whose meaning meet does not need to know.
@@ -44,6 +46,15 @@ struct Introduction {
     std::int32_t host = 0;          // which of Meeting::hosts
     os::InternetAddress address{};  // where its process takes data connections; not valid where it takes none
     NetworkSet networks = 0;        // as its NetworkSettings said
+    std::uint64_t preferences = 0;  // a digest: which of Meeting::preferences are its own
+};
+
+// Over what a host talks to others, as far as it is known.
+struct HostNetwork {
+    std::string interface {};
+    os::InternetAddress address{};
+    std::uint32_t mtu = 0;         // 0: unknown
+    std::uint32_t speed_mbps = 0;  // the same
 };
 
 // What a rank needs to know to meet others over a network.
@@ -53,6 +64,7 @@ struct NetworkSettings {
     std::uint64_t patience_ms = 2500;  // how long the other end of a connection may be out of reach
     bool takes_data = false;           // wants a data listener also where the job is on one host
     NetworkSet networks = 0;           // what this process could use
+    std::string obstacle{};            // why this rank cannot use the network: an error for all, if the job needs one
 };
 
 // One edge of the tree over the hosts, which carries what the hosts tell each other while the job runs.
@@ -65,6 +77,8 @@ struct HostLink {
 struct Meeting {
     std::vector<Introduction> ranks;         // by rank
     std::vector<std::string> hosts;          // their names, for messages; numbered in the order of their lowest ranks
+    std::vector<HostNetwork> networks;       // by host
+    std::map<std::uint64_t, std::string> preferences;  // by digest, in the bounds of the wire
     os::Secret key;                          // of this meeting's data connections, made for it
     os::FileDescriptor segment;              // of this host: zero at first, Agreement::segment bytes; never shrinks
     os::Mapping memory;                      // the segment, for all ranks of this process

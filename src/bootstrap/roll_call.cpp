@@ -91,7 +91,32 @@ Result<void> RollCall::enter_host(const HostHello& host) {
     if (!host_at_.emplace(host.node, static_cast<std::int32_t>(hosts_.size())).second)
         return fail(Status::internal_error, fmt::format("{} came to the rendezvous twice", host.name));
     hosts_.push_back(host);
+    for (const Note& note : notes_of(host.node, host.first)) enter(note);
     return {};
+}
+
+std::vector<Note> notes_of(const NodeToken& node, const Hello& hello) {
+    std::vector<Note> notes{{NoteKind::preferences, node, hello.who, hello.agreement.preferences}};
+    if (!hello.obstacle.empty()) notes.push_back({NoteKind::obstacle, node, hello.who, hello.obstacle});
+    return notes;
+}
+
+// One obstacle is enough, and of very many different preferences the first few.
+bool RollCall::enter(const Note& note) {
+    if (!host_at_.contains(note.node)) return false;
+    if (note.kind == NoteKind::obstacle) {
+        if (obstacle_) return false;
+        obstacle_ = note;
+        return true;
+    }
+    return preferences_.size() < preferences_limit && preferences_.emplace(note.who.preferences, note.text).second;
+}
+
+Result<void> RollCall::check_networks() const {
+    if (!obstacle_) return {};
+    const std::string& host = hosts_[static_cast<std::size_t>(host_at_.at(obstacle_->node))].name;
+    return fail(Status::system_error,
+                fmt::format("{} cannot use the network: {}", name_of(obstacle_->who, host), obstacle_->text));
 }
 
 Result<void> RollCall::enter(const NodeToken& node, const std::string& host, const Hello& hello) {
@@ -134,13 +159,13 @@ std::vector<Rank> RollCall::missing() const {
 }
 
 Table RollCall::table(const os::Secret& key) const {
-    Table table{key, {}, ranks_};
+    Table table{key, {}, ranks_, preferences_};
     std::vector<std::int32_t> number_of(hosts_.size(), -1);
     for (Introduction& who : table.ranks) {
         const auto came_as = static_cast<std::size_t>(who.host);
         if (number_of[came_as] < 0) {
             number_of[came_as] = static_cast<std::int32_t>(table.hosts.size());
-            table.hosts.push_back({hosts_[came_as].node, hosts_[came_as].name});
+            table.hosts.push_back({hosts_[came_as].node, hosts_[came_as].name, hosts_[came_as].network});
         }
         who.host = number_of[came_as];
     }

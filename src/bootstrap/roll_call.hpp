@@ -4,6 +4,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,8 @@ public:
     Result<void> enter(const NodeToken& node, const Introduction& who);
     // A rank, and its host if that is new, of which it must say the same.
     Result<void> enter(const NodeToken& node, const std::string& host, const Hello& hello);
+    // False when it says nothing new, or of nobody who is known.
+    bool enter(const Note& note);
 
     // Processes are then named with their hosts, also where there is only one so far.
     void name_hosts() { names_hosts_ = true; }
@@ -28,6 +31,8 @@ public:
     std::vector<Rank> missing() const;
     // Once complete: all ranks, and the hosts that have any, in the order of their lowest ranks.
     Table table(const os::Secret& key) const;
+    // An error where some rank has said that it cannot use the network.
+    Result<void> check_networks() const;
 
 private:
     Result<void> check_size(const Hello& hello, const std::string& host) const;
@@ -43,7 +48,12 @@ private:
     std::vector<Introduction> ranks_;  // their hosts in the order in which these came
     std::vector<bool> came_;
     std::size_t came_count_ = 0;
+    std::map<std::uint64_t, std::string> preferences_;
+    std::optional<Note> obstacle_;
 };
+
+// What a hello says that neither its row nor the agreement holds.
+std::vector<Note> notes_of(const NodeToken& node, const Hello& hello);
 
 // "rank 3", "ranks 3 and 5", "ranks 0, 1, 2 ... and 984 more".
 std::string name_ranks(const std::vector<Rank>& ranks);

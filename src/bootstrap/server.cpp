@@ -74,10 +74,10 @@ Server::Server(Post post, Place place, const NodeToken& node, os::LocalListener 
       host_{name_host(post.network)},
       wake_{std::move(wake)},
       lobby_{post.invitation.secret, std::move(listener)},
-      branches_{node} {
+      branches_{node, host_} {
     const bool seeks_root = !post.made_id && !place_.is_one_host();
     if (seeks_root) {
-        uplink_.emplace(post_.invitation, place_, post_.network);
+        uplink_.emplace(post_.invitation, place_, post_.network, host_);
         roll_.name_hosts();
     }
     if (post.door.descriptor().valid()) {
@@ -195,7 +195,10 @@ Result<void> Server::take_hello(Guest& guest, const Hello& hello) {
     entered.who.arena = hello.offers_arena ? guest.arena_number : -1;
     branches_.limit_children(Branches::fan_out);
     if (uplink_) to_introduce_.push_back(entered);
-    return roll_.enter(node_, host_, entered);
+    if (auto agreed = roll_.enter(node_, host_, entered); !agreed) return agreed;
+    for (const Note& note : notes_of(node_, entered))
+        if (roll_.enter(note) && uplink_) notes_to_pass_up_.push_back(write_note(note));
+    return {};
 }
 
 Result<void> Server::lost(const Guest& guest) const {
@@ -208,6 +211,7 @@ Result<void> Server::lost(const Guest& guest) const {
 Result<void> Server::become_root() {
     uplink_.reset();
     to_introduce_.clear();
+    notes_to_pass_up_.clear();
     auto door = place_.file.empty() ? first_free(place_, post_.invitation.meeting) : any_free(post_.network.interface);
     if (!door) return std::unexpected(door.error());
     Secret secret = post_.invitation.secret;

@@ -59,12 +59,14 @@ private:
     Result<void> lost(const Guest& guest) const;
     Result<void> take_from_branch(Branch& branch, Frame& frame);
     Result<void> take_host(Branch& branch, const Frame& frame);
+    Result<void> take_note(const Frame& frame);
     Result<void> take_ranks(Branch& branch, const Frame& frame);
     Result<void> serve_uplink();
     Result<void> take_from_above(const Frame& frame);
     Result<void> pass_up();
     Result<void> send_up(const Bytes& frame);
     void complete_address(Introduction& who) const;
+    HostNetwork own_network() const;
 
     Result<void> make_table();
     std::vector<const os::FileDescriptor*> arenas() const;
@@ -96,7 +98,7 @@ private:
     os::InternetAddress own_address_;    // how other hosts reach this one, as far as it is known
     RollCall roll_;                      // of the job at the root, otherwise of this host
     std::vector<Hello> to_introduce_;    // ranks of this host that the parent does not know of yet
-    std::vector<Bytes> to_pass_up_;
+    std::vector<Bytes> notes_to_pass_up_, to_pass_up_;
     bool has_introduced_host_ = false;
     std::int32_t arena_count_ = 0;
     std::optional<Table> table_;

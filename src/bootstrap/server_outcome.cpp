@@ -40,10 +40,14 @@ Result<void> Server::make_table() {
     os::Secret key;
     if (auto filled = os::fill_random(key.bytes); !filled) return filled;
     table_ = roll_.table(key);
+    if (table_->hosts.size() > 1 || post_.network.takes_data)
+        if (auto usable = roll_.check_networks(); !usable) return usable;
     if (post_.network.interface.empty() && branches_.seen_as().valid()) own_address_ = branches_.seen_as();
     if (!own_address_.valid())
         if (const auto own = own_interface(post_.network.interface); own && *own) own_address_ = (*own)->address;
     for (Introduction& who : table_->ranks) complete_address(who);
+    for (TableHost& host : table_->hosts)
+        if (host.node == node_) host.network = own_network();
     table_frame_ = write_table(*table_);
     return {};
 }

@@ -23,6 +23,9 @@ Result<void> Server::take_from_branch(Branch& branch, Frame& frame) {
         case FrameKind::ranks:
             if (auto taken = take_ranks(branch, frame); !taken) return taken;
             break;
+        case FrameKind::note:
+            if (auto taken = take_note(frame); !taken) return taken;
+            break;
         case FrameKind::ready:
             branch.ready = true;
             return {};
@@ -46,6 +49,13 @@ Result<void> Server::take_host(Branch& branch, const Frame& frame) {
     shorten(host->first.patience_ms);
     roll_.name_hosts();
     return roll_.enter_host(*host);
+}
+
+Result<void> Server::take_note(const Frame& frame) {
+    const auto note = read_note(frame.payload);
+    if (!note) return std::unexpected(note.error());
+    if (!uplink_) roll_.enter(*note);
+    return {};
 }
 
 Result<void> Server::take_ranks(Branch& branch, const Frame& frame) {
@@ -103,14 +113,17 @@ Result<void> Server::send_up(const Bytes& frame) {
 }
 
 Result<void> Server::pass_up() {
-    if (!uplink_->has_joined() || (!has_introduced_host_ && to_introduce_.empty())) return {};
+    if (!uplink_->is_checked() || (!has_introduced_host_ && to_introduce_.empty())) return {};
     const std::uint64_t patience_ms = meeting_deadline_.remaining_ms();
     if (!has_introduced_host_) {
-        HostHello host{node_, host_, to_introduce_.front()};
+        HostHello host{node_, host_, to_introduce_.front(), own_network()};
         host.first.patience_ms = patience_ms;
         if (auto sent = send_up(write_host(host)); !sent) return sent;
         has_introduced_host_ = true;
     }
+    for (const Bytes& note : notes_to_pass_up_)
+        if (auto sent = send_up(note); !sent) return sent;
+    notes_to_pass_up_.clear();
     RankRows rows{node_, patience_ms, {}};
     for (std::size_t i = 0; i < to_introduce_.size(); i++) {
         rows.ranks.push_back(to_introduce_[i].who);
@@ -131,5 +144,7 @@ void Server::complete_address(Introduction& who) const {
     if (!is_everywhere(who.address)) return;
     who.address = own_address_.valid() ? own_address_.with_port(who.address.port) : os::InternetAddress{};
 }
+
+HostNetwork Server::own_network() const { return own_address_.valid() ? network_of(own_address_) : HostNetwork{}; }
 
 }  // namespace tenon::bootstrap

@@ -20,10 +20,11 @@ std::uint64_t doubled(std::uint64_t milliseconds, int times) { return millisecon
 
 }  // namespace
 
-Uplink::Uplink(const Invitation& invitation, Place place, const NetworkSettings& network)
+Uplink::Uplink(const Invitation& invitation, Place place, const NetworkSettings& network, std::string own_host)
     : place_{std::move(place)},
       place_text_{invitation.place},
       interface_{network.interface},
+      own_host_{std::move(own_host)},
       meeting_{invitation.meeting},
       patience_ms_{network.patience_ms},
       may_come_later_{invitation.is_by_job},
@@ -35,6 +36,7 @@ void Uplink::watch(std::vector<pollfd>& watched) const {
                          : stage_ == Stage::shaking  ? handshake_->awaits()
                                                      : POLLIN;
     watched.push_back({socket_.descriptor().number(), events, 0});
+    if (packet_check_) packet_check_->watch(watched);
 }
 
 int Uplink::wait_ms() const { return has_joined() ? os::abort_check_ms : until_.slice_ms(); }
@@ -46,6 +48,16 @@ std::string Uplink::obstacle() const {
         place_.is_told_by_pmix ? "the address that rank 0 tells through PMIx" : place_text_, last_problem_);
 }
 
+// Where it tries to get, and how: "10.77.0.1:29400, over eth0".
+std::string Uplink::way() const {
+    const auto own = socket_.descriptor().valid() ? socket_.local_address() : Result<os::InternetAddress>{};
+    const std::string interface = own && own->valid() ? network_of(*own).interface : "";
+    const bool is_misled = is_loopback(to_.address) && !place_.is_loopback() && place_.file.empty();
+    return fmt::format("{}{}{}{}{}{}", to_.address.text(), to_.whose.empty() ? "" : ", of ", to_.whose,
+                       interface.empty() ? "" : ", over ", interface,
+                       is_misled ? ", which is this host itself: see /etc/hosts" : "");
+}
+
 Result<std::optional<Frame>> Uplink::advance() {
     while (!has_joined()) {
         const auto moved = step();
@@ -53,10 +65,12 @@ Result<std::optional<Frame>> Uplink::advance() {
         if (!*moved) return std::nullopt;
     }
     auto frame = reader_.read(socket_);
+    if (frame && !*frame && packet_check_)
+        if (auto checked = advance_packet_check(); !checked) return std::unexpected(checked.error());
     if (!frame && frame.error().status == Status::remote_error)
         return fail(Status::remote_error, fmt::format("the host at {}, next on the way to the job's root, left before "
                                                       "the job had met: look for its own error",
-                                                      to_.text()));
+                                                      to_.address.text()));
     return frame;
 }
 
@@ -78,7 +92,7 @@ Result<bool> Uplink::step() {
     } else if (stage_ == Stage::shaking) {
         const auto done = handshake_->advance(socket_);
         if (!done && done.error().status == Status::mismatch)
-            return fail(Status::mismatch, fmt::format("{}: {}", to_.text(), done.error().message));
+            return fail(Status::mismatch, fmt::format("{}: {}", to_.address.text(), done.error().message));
         if (!done) return try_next(done.error().message);
         if (*done) {
             stage_ = Stage::awaiting_welcome;
@@ -94,18 +108,20 @@ Result<bool> Uplink::step() {
         }
     }
     if (!until_.passed()) return false;
-    return try_next("no answer in time");
+    return try_next(stage_ == Stage::connecting
+                        ? "no answer in time: packets on the way there or back vanish, since a firewall drops them or "
+                          "no route leads there"
+                        : "it is connected to, but does not answer in time");
 }
 
 // Takes the next address, or, when all have been tried, looks for them anew after a little rest.
 Result<void> Uplink::next_target() {
     if (targets_.empty()) refill();
     if (targets_.empty()) return {};
-    to_ = targets_.front().address;
-    to_derived_port_ = targets_.front().has_derived_port;
+    to_ = std::move(targets_.front());
     targets_.pop_front();
     reader_ = FrameReader{};
-    auto socket = os::TcpSocket::start_connecting(to_);
+    auto socket = os::TcpSocket::start_connecting(to_.address, {}, edge_segment_bytes);
     if (!socket) return count_unreachable(socket.error().message);
     socket_ = std::move(*socket);
     stage_ = Stage::connecting;
@@ -127,7 +143,7 @@ void Uplink::refill() {
     }
     for (const std::uint16_t port : ports_of(*place, meeting_))
         for (const os::InternetAddress& address : *addresses)
-            targets_.push_back({address.with_port(port), place->has_derived_ports()});
+            targets_.push_back({address.with_port(port), place->has_derived_ports(), {}});
 }
 
 // A host, perhaps with a port.
@@ -157,13 +173,17 @@ Result<Place> Uplink::place_from_rank_zero() {
 }
 
 // The next address at once, if there is one; otherwise a rest, and all over again.
-bool Uplink::try_next(std::string why) {
-    last_problem_ = to_.valid() ? fmt::format("{} ({})", why, to_.text()) : std::move(why);
+bool Uplink::try_next(const std::string& why) {
+    last_problem_ = to_.address.valid() ? fmt::format("{} ({})", why, way()) : why;
+    go_on();
+    return true;
+}
+
+void Uplink::go_on() {
     socket_.close();
     stage_ = Stage::resting;
     if (targets_.empty()) rounds_++;
     until_ = os::Deadline::after_ms(targets_.empty() ? doubled(rest_ms, rounds_) : 0);
-    return true;
 }
 
 Result<void> Uplink::count_unreachable(const std::string& why) {
@@ -172,7 +192,7 @@ Result<void> Uplink::count_unreachable(const std::string& why) {
                     fmt::format("nobody serves this unique id any more at {}: {}; its ranks have met or failed to, or "
                                 "the process that made it ended; make a new one, or, where it goes on, see that no "
                                 "firewall is between",
-                                to_.text(), why));
+                                to_.address.text(), why));
     try_next(why);
     return {};
 }
@@ -183,10 +203,19 @@ Result<void> Uplink::begin_handshake() {
     if (auto set = socket_.set_patience(patience_ms_); !set) return set;
     if (!has_door() && !listens_.valid())
         if (auto opened = open_door(); !opened) return opened;
-    const Secret& secret = to_derived_port_ ? secret_.bound_to(to_.port) : secret_;
-    handshake_ = os::Handshake::connecting(secret, wire_version, write_claim(listens_));
+    handshake_ = os::Handshake::connecting(door_secret(), wire_version, write_claim({listens_}));
     stage_ = Stage::shaking;
     return {};
+}
+
+Secret Uplink::door_secret() const {
+    return to_.has_derived_port ? secret_.bound_to(to_.address.port) : secret_;
+}
+
+Result<void> Uplink::advance_packet_check() {
+    const auto done = packet_check_->advance(socket_);
+    if (!done || *done) packet_check_.reset();
+    return done ? Result<void>{} : std::unexpected(done.error());
 }
 
 // At the address that leads to the root, unless another one is wanted.
@@ -209,10 +238,12 @@ Result<void> Uplink::open_door() {
 Result<void> Uplink::take_welcome(Frame frame) {
     if (frame.kind == FrameKind::refusal) return std::unexpected(read_refusal(frame.payload));
     if (frame.kind == FrameKind::elsewhere) {
-        const auto address = read_elsewhere(frame.payload);
-        if (!address) return std::unexpected(address.error());
-        targets_.push_front({*address, false});
-        try_next("it sent us on");
+        const auto where = read_elsewhere(frame.payload);
+        if (!where) return std::unexpected(where.error());
+        targets_.push_front({where->address, false,
+                             where->host.empty() ? "a host to which the root has sent it"
+                                                 : where->host + ", to which the root has sent it"});
+        go_on();
         return {};
     }
     if (frame.kind != FrameKind::welcome) return fail(Status::internal_error, "the rendezvous did not bid us welcome");
@@ -220,7 +251,9 @@ Result<void> Uplink::take_welcome(Frame frame) {
     if (!parent) return std::unexpected(parent.error());
     parent_ = *parent;
     stage_ = Stage::joined;
-    log(LogLevel::debug, "joined the rendezvous at {}", to_.text());
+    if (PacketCheck::is_needed(socket_))
+        packet_check_.emplace(to_.address, door_secret(), write_claim({listens_, Errand::packet_check}), own_host_);
+    log(LogLevel::debug, "joined the rendezvous at {}", to_.address.text());
     return {};
 }
 

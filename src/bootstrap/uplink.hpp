@@ -9,6 +9,7 @@
 #include <deque>
 
 #include "bootstrap/frames.hpp"
+#include "bootstrap/packet_check.hpp"
 #include "bootstrap/place.hpp"
 #include "bootstrap/pmix.hpp"
 #include "os/handshake.hpp"
@@ -17,7 +18,7 @@ namespace tenon::bootstrap {
 
 class Uplink {
 public:
-    Uplink(const Invitation& invitation, Place place, const NetworkSettings& network);
+    Uplink(const Invitation& invitation, Place place, const NetworkSettings& network, std::string own_host);
 
     // What to wait for, and for how long at most.
     void watch(std::vector<pollfd>& watched) const;
@@ -27,10 +28,12 @@ public:
     Result<std::optional<Frame>> advance();
 
     bool has_joined() const { return stage_ == Stage::joined; }
+    // And large packets get through to the parent, as far as can be told.
+    bool is_checked() const { return has_joined() && !packet_check_; }
     os::TcpSocket& socket() { return socket_; }
     const os::TcpSocket& socket() const { return socket_; }
     const NodeToken& parent() const { return parent_; }
-    const os::InternetAddress& parent_address() const { return to_; }
+    const os::InternetAddress& parent_address() const { return to_.address; }
     const Secret& secret() const { return secret_; }  // of the handshakes of this meeting
     // Where this host's own children are to come: opened before the parent is told of it.
     bool has_door() const { return door_.descriptor().valid(); }
@@ -49,27 +52,32 @@ private:
     Result<void> begin_handshake();
     Result<void> open_door();
     Result<void> take_welcome(Frame frame);
+    Result<void> advance_packet_check();
+    Secret door_secret() const;
     Result<bool> step();             // false: nothing more can be done now
-    bool try_next(std::string why);  // true
+    bool try_next(const std::string& why);  // true
+    void go_on();
+    std::string way() const;
     Result<void> count_unreachable(const std::string& why);
 
     const Place place_;
-    const std::string place_text_, interface_;
+    const std::string place_text_, interface_, own_host_;
     const std::uint64_t meeting_, patience_ms_;
     const bool may_come_later_;  // the root need not listen yet
 
     Secret secret_;
     Stage stage_ = Stage::resting;
     struct Target {
-        os::InternetAddress address;
-        bool has_derived_port;
+        os::InternetAddress address{};
+        bool has_derived_port = false;
+        std::string whose{};  // of a host that is not the root: "host1, to which the root has sent it"
     };
     std::deque<Target> targets_;
     std::optional<AddressQuestion> question_;  // where rank 0 tells its address through PMIx
-    os::InternetAddress to_;
-    bool to_derived_port_ = false;
+    Target to_{};
     os::TcpSocket socket_;
     std::optional<os::Handshake> handshake_;
+    std::optional<PacketCheck> packet_check_;
     FrameReader reader_;
     os::Deadline until_ = os::Deadline::after_ms(0);  // of the rest, or of the try
     int rounds_ = 0, unreachable_ = 0;

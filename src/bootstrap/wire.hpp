@@ -7,7 +7,8 @@
 // Between the nodes of two hosts, over TCP, after the handshake (os/handshake.hpp; the connecting side claims where it
 // listens):
 //   parent -> child:  welcome, or elsewhere;  then the table, then go;  or, at any point, a refusal
-//   child -> parent:  a host frame for each host below, before its ranks;  ranks, as they come;  ready, when all below
+//   child -> parent:  a host frame for each host below, before its ranks;  notes on a rank, before it;  ranks, as they
+//                     come;  ready, when all below
 //                     have been given the table;  or, at any point, a refusal
 //
 // All sizes are fixed or bounded. Nothing is read before the proof or the handshake has shown that the sender knows the
@@ -26,7 +27,7 @@
 
 namespace tenon::bootstrap {
 
-inline constexpr std::uint32_t wire_version = 3;
+inline constexpr std::uint32_t wire_version = 4;
 inline constexpr Rank rank_count_limit = 16'384;
 
 inline constexpr std::size_t proof_bytes = 32;
@@ -41,10 +42,12 @@ struct Hello {
     Digest texts{};             // of its texts, whole
     bool offers_arena = false;  // comes with a descriptor, unless one came from this process before
     std::uint64_t patience_ms = 0;
+    std::string obstacle{};  // NetworkSettings::obstacle
 };
 inline constexpr std::size_t build_bytes_limit = 64;
 inline constexpr std::size_t configuration_bytes_limit = 1024;
-inline constexpr std::size_t hello_bytes = 1320;
+inline constexpr std::size_t note_bytes_limit = 512;  // of preferences, and of an obstacle
+inline constexpr std::size_t hello_bytes = 2360;
 using HelloBytes = std::array<std::byte, hello_bytes>;
 Digest digest_of_texts(const Agreement& agreement);
 HelloBytes write_hello(const Hello& hello);
@@ -62,6 +65,7 @@ enum class FrameKind : std::uint32_t {
     host = 9,
     ranks = 10,
     ready = 11,
+    note = 12,
 };
 struct FrameHeader {
     FrameKind kind{};
@@ -82,12 +86,15 @@ using NodeToken = os::ProcessToken;
 struct TableHost {
     NodeToken node;
     std::string name{};
+    HostNetwork network{};
 };
 inline constexpr std::size_t host_name_limit = 64;
+inline constexpr std::size_t preferences_limit = 8;  // different ones in a job that are told; the rest only differ
 struct Table {
     os::Secret key;
     std::vector<TableHost> hosts;
     std::vector<Introduction> ranks;
+    std::map<std::uint64_t, std::string> preferences{};
 };
 Bytes write_table(const Table& table);
 Result<Table> read_table(std::span<const std::byte> payload);
@@ -97,19 +104,42 @@ Result<std::int32_t> read_link(std::span<const std::byte> payload);
 
 Bytes write_welcome(const NodeToken& node);
 Result<NodeToken> read_welcome(std::span<const std::byte> payload);
-Bytes write_elsewhere(const os::InternetAddress& address);
-Result<os::InternetAddress> read_elsewhere(std::span<const std::byte> payload);
-os::Handshake::Claim write_claim(const os::InternetAddress& listens);
-Result<os::InternetAddress> read_claim(const os::Handshake::Claim& claim);
+// Where another host listens; its name is empty where it has not yet said it.
+struct Elsewhere {
+    os::InternetAddress address{};
+    std::string host{};
+};
+Bytes write_elsewhere(const Elsewhere& where);
+Result<Elsewhere> read_elsewhere(std::span<const std::byte> payload);
+// What a connection between hosts is for: to join the tree, or, by who has joined it, for a PacketCheck.
+enum class Errand : std::uint32_t { join = 0, packet_check = 1 };
+struct Claim {
+    os::InternetAddress listens{};
+    Errand errand = Errand::join;
+};
+os::Handshake::Claim write_claim(const Claim& claim);
+Result<Claim> read_claim(const os::Handshake::Claim& bytes);
 
 // A host introduces itself: what its first rank said must agree with what all others say.
 struct HostHello {
     NodeToken node;
     std::string name{};
     Hello first{};
+    HostNetwork network{};
 };
 Bytes write_host(const HostHello& host);
 Result<HostHello> read_host(std::span<const std::byte> payload);
+
+// What there is to say of a rank beside its row, which comes after it.
+enum class NoteKind : std::uint32_t { preferences = 1, obstacle = 2 };
+struct Note {
+    NoteKind kind{};
+    NodeToken node;
+    Introduction who{};
+    std::string text{};
+};
+Bytes write_note(const Note& note);
+Result<Note> read_note(std::span<const std::byte> payload);
 
 // Some ranks of one host.
 struct RankRows {

@@ -7,6 +7,7 @@
 
 #include "base/assert.hpp"
 #include "bootstrap/launch.hpp"
+#include "communicator/start.hpp"
 #include "os/clock.hpp"
 #include "os/peer_memory.hpp"
 #include "os/shared_arena.hpp"
@@ -100,12 +101,14 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     const Agreement agreement{.rank_count = rank_count,
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
-                              .configuration = agreed_settings(config)};
+                              .configuration = agreed_settings(config),
+                              .preferences = preferred_settings(config)};
+    NetworkSettings network = network_settings(config);
+    network.obstacle = network_obstacle(config);
+    network.networks = networks_here(config);
     auto arena = os::SharedArena::of_this_process();
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
-    NetworkSettings network = network_settings(config);
-    network.networks = networks_here(config);
     auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline, network);
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);
@@ -152,6 +155,7 @@ Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, co
         facts.address = job.addresses[at];
         facts.networks = job.networks[at];
         facts.host = job.host_of(peer);
+        if (job.meeting != nullptr) facts.interface = job.network_of(peer).interface;
         if (facts.address.valid()) return facts;
         return fail(Status::internal_error, fmt::format("rank {}: rank {} on {} takes no connections from other hosts",
                                                         own, peer, facts.host));
@@ -187,6 +191,8 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     std::unique_ptr<Communicator> made(
         new Communicator(std::move(job), rank, rank_count, config, std::move(*selection), std::move(*transport)));
     if (auto relayed = made->start_relay(); !relayed) return std::unexpected(relayed.error());
+    if (made->job_.meeting != nullptr)
+        tell_of_start(*made->job_.meeting, rank, made->transport_->network_in_words());
     return made;
 }
 

@@ -84,6 +84,8 @@ public:
     Result<Choice> choice(const Request& request) const { return selection_.choose(request, topology_); }
     Request request_of(const Call& call) const;
     std::string_view transport_name(Rank peer);
+    std::string network_in_words() const { return transport_->network_in_words(); }
+    const Meeting* meeting() const { return job_.meeting.get(); }  // null where ranks were made together in one process
     ByteCount slot_memory() const { return transport_->slot_memory(); }
 
     // Turns of calls that run in different threads (streams): each takes a ticket when it is issued, and runs when all

@@ -30,6 +30,9 @@ struct Job {
     std::int32_t host_number_of(Rank rank) const { return places[static_cast<std::size_t>(rank)].host; }
     bool on_one_host(Rank a, Rank b) const { return host_number_of(a) == host_number_of(b); }
     const std::string& host_of(Rank rank) const { return hosts[static_cast<std::size_t>(host_number_of(rank))]; }
+    const HostNetwork& network_of(Rank rank) const {
+        return meeting->networks[static_cast<std::size_t>(host_number_of(rank))];
+    }
     pid_t process_of(Rank rank) const { return processes[static_cast<std::size_t>(rank)]; }
     // "rank 3 (process 12 on node1)", "rank 3 (process 12)" where there is one host.
     std::string name_of(Rank rank) const {

@@ -27,6 +27,7 @@ struct PeerFacts {
     os::InternetAddress address{};    // where its process takes data connections
     NetworkSet networks = 0;          // what its process could use, as networks_here() said there
     std::string host{};               // its name, for messages
+    std::string interface {};         // that has this address there, where it is known
 };
 
 // What joins a rank to others over a network.
@@ -55,6 +56,8 @@ std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_byte
 Result<std::unique_ptr<Transport>> make_transport(HostShare share);
 // The networks beside tcp that this process could use where TENON_NETWORK leaves the choice to Tenon; looked up once.
 NetworkSet networks_here(const Config& config);
+// Why this process cannot use the network that the configuration names; empty where it can.
+std::string network_obstacle(const Config& config);
 // With those of the plugins that the configuration names, which are loaded on first use.
 Result<std::span<const Algorithm>> known_algorithms(const Config& config);
 

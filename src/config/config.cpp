@@ -60,4 +60,12 @@ std::string agreed_settings(const Config& config) {
     return lines;
 }
 
+std::string preferred_settings(const Config& config) {
+    std::string lines;
+    for (const VariableRow& row : config_variables())
+        if (const std::string value = row.show(config); row.should_agree && value != row.default_text())
+            lines += fmt::format("{}={}\n", row.name, value);
+    return lines;
+}
+
 }  // namespace tenon

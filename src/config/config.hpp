@@ -54,6 +54,7 @@ struct VariableRow {
     // Says what is wrong with the text, if anything beyond not being what is allowed (then an empty string).
     std::function<std::optional<std::string>(Config&, std::string_view)> parse;
     std::function<std::string(const Config&)> show;  // as parse would read it; empty when not set
+    bool should_agree = false;  // where it differs ranks work together, but that is seldom meant: rank 0 warns
 
     std::string default_text() const { return show(Config{}); }
 };
@@ -65,5 +66,7 @@ Result<Config> read_config(const Environment& environment = process_environment(
 Result<void> set_variable(Config& config, std::string_view name, std::string_view value);
 // "NAME=value" of every variable that must agree, a line each.
 std::string agreed_settings(const Config& config);
+// The same of those that should agree, where they are not at their defaults.
+std::string preferred_settings(const Config& config);
 
 }  // namespace tenon

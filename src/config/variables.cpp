@@ -130,6 +130,11 @@ VariableRow must_agree(VariableRow row) {
     return row;
 }
 
+VariableRow should_agree(VariableRow row) {
+    row.should_agree = true;
+    return row;
+}
+
 std::vector<VariableRow> make_rows() {
     return {
         choice<LogLevel>("TENON_LOG", &Config::log_level,
@@ -138,10 +143,10 @@ std::vector<VariableRow> make_rows() {
                           {"info", LogLevel::info},
                           {"debug", LogLevel::debug}},
                          "how much is logged to standard error"),
-        milliseconds("TENON_TIMEOUT_MS", &Config::timeout_ms,
-                     "how long a call waits for a living rank that does not come before it fails"),
-        milliseconds("TENON_INIT_TIMEOUT_MS", &Config::init_timeout_ms,
-                     "how long the ranks of a job wait for each other when they meet"),
+        should_agree(milliseconds("TENON_TIMEOUT_MS", &Config::timeout_ms,
+                                  "how long a call waits for a living rank that does not come before it fails")),
+        should_agree(milliseconds("TENON_INIT_TIMEOUT_MS", &Config::init_timeout_ms,
+                                  "how long the ranks of a job wait for each other when they meet")),
         must_agree(milliseconds("TENON_NETWORK_TIMEOUT_MS", &Config::network_timeout_ms,
                                 "how long another host may be out of reach before the job fails")),
         milliseconds("TENON_LATE_WARNING_MS", &Config::late_warning_ms,
@@ -174,21 +179,23 @@ std::vector<VariableRow> make_rows() {
          }},
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),
-        {"TENON_SPIN", "number", "auto or a whole number below 4294967296",
-         "how many times a waiting rank looks again before it yields its core", false, parse_spins,
-         [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }},
-        choice<DirectAccess>("TENON_DIRECT_ACCESS", &Config::direct_access,
-                             {{"auto", DirectAccess::automatic},
-                              {"off", DirectAccess::off},
-                              {"mapped", DirectAccess::mapped},
-                              {"all", DirectAccess::all}},
-                             "which memory of peers is reached without staging: mapped is memory from tenonMemAlloc, "
-                             "all also ordinary memory where the system allows it"),
-        choice<StreamingStores>(
+        should_agree({"TENON_SPIN", "number", "auto or a whole number below 4294967296",
+                      "how many times a waiting rank looks again before it yields its core", false, parse_spins,
+                      [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }}),
+        should_agree(choice<DirectAccess>(
+            "TENON_DIRECT_ACCESS", &Config::direct_access,
+            {{"auto", DirectAccess::automatic},
+             {"off", DirectAccess::off},
+             {"mapped", DirectAccess::mapped},
+             {"all", DirectAccess::all}},
+            "which memory of peers is reached without staging: mapped is memory from tenonMemAlloc, "
+            "all also ordinary memory where the system allows it")),
+        should_agree(choice<StreamingStores>(
             "TENON_STREAMING_STORES", &Config::streaming_stores,
             {{"auto", StreamingStores::automatic}, {"on", StreamingStores::on}, {"off", StreamingStores::off}},
-            "whether large results, and what peers take from slots, are written past the caches"),
-        {"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins, show_plugins},
+            "whether large results, and what peers take from slots, are written past the caches")),
+        should_agree({"TENON_PLUGINS", "list", "paths separated by colons", "plugins to load", false, parse_plugins,
+                      show_plugins}),
         text("TENON_RENDEZVOUS", &Config::rendezvous, "a host and port such as node0:29400, or file: and a path",
              "where rank 0 takes the ranks of other hosts in, rather than what the launcher says; or a shared file "
              "through which it tells them"),

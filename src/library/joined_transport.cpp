@@ -28,6 +28,12 @@ std::span<const int> JoinedTransport::wait_descriptors() const {
     return wait_descriptors_;
 }
 
+std::string JoinedTransport::network_in_words() const {
+    std::string words;
+    for (const auto& network : remote_.made) words += (words.empty() ? "" : ", ") + network->in_words();
+    return words;
+}
+
 Result<bool> JoinedTransport::finish_sending() {
     return ask_all(remote_.made, [](const auto& network) { return network->finish_sending(); });
 }

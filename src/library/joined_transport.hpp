@@ -35,6 +35,7 @@ public:
     Result<bool> progress() override;
     std::span<const int> wait_descriptors() const override;
     Result<bool> finish_sending() override;
+    std::string network_in_words() const override;
 
 private:
     static Error no_board();

@@ -7,6 +7,7 @@
 #include <array>
 #include <filesystem>
 #include <mutex>
+#include <set>
 #include <utility>
 
 #include "algorithms/patterns/manifest.hpp"
@@ -82,12 +83,39 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
 
 namespace {
 
-// Where the module of a network lies that comes with this library, if there is such a one: beside it, in tenon/.
-std::optional<std::string> own_module(std::string_view name) {
+constexpr std::string_view module_prefix = "libtenon_", module_suffix = ".so";
+
+// The modules that come with this library lie beside it, in tenon/; a program that has the library linked in finds them
+// where the library would be.
+std::vector<std::filesystem::path> module_folders() {
     static const char here = 0;
+    const std::filesystem::path folder = std::filesystem::absolute(os::folder_of(&here)).lexically_normal();
+    return {folder / "tenon", folder.parent_path() / "lib" / "tenon",
+            folder.parent_path() / TENON_LIBRARY_FOLDER / "tenon"};
+}
+
+// Where the module of a network lies, if there is such a one.
+std::optional<std::string> own_module(std::string_view name) {
     const bool is_word = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-    std::string path = fmt::format("{}/tenon/libtenon_{}.so", os::folder_of(&here), name);
-    return is_word && std::filesystem::exists(path) ? std::optional(std::move(path)) : std::nullopt;
+    std::error_code ignored;
+    for (const std::filesystem::path& folder : module_folders()) {
+        const auto path = folder / fmt::format("{}{}{}", module_prefix, name, module_suffix);
+        if (is_word && std::filesystem::exists(path, ignored)) return path.string();
+    }
+    return std::nullopt;
+}
+
+std::set<std::string> names_of_own_modules() {
+    std::set<std::string> names;
+    std::error_code ignored;
+    for (const std::filesystem::path& folder : module_folders())
+        for (const auto& file : std::filesystem::directory_iterator(folder, ignored)) {
+            const std::string name = file.path().filename();
+            if (name.starts_with(module_prefix) && name.ends_with(module_suffix))
+                names.insert(
+                    name.substr(module_prefix.size(), name.size() - module_prefix.size() - module_suffix.size()));
+        }
+    return names;
 }
 
 }  // namespace
@@ -109,6 +137,36 @@ Result<NetworkRow> network_named(std::string_view name) {
                 fmt::format("TENON_NETWORK={}: there is no such network here; there are: {}, and the modules in the "
                             "folder tenon beside libtenon",
                             name, fmt::join(known, ", ")));
+}
+
+Result<NetworkRow> usable_network(std::string_view name) {
+    auto row = network_named(name);
+    if (!row || row->obstacle == nullptr) return row;
+    if (const std::string why = row->obstacle(); !why.empty())
+        return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row->name, why));
+    return row;
+}
+
+// What Tenon chooses by itself it has asked already.
+std::string network_obstacle(const Config& config) {
+    if (config.network.empty()) return {};
+    const auto row = usable_network(config.network);
+    return row ? std::string{} : row.error().message;
+}
+
+std::vector<NetworkState> networks() {
+    std::set<std::string> names = names_of_own_modules();
+    {
+        const std::scoped_lock lock(registry().mutex);
+        for (const NetworkRow& row : registry().networks) names.emplace(row.name);
+    }
+    std::vector<NetworkState> states;
+    for (const std::string& name : names) {
+        const auto row = network_named(name);
+        if (!row) states.push_back({name, "", row.error().message});
+        else states.push_back({name, std::string{row->summary}, row->obstacle == nullptr ? "" : row->obstacle()});
+    }
+    return states;
 }
 
 namespace {

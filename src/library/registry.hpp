@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "bootstrap/meeting.hpp"
@@ -18,6 +19,8 @@ const Algorithm* find_algorithm(Collective collective, std::string_view name);
 // A copy, since others may load plugins meanwhile. Networks that come with the library as modules are loaded when they
 // are asked for.
 Result<NetworkRow> network_named(std::string_view name);
+// The same, or why it cannot be used on this machine.
+Result<NetworkRow> usable_network(std::string_view name);
 // What joins two ranks whose processes have these (networks_here): the best that both have; otherwise tcp.
 std::string_view best_network(NetworkSet own, NetworkSet peer);
 
@@ -26,5 +29,12 @@ struct TransportRow {
     std::string_view name, joins, summary;
 };
 std::span<const TransportRow> transports();
+
+// A network that there is here: built in, of a plugin, or a module beside the library; modules are loaded to ask them.
+struct NetworkState {
+    std::string name, summary;
+    std::string obstacle;  // why it cannot be used on this machine; empty where it can
+};
+std::vector<NetworkState> networks();
 
 }  // namespace tenon

@@ -61,7 +61,7 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
     for (Rank r = 0; r < share.rank_count; r++) {
         const PeerFacts& peer = share.peers[static_cast<std::size_t>(r)];
         const bool joined = is_joined(r);
-        peers.push_back({joined ? peer.address : os::InternetAddress{}, peer.host});
+        peers.push_back({joined ? peer.address : os::InternetAddress{}, peer.host, peer.interface});
         facts.hosts.push_back(joined || r == share.rank ? peer.host : "");
     }
     const auto links_for = [&](tcp::Purpose purpose) {
@@ -71,8 +71,6 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
     if (row.make == nullptr)
         return tcp::TcpNetwork::make(std::move(facts), links_for(tcp::Purpose::messages),
                                      share.network.sockets_per_peer);
-    if (const std::string why = row.obstacle(); !why.empty())
-        return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row.name, why));
     auto introductions = tcp::TcpIntroductions::make(links_for(tcp::Purpose::introductions));
     if (!introductions) return std::unexpected(introductions.error());
     facts.introductions = std::move(*introductions);
@@ -89,7 +87,7 @@ Result<Networks> make_networks(const HostShare& share) {
     for (std::size_t first = 0; first < names.size(); first++) {
         if (names[first].empty() || networks.by_rank[first] != nullptr) continue;
         const auto is_joined = [&](Rank r) { return names[static_cast<std::size_t>(r)] == names[first]; };
-        auto row = network_named(names[first]);
+        auto row = usable_network(names[first]);
         if (!row) return std::unexpected(row.error());
         auto made = make_network(*row, share, is_joined);
         if (!made) return std::unexpected(made.error());

@@ -97,6 +97,13 @@ int mtu_of(const FileDescriptor& socket, const char* interface) {
     return ioctl(socket.number(), SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 0;
 }
 
+// Reading it fails where there is no cable, or no such thing.
+int speed_of(const std::string& interface) {
+    std::ifstream file("/sys/class/net/" + interface + "/speed");
+    int speed = 0;
+    return file >> speed && speed > 0 ? speed : 0;
+}
+
 }  // namespace
 
 bool InternetAddress::is_ipv4() const {
@@ -152,8 +159,8 @@ Result<std::vector<NetworkInterface>> network_interfaces() {
         if (at->ifa_addr == nullptr || (at->ifa_flags & IFF_UP) == 0) continue;
         const InternetAddress address = of_system(at->ifa_addr);
         if (address.valid())
-            interfaces.push_back(
-                {at->ifa_name, address, (at->ifa_flags & IFF_LOOPBACK) != 0, mtu_of(asking, at->ifa_name)});
+            interfaces.push_back({at->ifa_name, address, (at->ifa_flags & IFF_LOOPBACK) != 0,
+                                  mtu_of(asking, at->ifa_name), speed_of(at->ifa_name)});
     }
     return interfaces;
 }
@@ -164,15 +171,13 @@ LinkFacts link_with(const InternetAddress& own) {
     if (!interfaces) return facts;
     const auto at = std::ranges::find_if(*interfaces, [&](const auto& i) { return i.address.same_host(own); });
     if (at == interfaces->end()) return facts;
-    // An interface that has no speed gives -1, or no answer.
-    std::int64_t megabits = 0;
-    std::ifstream{fmt::format("/sys/class/net/{}/speed", at->name)} >> megabits;
-    facts.megabits = static_cast<std::uint64_t>(std::max<std::int64_t>(megabits, 0));
+    facts.megabits = static_cast<std::uint64_t>(at->speed_mbps);
     std::ifstream{fmt::format("/sys/class/net/{}/device/vendor", at->name)} >> std::hex >> facts.vendor;
     return facts;
 }
 
-Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const InternetAddress& from) {
+Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const InternetAddress& from,
+                                              int most_segment_bytes) {
     const SystemAddress target = to_system(to);
     FileDescriptor socket{::socket(target.family(), socket_flags, 0)};
     if (!socket.valid()) return system_error("cannot create a socket");
@@ -180,6 +185,9 @@ Result<TcpSocket> TcpSocket::start_connecting(const InternetAddress& to, const I
     // Small messages must not wait for more to come.
     if (auto set = set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1, "TCP_NODELAY"); !set)
         return std::unexpected(set.error());
+    if (most_segment_bytes != 0)
+        if (auto set = set_option(socket, IPPROTO_TCP, TCP_MAXSEG, most_segment_bytes, "TCP_MAXSEG"); !set)
+            return std::unexpected(set.error());
     if (from.valid()) {
         const SystemAddress source = to_system(from.with_port(0));
         if (bind(socket.number(), source.get(), source.bytes) != 0)
@@ -230,18 +238,54 @@ Result<void> TcpSocket::set_patience(std::uint64_t milliseconds) const {
     return set_option(descriptor(), IPPROTO_TCP, TCP_USER_TIMEOUT, whole, "TCP_USER_TIMEOUT");
 }
 
-// A host that is up acknowledges what is sent again, or says that its process has no room: then neither counter grows.
-Result<void> TcpSocket::check_reach(std::uint64_t patience_ms) const {
+namespace {
+
+Result<tcp_info> info_of(const FileDescriptor& socket) {
     tcp_info info{};
     socklen_t bytes = sizeof info;
-    if (getsockopt(descriptor().number(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0)
+    if (getsockopt(socket.number(), IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0)
         return system_error("cannot read the state of a connection");
-    const bool unanswered = info.tcpi_retransmits > 0 || info.tcpi_probes > 1;
-    if (!unanswered || info.tcpi_last_ack_recv <= patience_ms) return {};
+    return info;
+}
+
+}  // namespace
+
+Result<TcpSocket::Answers> TcpSocket::answers() const {
+    const auto info = info_of(descriptor());
+    if (!info) return std::unexpected(info.error());
+    return Answers{info->tcpi_retransmits, info->tcpi_last_ack_recv};
+}
+
+Result<std::size_t> TcpSocket::segment_bytes() const {
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    if (getsockopt(descriptor().number(), IPPROTO_TCP, TCP_MAXSEG, &value, &bytes) != 0)
+        return system_error("cannot read the segment size of a connection");
+    return static_cast<std::size_t>(value);
+}
+
+Result<std::uint32_t> TcpSocket::path_mtu() const {
+    SystemAddress own;
+    int value = 0;
+    socklen_t bytes = sizeof value;
+    const bool is_known = getsockname(descriptor().number(), own.get(), &own.bytes) == 0;
+    const bool is_ipv6 = own.family() == AF_INET6;
+    if (!is_known || getsockopt(descriptor().number(), is_ipv6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                                is_ipv6 ? IPV6_MTU : IP_MTU, &value, &bytes) != 0)
+        return system_error("cannot read the MTU of a connection's path");
+    return static_cast<std::uint32_t>(value);
+}
+
+// A host that is up acknowledges what is sent again, or says that its process has no room: then neither counter grows.
+Result<void> TcpSocket::check_reach(std::uint64_t patience_ms) const {
+    const auto info = info_of(descriptor());
+    if (!info) return std::unexpected(info.error());
+    const bool unanswered = info->tcpi_retransmits > 0 || info->tcpi_probes > 1;
+    if (!unanswered || info->tcpi_last_ack_recv <= patience_ms) return {};
     return fail(Status::remote_error,
-                fmt::format("the other side cannot be reached any more (no answer for {} ms): its host is down or the "
-                            "network between is cut",
-                            info.tcpi_last_ack_recv));
+                fmt::format("the other side cannot be reached any more (no answer for {} ms): its host is down, the "
+                            "network between is cut, or it does not carry packets of {} bytes (MTU)",
+                            info->tcpi_last_ack_recv, path_mtu().value_or(0)));
 }
 
 Result<std::size_t> TcpSocket::unacknowledged_bytes() const {

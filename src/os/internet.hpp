@@ -35,6 +35,7 @@ struct NetworkInterface {
     InternetAddress address;
     bool is_loopback = false;
     int mtu = 0;
+    int speed_mbps = 0;  // 0: unknown, as of most virtual ones
 };
 // Those that are up, each address apart, in the system's order.
 Result<std::vector<NetworkInterface>> network_interfaces();
@@ -50,9 +51,11 @@ class TcpSocket : public StreamSocket {
 public:
     using StreamSocket::StreamSocket;
     // Begins to connect: writable when it has come to something, which finish_connecting() then tells. `from`: the
-    // local address to use, or an invalid one. Errors of both: remote_error where nobody listens, timeout where the
-    // address cannot be reached now.
-    static Result<TcpSocket> start_connecting(const InternetAddress& to, const InternetAddress& from = {});
+    // local address to use, or an invalid one. `most_segment_bytes`: both ways nothing larger is put into a packet; 0:
+    // whatever the path takes. Errors of both: remote_error where nobody listens, timeout where the address cannot be
+    // reached now.
+    static Result<TcpSocket> start_connecting(const InternetAddress& to, const InternetAddress& from = {},
+                                              int most_segment_bytes = 0);
     Result<void> finish_connecting() const;
     static Result<TcpSocket> connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from = {});
 
@@ -64,6 +67,15 @@ public:
     // and check_reach(), to be called now and then, for the time while something is.
     Result<void> set_probes(std::uint64_t milliseconds) const;
     Result<void> check_reach(std::uint64_t patience_ms) const;
+    // What a packet to the peer holds of what is sent, and how large it is in all, as far as the system knows the path.
+    Result<std::size_t> segment_bytes() const;
+    Result<std::uint32_t> path_mtu() const;
+    // How often in a row the system has sent again what stays unanswered, and how long ago the peer's answered last.
+    struct Answers {
+        unsigned sent_again = 0;
+        std::uint64_t silent_ms = 0;
+    };
+    Result<Answers> answers() const;
     // Bytes that the peer's host has not yet said it has.
     Result<std::size_t> unacknowledged_bytes() const;
     Result<InternetAddress> local_address() const;

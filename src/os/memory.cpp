@@ -136,6 +136,16 @@ ByteCount pinned_memory_limit() {
     return {limit.rlim_cur};
 }
 
+std::string pinned_memory_advice() {
+    const std::uint64_t limit = pinned_memory_limit().value;
+    if (limit == UINT64_MAX) return "this process may pin as much memory as there is";
+    return fmt::format(
+        "this process may pin {} bytes of memory; raise that limit where ranks are started: ulimit -l unlimited in a "
+        "shell, memlock in /etc/security/limits.conf for logins, LimitMEMLOCK=infinity for a systemd service such as "
+        "slurmd, --ulimit memlock=-1 for a container",
+        limit);
+}
+
 CacheSizes cache_sizes() {
     return {cache_size(1, _SC_LEVEL1_DCACHE_SIZE), cache_size(2, _SC_LEVEL2_CACHE_SIZE),
             cache_size(3, _SC_LEVEL3_CACHE_SIZE)};

@@ -52,6 +52,8 @@ Result<ByteCount> available_memory();
 
 // How much of its memory this process may pin (RLIMIT_MEMLOCK); UINT64_MAX where there is no limit.
 ByteCount pinned_memory_limit();
+// That limit, and how it is raised wherever it may come from: "this process may pin 65536 bytes; ...".
+std::string pinned_memory_advice();
 
 struct CacheSizes {  // of the first core; 0 where the system does not say
     ByteCount level1_data, level2, level3;

@@ -67,6 +67,7 @@ void read_as_frame(std::span<const std::byte> bytes) {
     if (header->kind == FrameKind::host) read_as_host(own);
     if (header->kind == FrameKind::ranks) read_as_rows(own);
     if (header->kind == FrameKind::link) static_cast<void>(read_link(own));
+    if (header->kind == FrameKind::note) static_cast<void>(read_note(own));
     if (header->kind == FrameKind::welcome) static_cast<void>(read_welcome(own));
     if (header->kind == FrameKind::elsewhere) static_cast<void>(read_elsewhere(own));
 }
@@ -74,8 +75,8 @@ void read_as_frame(std::span<const std::byte> bytes) {
 void read_as_claim(std::span<const std::byte> bytes) {
     tenon::os::Handshake::Claim claim{};
     std::copy_n(bytes.begin(), std::min(bytes.size(), claim.size()), claim.begin());
-    const auto address = read_claim(claim);
-    TENON_ASSERT(!address || address->valid(), "a claim says where");
+    const auto read = read_claim(claim);
+    TENON_ASSERT(!read || read->listens.valid(), "a claim says where");
 }
 
 void read_as_place(std::span<const std::byte> bytes) {

@@ -327,6 +327,44 @@ TEST(Hosts, NobodySitsBetweenThemAtAPortThatAnybodyCanGuess) {
     EXPECT_LE(between.most_heard(), 32U) << "no more than a challenge: no proof, no table, no key";
 }
 
+// Also of ranks that are not the first of their host.
+TEST(Hosts, KnowHowAllRanksAreSetAndOverWhatTheyTalk) {
+    auto guests = whole_job(6, 2);
+    const auto preferences_of = [](Rank rank) { return rank < 4 ? "S=1\n" : rank == 4 ? "S=2\n" : ""; };
+    for (Guest& guest : guests) guest.agreement.preferences = preferences_of(guest.rank);
+    const auto met = meet_all(fresh_id(), guests);
+    expect_met(met, guests);
+    for (const Met& one : met) {
+        const Meeting& meeting = **one;
+        EXPECT_EQ(meeting.preferences.size(), 3U);
+        for (const Introduction& who : meeting.ranks)
+            EXPECT_EQ(meeting.preferences.at(who.preferences), preferences_of(who.rank));
+        ASSERT_EQ(meeting.networks.size(), 3U);
+        for (const HostNetwork& network : meeting.networks) {
+            EXPECT_TRUE(network.address.valid());
+            EXPECT_FALSE(network.interface.empty());
+            EXPECT_GT(network.mtu, 0U);
+        }
+    }
+}
+
+TEST(HostsDisagree, ARankThatCannotUseTheNetworkIsToldToAll) {
+    for (const std::size_t who : {std::size_t{0}, std::size_t{3}}) {
+        auto guests = whole_job(4, 2);
+        guests[who].network.obstacle = "N=x: no device";
+        for (const UniqueId& id : {fresh_id(), named_id("localhost")})
+            expect_all_refused(meet_all(id, guests), Status::system_error,
+                               AllOf(HasSubstr("rank " + std::to_string(who) + " (process"), HasSubstr("on "),
+                                     HasSubstr(who == 0 ? "/h0" : "/h1"), HasSubstr("N=x: no device")));
+    }
+}
+
+TEST(Hosts, ANetworkThatNobodyNeedsMayBeUnusable) {
+    auto guests = whole_job(2, 2);
+    for (Guest& guest : guests) guest.network.obstacle = "N=x: no device";
+    expect_tables_agree(meet_all(fresh_id(), guests), guests);
+}
+
 TEST(HostsDisagree, ARankThatComesTwice) {
     auto guests = whole_job(5, 2);
     guests[3].rank = 1;
@@ -392,7 +430,7 @@ TEST(HostsMissing, TheRootIsNamedWithWhatWentWrong) {
     const auto silent = os::TcpListener::listen(os::resolve("127.0.0.1", 0).value().front());
     for (Guest& guest : guests) guest.deadline = os::Deadline::after_ms(800);
     expect_all_refused(meet_all(named_id((*silent)->address().text()), guests), Status::timeout,
-                       HasSubstr("no answer in time"));
+                       HasSubstr("does not answer in time"));
 }
 
 TEST(HostsMissing, AnAbortOnOneEndsItForAll) {

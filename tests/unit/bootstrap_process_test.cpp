@@ -175,7 +175,7 @@ std::string introduce_a_host(const UniqueId& id) {
     const auto root = os::resolve(place.host, place.port).value().front();
     auto socket = os::TcpSocket::connect(root, ample());
     if (!socket) return socket.error().message;
-    auto handshake = os::Handshake::connecting(invitation.secret, wire_version, write_claim(root));
+    auto handshake = os::Handshake::connecting(invitation.secret, wire_version, write_claim({root}));
     for (auto done = handshake.advance(*socket); !done || !*done; done = handshake.advance(*socket)) {
         if (!done) return done.error().message;
         static_cast<void>(os::wait_for(socket->descriptor(), handshake.awaits(), ample(), "a handshake"));

@@ -26,7 +26,7 @@ os::TcpSocket connect(const os::InternetAddress& to) {
 // The connecting side's part, with a claim that leads nowhere.
 Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret) {
     const auto nowhere = os::resolve("127.0.0.1", 1).value().front();
-    auto handshake = os::Handshake::connecting(secret, wire_version, write_claim(nowhere));
+    auto handshake = os::Handshake::connecting(secret, wire_version, write_claim({nowhere}));
     for (;;) {
         const auto done = handshake.advance(socket);
         if (!done) return std::unexpected(done.error());
@@ -49,7 +49,7 @@ Answer ask(const os::InternetAddress& node, const Secret& secret) {
         auto frame = reader.read(answer.socket);
         if (frame && !*frame && os::wait_for(answer.socket.descriptor(), POLLIN, ample(), "an answer")) continue;
         if (frame && *frame && (*frame)->kind == FrameKind::elsewhere)
-            answer.elsewhere = read_elsewhere((*frame)->payload).value();
+            answer.elsewhere = read_elsewhere((*frame)->payload).value().address;
         return answer;
     }
 }

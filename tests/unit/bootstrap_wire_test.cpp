@@ -20,6 +20,9 @@ Hello full_hello() {
                 .agreement = {.rank_count = 8, .segment = {1ULL << 40}, .build = "1.0", .configuration = "A=1\nB=2\n"},
                 .offers_arena = true,
                 .patience_ms = 77};
+    hello.agreement.preferences = "TENON_SPIN=5\n";
+    hello.who.preferences = 99;
+    hello.obstacle = "no device";
     hello.who.cores.set(0).set(63).set(64).set(1023);
     hello.texts = digest_of_texts(hello.agreement);
     return hello;
@@ -40,6 +43,9 @@ TEST(Wire, HelloReadsBack) {
     EXPECT_EQ(read->texts, sent.texts);
     EXPECT_TRUE(read->offers_arena);
     EXPECT_EQ(read->patience_ms, 77U);
+    EXPECT_EQ(read->agreement.preferences, sent.agreement.preferences);
+    EXPECT_EQ(read->who.preferences, 99U);
+    EXPECT_EQ(read->obstacle, "no device");
 }
 
 TEST(Wire, LongTextsAreCutAndHarmless) {
@@ -68,7 +74,10 @@ std::span<const std::byte> payload_of(const Bytes& frame) { return std::span{fra
 os::InternetAddress some_address() { return os::resolve("10.77.0.1", 5000).value().front(); }
 
 Table some_table() {
-    Table table{{}, {{{1, 2}, "host1"}, {{3, 4}, "host2"}}, std::vector<Introduction>(3)};
+    Table table{{},
+                {{{1, 2}, "host1"}, {{3, 4}, "host2", {"eth0", some_address(), 9000, 25'000}}},
+                std::vector<Introduction>(3)};
+    table.preferences = {{7, "TENON_SPIN=5\n"}, {8, ""}};
     table.key.bytes[5] = std::byte{7};
     table.ranks[1] = full_hello().who;
     table.ranks[1].arena = 0;
@@ -89,6 +98,11 @@ TEST(Wire, TableReadsBack) {
     ASSERT_TRUE(table);
     EXPECT_TRUE(table->key.equals(sent.key));
     EXPECT_EQ(table->hosts[1].name, "host2");
+    EXPECT_EQ(table->hosts[1].network.interface, "eth0");
+    EXPECT_EQ(table->hosts[1].network.address, some_address());
+    EXPECT_EQ(table->hosts[1].network.mtu, 9000U);
+    EXPECT_EQ(table->hosts[1].network.speed_mbps, 25'000U);
+    EXPECT_EQ(table->preferences, sent.preferences);
     EXPECT_EQ(table->hosts[1].node, sent.hosts[1].node);
     EXPECT_EQ(table->ranks[1].cores, sent.ranks[1].cores);
     EXPECT_EQ(table->ranks[1].arena, 0);
@@ -118,11 +132,23 @@ TEST(Wire, WhatHostsTellEachOtherReadsBack) {
     ASSERT_TRUE(rows);
     EXPECT_EQ(rows->patience_ms, 77U);
     ASSERT_EQ(rows->ranks.size(), 2U);
+    const auto note = read_note(payload_of(write_note({NoteKind::obstacle, {5, 6}, full_hello().who, "no device"})));
+    ASSERT_TRUE(note);
+    EXPECT_EQ(note->kind, NoteKind::obstacle);
+    EXPECT_EQ(note->node, (NodeToken{5, 6}));
+    EXPECT_EQ(note->who.rank, 5);
+    EXPECT_EQ(note->text, "no device");
     EXPECT_EQ(rows->ranks[1].cores, full_hello().who.cores);
     EXPECT_EQ(read_link(payload_of(write_link(3))).value(), 3);
     EXPECT_EQ(read_welcome(payload_of(write_welcome({7, 8}))).value(), (NodeToken{7, 8}));
-    EXPECT_EQ(read_elsewhere(payload_of(write_elsewhere(some_address()))).value(), some_address());
-    EXPECT_EQ(read_claim(write_claim(some_address())).value(), some_address());
+    const auto elsewhere = read_elsewhere(payload_of(write_elsewhere({some_address(), "host4"})));
+    ASSERT_TRUE(elsewhere);
+    EXPECT_EQ(elsewhere->address, some_address());
+    EXPECT_EQ(elsewhere->host, "host4");
+    const auto claim = read_claim(write_claim({some_address(), Errand::packet_check}));
+    ASSERT_TRUE(claim);
+    EXPECT_EQ(claim->listens, some_address());
+    EXPECT_EQ(claim->errand, Errand::packet_check);
     EXPECT_FALSE(read_elsewhere(payload_of(write_elsewhere({})))) << "nowhere is no place to go";
     EXPECT_FALSE(read_claim({}));
 }
@@ -236,8 +262,9 @@ TEST(Wire, SurvivesDamage) {
     add(2, write_rows({{5, 6}, 77, {full_hello().who, full_hello().who}}));
     add(2, write_link(3));
     add(2, write_welcome({7, 8}));
-    add(2, write_elsewhere(some_address()));
-    add(4, write_claim(some_address()));
+    add(2, write_elsewhere({some_address(), "host4"}));
+    add(2, write_note({NoteKind::obstacle, {5, 6}, full_hello().who, "no device"}));
+    add(4, write_claim({some_address()}));
     const std::string place = "[fd77::1]:29400";
     add(5, std::as_bytes(std::span{place}));
     add(2, write_refusal({Status::timeout, "late"}));

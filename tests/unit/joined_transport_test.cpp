@@ -43,6 +43,7 @@ public:
         return says;
     }
     ByteCount slot_memory() const override { return {1000}; }
+    std::string in_words() const override { return std::string{connection_.name()}; }
 
     Result<bool> says = true;
     int asked = 0;
@@ -78,6 +79,7 @@ TEST_F(Joined, HasEachPairOnItsOwnPath) {
     EXPECT_EQ(path_to(2), "quick");
     EXPECT_EQ(path_to(3), "slow");
     EXPECT_EQ(path_to(4), "slow");
+    EXPECT_EQ(joined_->network_in_words(), "quick, slow");
     EXPECT_EQ(joined_->slot_memory().value, 2000U) << "rank 1's rings were never asked for";
 }
 

@@ -57,6 +57,11 @@ std::optional<std::vector<std::byte>> try_receive(ReceiveEnd& end, std::size_t l
 
 // ---- the cases ----------------------------------------------------------------------------------------------------
 
+TEST_P(NetworkCases, SaysWhatItIs) {
+    const NetworkHosts hosts(GetParam(), 2);
+    EXPECT_THAT(hosts.ranks[0]->in_words(), testing::StartsWith(std::string{hosts.ranks[0]->connection(1).name()}));
+}
+
 TEST_P(NetworkCases, CarriesMessagesOfAllLengthsInOrderOnEveryChannel) {
     std::mt19937 random(support::test_seed());
     NetworkHosts hosts(GetParam(), 2);

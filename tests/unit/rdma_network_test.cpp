@@ -256,7 +256,9 @@ TEST_F(Rdma, SoIsMemoryThatMayNotBePinnedWithTheNumber) {
     ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &low), 0);
     EXPECT_THAT(obstacle(fabric), IsEmpty()) << "who may pin in spite of the limit";
     fabric.refused["reg_mr"] = ENOMEM;
-    EXPECT_THAT(obstacle(fabric), AllOf(HasSubstr("may pin 65536 bytes"), HasSubstr("ulimit -l")));
+    EXPECT_THAT(obstacle(fabric),
+                AllOf(HasSubstr("may pin 65536 bytes"), HasSubstr("ulimit -l"), HasSubstr("limits.conf"),
+                      HasSubstr("LimitMEMLOCK"), HasSubstr("--ulimit memlock")));
     const auto made = Device::open(fabric, {});
     ASSERT_FALSE(made);
     EXPECT_THAT(made.error().message, AllOf(HasSubstr("fake0"), HasSubstr("may pin 65536 bytes")));

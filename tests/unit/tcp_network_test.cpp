@@ -57,7 +57,9 @@ TEST(TcpNetwork, NobodyListensWhereThePeerShouldBe) {
     hosts.send_end(0, 1);
     const auto moved = hosts.move_until([] { return false; });
     ASSERT_FALSE(moved);
-    EXPECT_THAT(moved.error().message, HasSubstr("rank 0 on host0 has lost its connection to rank 1 on host1"));
+    EXPECT_THAT(moved.error().message,
+                AllOf(HasSubstr("rank 0 on host0 cannot reach rank 1 on host1 at 127.0.0.1:"),
+                      HasSubstr("Connection refused"), HasSubstr("firewall"), HasSubstr("TENON_SOCKET_INTERFACE")));
 }
 
 // A host whose rank does something else for longer than a host may be out of reach is there all the same.

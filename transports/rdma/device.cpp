@@ -117,9 +117,8 @@ std::string pinning_obstacle(VerbsApi& api, const Port& port) {
     Region region;
     assign(region, api, api.reg_mr(domain.get(), memory->data(), memory->size(), IBV_ACCESS_LOCAL_WRITE));
     if (region != nullptr) return {};
-    return fmt::format("{} cannot pin {} bytes of memory: this process may pin {} bytes; raise the limit (ulimit -l "
-                       "unlimited, or memlock in limits.conf), or use TENON_NETWORK=tcp",
-                       port.name, wanted, limit.value);
+    return fmt::format("{} cannot pin {} bytes of memory: {}; or use TENON_NETWORK=tcp", port.name, wanted,
+                       os::pinned_memory_advice());
 }
 
 }  // namespace
@@ -141,12 +140,13 @@ Result<std::unique_ptr<Device>> Device::open(VerbsApi& api, const Wanted& wanted
 }
 
 std::unexpected<Error> Device::failed(std::string_view what, int error) const {
-    const std::uint64_t limit = os::pinned_memory_limit().value;
-    const std::string advice =
-        error == ENOMEM && limit != UINT64_MAX
-            ? fmt::format(" (this process may pin {} bytes of memory; ulimit -l unlimited raises that)", limit)
-            : "";
+    const bool is_limited = error == ENOMEM && os::pinned_memory_limit().value != UINT64_MAX;
+    const std::string advice = is_limited ? " (" + os::pinned_memory_advice() + ")" : "";
     return os::system_error(fmt::format("the RDMA device {}: {} failed{}", name(), what, advice), error);
+}
+
+std::string Device::in_words() const {
+    return fmt::format("{}, port {}, packets of {} bytes", name(), port_.number, 128 << port_.facts.active_mtu);
 }
 
 Result<void> Device::size_window(const Wanted& wanted) {

@@ -67,6 +67,7 @@ public:
 
     VerbsApi& api() const { return api_; }
     const std::string& name() const { return port_.name; }
+    std::string in_words() const;  // "mlx5_0, port 1, packets of 4096 bytes"
     std::uint32_t window() const { return window_; }
 
     Result<Region> register_memory(std::span<std::byte> memory, bool peers_write) const;

@@ -23,6 +23,7 @@ public:
     Result<bool> progress() override;
     int wait_descriptor() const override;
     Result<bool> finish_sending() override;
+    std::string in_words() const override { return "rdma (" + device_->in_words() + ")"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
 
 private:

@@ -47,6 +47,26 @@ Error Links::lost(Rank peer, const Error& error) const {
                                       this->peer(own_).host, peer, facts.host, facts.address.text(), error.message)};
 }
 
+Error Links::unreachable(Rank peer, const Error& error) const {
+    const Peer& facts = this->peer(peer);
+    const std::string_view meaning =
+        error.status == Status::remote_error
+            ? "a firewall refuses connections there, or its process has ended"
+            : "packets on the way there or back vanish: a firewall drops them, or no route leads there from here";
+    return {Status::remote_error,
+            fmt::format("rank {} on {} cannot reach rank {} on {} at {}{}: {}; {}{}; let these hosts connect to each "
+                        "other at any TCP port, or choose the interface that joins them (TENON_SOCKET_INTERFACE)",
+                        own_, this->peer(own_).host, peer, facts.host, facts.address.text(),
+                        facts.interface.empty() ? "" : " over its " + facts.interface, error.message, meaning,
+                        is_own(facts.address) ? "; the address is one of this host, too" : "")};
+}
+
+// What both hosts have, such as docker0's 172.17.0.1.
+bool Links::is_own(const os::InternetAddress& address) {
+    const auto interfaces = os::network_interfaces();
+    return interfaces && std::ranges::any_of(*interfaces, [&](const auto& i) { return i.address.same_host(address); });
+}
+
 std::uint64_t Links::connect_patience_ms() const { return std::max(least_connect_patience_ms, patience_ms_); }
 
 void Links::begin(const Wanted& wanted) {
@@ -63,8 +83,8 @@ Result<bool> Links::advance(Call& call) {
     // Once the socket is there, its system's probes say whether the host lives; its rank may come late.
     if (call.handshake) return call.handshake->advance(call.socket);
     if (call.until.passed())
-        return fail(Status::remote_error, fmt::format("it did not answer in {} ms{}{}", connect_patience_ms(),
-                                                      call.last_problem.empty() ? "" : ": ", call.last_problem));
+        return fail(Status::timeout, fmt::format("no answer in {} ms{}{}", connect_patience_ms(),
+                                                 call.last_problem.empty() ? "" : ": ", call.last_problem));
     auto connected = connect(call);
     if (connected || connected.error().status != Status::timeout) return connected;
     call.last_problem = connected.error().message;
@@ -119,11 +139,15 @@ bool Links::may_fail(const Wanted& wanted, const Error& why) const {
 }
 
 Result<std::optional<Links::Opened>> Links::next() {
+    if (failed_) return std::unexpected(*failed_);
     for (const Wanted& wanted : std::exchange(new_, {})) begin(wanted);
     for (auto call = calls_.begin(); call != calls_.end();) {
         const auto open = advance(*call);
-        if (!open && !may_fail(call->wanted, open.error()))
-            return std::unexpected(lost(call->wanted.peer, open.error()));
+        if (!open && !may_fail(call->wanted, open.error())) {
+            const Rank peer = call->wanted.peer;
+            failed_ = call->handshake ? lost(peer, open.error()) : unreachable(peer, open.error());
+            return std::unexpected(*failed_);
+        }
         if (open && !*open) {
             ++call;
             continue;

@@ -18,6 +18,7 @@ namespace tenon::tcp {
 struct Peer {
     os::InternetAddress address{};  // not valid for ranks that are not joined
     std::string host{};             // its name, for messages; also this rank's own
+    std::string interface {};       // that has the address there; empty where that is unknown
 };
 
 class Links {
@@ -45,6 +46,8 @@ public:
     const Peer& peer(Rank rank) const { return peers_[static_cast<std::size_t>(rank)]; }
     // The same error, with who has lost whom.
     Error lost(Rank peer, const Error& error) const;
+    // It could not be connected to: at which address, what the system says, and what may help.
+    Error unreachable(Rank peer, const Error& error) const;
 
 private:
     struct Wanted {
@@ -69,6 +72,7 @@ private:
     void want(Rank peer, unsigned number);
     void begin(const Wanted& wanted);
     std::uint64_t connect_patience_ms() const;
+    static bool is_own(const os::InternetAddress& address);
     Result<bool> connect(Call& call);
     Result<bool> advance(Call& call);
     bool may_fail(const Wanted& wanted, const Error& why) const;
@@ -87,6 +91,7 @@ private:
     std::vector<Wanted> new_;
     std::vector<Awaited> awaited_;
     std::vector<Call> calls_;
+    std::optional<Error> failed_{};  // a socket tells only once what is wrong with it
 };
 
 }  // namespace tenon::tcp

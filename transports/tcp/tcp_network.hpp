@@ -26,6 +26,7 @@ public:
     Result<bool> progress() override;
     int wait_descriptor() const override { return poller_.descriptor().number(); }
     Result<bool> finish_sending() override;
+    std::string in_words() const override { return "tcp"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
 
 private:

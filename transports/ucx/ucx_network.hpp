@@ -24,6 +24,7 @@ public:
     Result<bool> progress() override;
     int wait_descriptor() const override;
     Result<bool> finish_sending() override;
+    std::string in_words() const override { return "ucx"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
 
     // Of a message that has come; within the worker's progress.

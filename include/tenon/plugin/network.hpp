@@ -24,6 +24,8 @@ public:
     virtual int wait_descriptor() const = 0;
     virtual Result<bool> finish_sending() = 0;
     virtual ByteCount slot_memory() const = 0;
+    // Its name, and which hardware it uses, where it knows: "rdma (mlx5_0, port 1)".
+    virtual std::string in_words() const = 0;
 };
 
 // How two ranks that have no connection yet tell each other what one needs to make it (addresses, keys): over a socket

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "tenon/plugin/slots.hpp"
@@ -77,6 +78,8 @@ public:
     virtual std::span<const int> wait_descriptors() const { return {}; }
     // This rank sends nothing more. True when the peers' hosts have all that it sent; until then, call it again.
     virtual Result<bool> finish_sending() { return true; }
+    // By what it reaches ranks of other hosts: "tcp", "rdma (mlx5_0, port 1)". Empty where there are none.
+    virtual std::string network_in_words() const { return {}; }
 };
 
 }  // namespace tenon
