@@ -36,6 +36,24 @@ class Info(unittest.TestCase):
         self.assertIn("Patarasuk", rings[0]["source"])
         self.assertEqual({row["collective"] for row in all_facts["choices for 4 ranks"]}, {row["collective"] for row in all_facts["algorithms"]})
 
+    def test_says_which_networks_and_interfaces_there_are(self):
+        all_facts = facts()
+        networks = {row["name"]: row["usable"] for row in all_facts["networks"]}
+        self.assertEqual(networks["tcp"], "yes")
+        for row in all_facts["networks"]:
+            self.assertNotIn("build it again", row["what it is, or why it is not usable"])
+        chosen = [row for row in all_facts["interfaces"] if row["use"].startswith("chosen")]
+        self.assertEqual(len(chosen), 1)
+        self.assertEqual(os.path.isdir(f"/sys/class/net/{chosen[0]['name']}"), True)
+        self.assertIn("memory that may be pinned", all_facts["host"])
+        loopback = [row for row in facts(TENON_SOCKET_INTERFACE="=lo")["interfaces"] if row["use"].startswith("chosen")]
+        self.assertEqual((loopback[0]["name"], loopback[0]["use"]), ("lo", "chosen: TENON_SOCKET_INTERFACE==lo"))
+
+    def test_an_interface_that_is_not_there_is_told(self):
+        result = info(TENON_SOCKET_INTERFACE="=none0")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("TENON_SOCKET_INTERFACE==none0 leaves no network interface", result.stderr)
+
     def test_choices_follow_the_configuration_and_say_so(self):
         choices = facts("--ranks", "8", TENON_ALGORITHM="all_reduce=ring")["choices for 8 ranks"]
         own = [row for row in choices if row["collective"] == "all_reduce"]

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <memory>
 
+#include "bootstrap/interfaces.hpp"
 #include "communicator/decisions.hpp"
 #include "communicator/surroundings.hpp"
 #include "config/config.hpp"
@@ -82,7 +83,8 @@ FactsTable host_facts() {
                      {"ordinary memory of peers",
                       reads_peers ? "can be read (process_vm_readv): large messages need not be staged"
                                   : "cannot be read (ptrace rules): large messages are staged through slots, "
-                                    "unless they lie in memory from tenonMemAlloc"}},
+                                    "unless they lie in memory from tenonMemAlloc"},
+                     {"memory that may be pinned", os::pinned_memory_advice()}},
             .is_record = true};
 }
 
@@ -90,6 +92,33 @@ FactsTable transport_facts() {
     FactsTable table{.title = "transports", .columns = {"name", "joins", "how"}, .rows = {}};
     for (const TransportRow& row : transports())
         table.rows.push_back({std::string(row.name), std::string(row.joins), std::string(row.summary)});
+    return table;
+}
+
+FactsTable network_facts() {
+    FactsTable table{
+        .title = "networks", .columns = {"name", "usable", "what it is, or why it is not usable"}, .rows = {}};
+    for (const NetworkState& n : networks())
+        table.rows.push_back({n.name, yes_or_no(n.obstacle.empty()), n.obstacle.empty() ? n.summary : n.obstacle});
+    return table;
+}
+
+// Which of them a host tells others when nothing says otherwise: hosts that connect to rank 0's take what leads there.
+Result<FactsTable> interface_facts(const Config& config) {
+    FactsTable table{.title = "interfaces", .columns = {"name", "address", "MTU", "Mbit/s", "use"}, .rows = {}};
+    const auto all = os::network_interfaces();
+    if (!all) return std::unexpected(all.error());
+    const auto chosen = bootstrap::choose_interface(*all, config.socket_interface);
+    if (!chosen) return std::unexpected(chosen.error());
+    const std::string why = config.socket_interface.empty()
+                                ? "where this is rank 0's host; others take the one that leads to it"
+                                : "TENON_SOCKET_INTERFACE=" + config.socket_interface;
+    for (const os::NetworkInterface& i : *all) {
+        const bool is_chosen = *chosen && i.name == (*chosen)->name && i.address == (*chosen)->address;
+        table.rows.push_back({i.name, i.address.host_text(), std::to_string(i.mtu),
+                              i.speed_mbps == 0 ? "unknown" : std::to_string(i.speed_mbps),
+                              is_chosen ? "chosen: " + why : "-"});
+    }
     return table;
 }
 
@@ -191,7 +220,11 @@ int info(const InfoOptions& options) {
         const std::span<const Algorithm> rows = known ? *known : algorithms();
         auto choices = choice_facts(rows, settings, options.rank_count);
         if (!choices) problem = choices.error();
-        tables = {build_facts(), host_facts(), transport_facts(), algorithm_facts(rows)};
+        tables = {build_facts(), host_facts(), transport_facts(), network_facts()};
+        auto interfaces = interface_facts(settings);
+        if (!interfaces) problem = interfaces.error();
+        else tables.push_back(std::move(*interfaces));
+        tables.push_back(algorithm_facts(rows));
         if (choices) tables.push_back(std::move(*choices));
         tables.push_back(decision_facts(settings, options.rank_count));
     }
