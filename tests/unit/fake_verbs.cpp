@@ -19,6 +19,13 @@ struct FakeVerbs::Shared : ibv_srq {
     std::size_t most = 0;
 };
 struct FakeVerbs::Channel : ibv_comp_channel {};
+struct FakeVerbs::Context : ibv_context {
+    std::deque<ibv_async_event> reports;
+    void report(const ibv_async_event& event) {
+        reports.push_back(event);
+        eventfd_write(async_fd, 1);
+    }
+};
 struct FakeVerbs::Pair : ibv_qp {
     ibv_qp_cap room{};
     std::uint32_t peer = 0;
@@ -63,9 +70,27 @@ const char* FakeVerbs::get_device_name(ibv_device* device) { return device->name
 ibv_context* FakeVerbs::open_device(ibv_device*) {
     if (refuses("open_device")) return nullptr;
     alive++;
-    return new ibv_context{};
+    auto* const made = new Context;
+    made->async_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
+    contexts_.insert(made);
+    return made;
 }
-int FakeVerbs::close_device(ibv_context* context) { return undo(context); }
+int FakeVerbs::close_device(ibv_context* raw) {
+    auto* const context = static_cast<Context*>(raw);
+    close(context->async_fd);
+    contexts_.erase(context);
+    return undo(context);
+}
+int FakeVerbs::get_async_event(ibv_context* raw, ibv_async_event* event) {
+    auto& context = *static_cast<Context*>(raw);
+    eventfd_t unused = 0;
+    eventfd_read(context.async_fd, &unused);
+    *event = context.reports.front();
+    context.reports.pop_front();
+    alive++;
+    return 0;
+}
+void FakeVerbs::ack_async_event(ibv_async_event*) { alive--; }
 
 int FakeVerbs::query_device(ibv_context*, ibv_device_attr* attributes) {
     *attributes = {};
@@ -138,10 +163,11 @@ int FakeVerbs::destroy_comp_channel(ibv_comp_channel* channel) {
     return undo(static_cast<Channel*>(channel));
 }
 
-ibv_cq* FakeVerbs::create_cq(ibv_context*, int entries, ibv_comp_channel* channel) {
+ibv_cq* FakeVerbs::create_cq(ibv_context* context, int entries, ibv_comp_channel* channel) {
     if (refuses("create_cq")) return nullptr;
     alive++;
     auto* const made = new Queue;
+    made->context = context;
     made->cqe = entries;
     made->events = static_cast<Channel*>(channel);
     return made;
@@ -170,6 +196,7 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd*, ibv_qp_init_attr* attributes) {
     made->send_cq = attributes->send_cq;
     made->recv_cq = attributes->recv_cq;
     made->srq = attributes->srq;
+    made->context = attributes->send_cq->context;
     made->state = IBV_QPS_RESET;
     pairs_[made->qp_num] = made;
     return made;
@@ -306,6 +333,23 @@ int FakeVerbs::take_cq_event(ibv_comp_channel* channel) {
 
 void FakeVerbs::deliver(std::uint32_t pair_number, std::span<const std::byte> bytes) {
     send(*pairs_.at(pair_number), bytes);
+}
+void FakeVerbs::report(ibv_event_type what, int port) {
+    ibv_async_event event{};
+    event.event_type = what;
+    event.element.port_num = port;
+    for (Context* const context : contexts_) context->report(event);
+}
+void FakeVerbs::report_of_pair(ibv_event_type what, std::uint32_t pair_number) {
+    ibv_async_event event{};
+    event.event_type = what;
+    event.element.qp = pairs_.at(pair_number);
+    static_cast<Context*>(event.element.qp->context)->report(event);
+}
+std::size_t FakeVerbs::reports_waiting() const {
+    std::size_t count = 0;
+    for (const Context* const context : contexts_) count += context->reports.size();
+    return count;
 }
 void FakeVerbs::deliver_failed(std::uint32_t pair_number, ibv_wc_status status) {
     Pair& pair = *pairs_.at(pair_number);

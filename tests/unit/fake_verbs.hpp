@@ -35,12 +35,16 @@ public:
     // Brings bytes to a queue pair as if its peer had sent them.
     void deliver(std::uint32_t pair_number, std::span<const std::byte> bytes);
     void deliver_failed(std::uint32_t pair_number, ibv_wc_status status);
+    // What every device reports of a port or of itself, or the one with this queue pair of that.
+    void report(ibv_event_type what, int port = 1);
+    void report_of_pair(ibv_event_type what, std::uint32_t pair_number);
+    std::size_t reports_waiting() const;
     // Of the queue pairs there are, in the order of their making.
     std::vector<std::uint32_t> pairs() const;
 
     // What must stay 0: sends for which no receive stood, or no connected queue pair; completions too many for a queue.
     std::size_t ran_dry = 0, lost = 0, overruns = 0;
-    // What has been made and not undone; sends so far.
+    // What has been made and not undone, and events that have been taken and not acknowledged; sends so far.
     std::size_t alive = 0, sends = 0;
     ibv_mtu path_mtu{};              // of the last pair that was connected
     std::uint8_t route_index = 255;  // its GID's
@@ -53,6 +57,8 @@ public:
     int query_device(ibv_context* context, ibv_device_attr* attributes) override;
     int query_port(ibv_context* context, std::uint8_t port, ibv_port_attr* attributes) override;
     int query_gid_ex(ibv_context* context, std::uint8_t port, std::uint32_t index, ibv_gid_entry* entry) override;
+    int get_async_event(ibv_context* context, ibv_async_event* event) override;
+    void ack_async_event(ibv_async_event* event) override;
     ibv_pd* alloc_pd(ibv_context* context) override;
     int dealloc_pd(ibv_pd* domain) override;
     ibv_mr* reg_mr(ibv_pd* domain, void* address, std::size_t length, int access) override;
@@ -73,6 +79,7 @@ public:
     int take_cq_event(ibv_comp_channel* channel) override;
 
 private:
+    struct Context;
     struct Pair;
     struct Queue;
     struct Shared;
@@ -89,7 +96,7 @@ private:
     ibv_wc_status send(Pair& to, std::span<const std::byte> bytes);
     void complete(Queue& queue, const ibv_wc& done);
 
-    std::vector<ibv_device*> device_list_;
+    std::set<Context*> contexts_;
     std::map<std::uint32_t, Pair*> pairs_;
     std::map<std::uint32_t, ibv_mr*> regions_;
     std::optional<Failing> failing_;

@@ -19,6 +19,7 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 NetworkKind kind(std::string name, FakeVerbs& fabric) {
     return {std::move(name), [&fabric](NetworkFacts facts, const LinksFor& links_for) {
@@ -233,6 +234,83 @@ TEST_F(Rdma, WhoLeavesMayMissTheWordThatItsGoodbyeHasCome) {
     Result<bool> gone = false;
     while (gone && !*gone && !deadline.passed()) gone = hosts->ranks[0]->finish_sending();
     EXPECT_TRUE(gone && *gone) << (gone ? "" : gone.error().message);
+}
+
+// ---- what devices report unasked ----------------------------------------------------------------------------------
+
+// What a rank is told where the device reports this.
+class RdmaReports : public Rdma, public ::testing::WithParamInterface<ibv_event_type> {};
+
+using OfAQueuePair = RdmaReports;
+TEST_P(OfAQueuePair, IsAnErrorThatNamesThePeer) {
+    make_acquainted();
+    fabric.report_of_pair(GetParam(), fabric.pairs().front());
+    EXPECT_THAT(error_of_moving(), AllOf(HasSubstr("rank 0 has lost its RDMA connection to rank 1 on host1"),
+                                         HasSubstr("device fake0"), HasSubstr(ibv_event_type_str(GetParam()))));
+}
+INSTANTIATE_TEST_SUITE_P(RdmaReports, OfAQueuePair,
+                         ::testing::Values(IBV_EVENT_QP_FATAL, IBV_EVENT_QP_REQ_ERR, IBV_EVENT_QP_ACCESS_ERR));
+
+using OfTheDevice = RdmaReports;
+TEST_P(OfTheDevice, IsAnErrorThatNamesItAndStays) {
+    make_acquainted();
+    fabric.report(GetParam());
+    const auto error = error_of_moving();
+    EXPECT_THAT(error, AllOf(HasSubstr("rank 0"), HasSubstr("device fake0 reports"),
+                             HasSubstr(ibv_event_type_str(GetParam())), HasSubstr("dmesg")));
+    EXPECT_EQ(hosts->ranks[0]->progress().error().message, error);
+}
+INSTANTIATE_TEST_SUITE_P(RdmaReports, OfTheDevice,
+                         ::testing::Values(IBV_EVENT_DEVICE_FATAL, IBV_EVENT_CQ_ERR, IBV_EVENT_SRQ_ERR));
+
+class RdmaPort : public Rdma {
+protected:
+    // Moves until what the devices have reported has been looked at; what was logged.
+    std::string log_after(ibv_event_type what, int port = 1) {
+        testing::internal::CaptureStderr();
+        fabric.report(what, port);
+        const auto moved = hosts->move_until([&] { return fabric.reports_waiting() == 0; });
+        EXPECT_TRUE(moved) << moved.error().message;
+        return testing::internal::GetCapturedStderr();
+    }
+    std::string error_of_a_write() {
+        fabric.fail_next(IBV_WR_RDMA_WRITE, IBV_WC_RETRY_EXC_ERR);
+        EXPECT_TRUE(try_send(hosts->send_end(0, 1), bytes_of(16 << 10, 0)));
+        return error_of_moving();
+    }
+    void expect_messages_arrive() {
+        ASSERT_TRUE(try_send(hosts->send_end(0, 1), bytes_of(16 << 10, 1)));
+        EXPECT_TRUE(
+            hosts->move_until([&] { return try_receive(hosts->receive_end(1, 0), 16 << 10).has_value(); }));
+    }
+};
+
+TEST_F(RdmaPort, ThatGoesDownIsLoggedAndNamedWhereAConnectionIsLost) {
+    make_acquainted();
+    EXPECT_THAT(log_after(IBV_EVENT_PORT_ERR), HasSubstr("port 1 of the RDMA device fake0 has gone down"));
+    expect_messages_arrive();
+    EXPECT_THAT(log_after(IBV_EVENT_PORT_ERR), IsEmpty()) << "it is told once";
+    EXPECT_THAT(error_of_a_write(), AllOf(HasSubstr("device fake0, whose port 1 has gone down"),
+                                          HasSubstr(ibv_wc_status_str(IBV_WC_RETRY_EXC_ERR))));
+}
+TEST_F(RdmaPort, ThatGoesDownAsTheWriteFailsIsNamed) {
+    make_acquainted();
+    testing::internal::CaptureStderr();
+    fabric.report(IBV_EVENT_PORT_ERR);
+    EXPECT_THAT(error_of_a_write(), HasSubstr("whose port 1 has gone down"));
+    testing::internal::GetCapturedStderr();
+}
+TEST_F(RdmaPort, ThatIsUpAgainIsNamedNoMore) {
+    make_acquainted();
+    log_after(IBV_EVENT_PORT_ERR);
+    EXPECT_THAT(log_after(IBV_EVENT_PORT_ACTIVE), HasSubstr("port 1 of the RDMA device fake0 is up again"));
+    EXPECT_THAT(error_of_a_write(), Not(HasSubstr("has gone down")));
+}
+TEST_F(RdmaPort, ThatIsAnotherIsOfNoInterest) {
+    make_acquainted();
+    EXPECT_THAT(log_after(IBV_EVENT_PORT_ERR, 2), IsEmpty());
+    EXPECT_THAT(log_after(IBV_EVENT_GID_CHANGE), IsEmpty());
+    expect_messages_arrive();
 }
 
 // ---- what keeps it from being used --------------------------------------------------------------------------------

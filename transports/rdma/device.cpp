@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/log.hpp"
 #include "os/clock.hpp"
 #include "os/process.hpp"
 #include "os/system_error.hpp"
@@ -311,19 +312,58 @@ Result<void> Device::receive_into(std::byte* slot) {
     return {};
 }
 
-bool Device::event_is_there() const {
-    pollfd watched{channel_->fd, POLLIN, 0};
+bool Device::is_readable(int descriptor) {
+    pollfd watched{descriptor, POLLIN, 0};
     const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
     return ready && *ready;
 }
 
 // What completes between the last poll and the arming brings no event: so the first time, the caller is sent back.
 int Device::wait_descriptor() {
-    if (is_armed_ && !event_is_there()) return channel_->fd;
-    while (event_is_there())
+    if (is_armed_ && !is_readable(channel_->fd)) return channel_->fd;
+    while (is_readable(channel_->fd))
         if (api_.take_cq_event(channel_.get()) != 0) break;
     is_armed_ = api_.req_notify_cq(completions_.get()) == 0;
     return always_ready_.descriptor().number();
+}
+
+// ---- what the device reports --------------------------------------------------------------------------------------
+
+// A port that is down ends nothing by itself: retries outlast a short cut.
+void Device::take_port_event(ibv_event_type what, int number) {
+    if (number != port_.number || (what == IBV_EVENT_PORT_ERR) == port_is_down_) return;
+    port_is_down_ = what == IBV_EVENT_PORT_ERR;
+    if (port_is_down_)
+        log(LogLevel::warning, "port {} of the RDMA device {} has gone down; what is under way is tried again",
+            number, name());
+    else
+        log(LogLevel::warning, "port {} of the RDMA device {} is up again", number, name());
+}
+
+std::string Device::name_and_state() const {
+    return port_is_down_ ? fmt::format("{}, whose port {} has gone down,", name(), port_.number) : name();
+}
+
+std::optional<Trouble> Device::next_trouble() {
+    while (is_readable(port_.context->async_fd)) {
+        ibv_async_event event{};
+        if (api_.get_async_event(port_.context.get(), &event) != 0) break;
+        std::optional<Trouble> trouble;
+        switch (event.event_type) {
+            case IBV_EVENT_PORT_ERR:
+            case IBV_EVENT_PORT_ACTIVE: take_port_event(event.event_type, event.element.port_num); break;
+            case IBV_EVENT_QP_FATAL:
+            case IBV_EVENT_QP_REQ_ERR:
+            case IBV_EVENT_QP_ACCESS_ERR: trouble = {event.event_type, event.element.qp->qp_num}; break;
+            case IBV_EVENT_CQ_ERR:
+            case IBV_EVENT_SRQ_ERR:
+            case IBV_EVENT_DEVICE_FATAL: trouble = {event.event_type}; break;
+            default: break;
+        }
+        api_.ack_async_event(&event);
+        if (trouble) return trouble;
+    }
+    return std::nullopt;
 }
 
 }  // namespace tenon::rdma

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -51,6 +52,12 @@ struct Port {
 };
 // The first device with an active port; otherwise an error that says what there is instead.
 Result<Port> find_port(VerbsApi& api);
+// What a device has reported unasked, beside what it says of its ports; of a queue pair, or of all that is on it.
+struct Trouble {
+    ibv_event_type what;
+    std::optional<std::uint32_t> pair_number{};
+};
+
 // Why there is no RDMA here; empty where there is.
 std::string obstacle(VerbsApi& api);
 
@@ -68,6 +75,8 @@ public:
     VerbsApi& api() const { return api_; }
     const std::string& name() const { return port_.name; }
     std::string in_words() const;  // "mlx5_0, port 1, packets of 4096 bytes"
+    // The same, and what is known to be amiss with it; for errors.
+    std::string name_and_state() const;
     std::uint32_t window() const { return window_; }
 
     Result<Region> register_memory(std::span<std::byte> memory, bool peers_write) const;
@@ -93,6 +102,10 @@ public:
     // Readable when there may be completions. At first it is at once, so that the caller polls again before it sleeps.
     int wait_descriptor();
 
+    // The next thing that the device has reported and that ends something; takes what it says of its port on the way.
+    // A system call or more.
+    std::optional<Trouble> next_trouble();
+
 private:
     Device(VerbsApi& api, Port port, os::WakeSignal always_ready)
         : api_(api), port_(std::move(port)), always_ready_(std::move(always_ready)) {}
@@ -100,7 +113,8 @@ private:
     Result<void> size_window(const Wanted& wanted);
     Result<void> post_receives();
     std::unexpected<Error> failed(std::string_view what, int error) const;
-    bool event_is_there() const;
+    static bool is_readable(int descriptor);
+    void take_port_event(ibv_event_type what, int number);
 
     VerbsApi& api_;
     Port port_;
@@ -116,6 +130,7 @@ private:
     Handle<ibv_srq, &VerbsApi::destroy_srq> receives_;
     Region region_;  // of the slots
     bool is_armed_ = false;
+    bool port_is_down_ = false;
 };
 
 }  // namespace tenon::rdma

@@ -57,7 +57,7 @@ RdmaConnection::RdmaConnection(Ends ends, Device& device, MirrorMemory& memory, 
 Error RdmaConnection::lost(std::string_view why, std::string_view advice) const {
     return {Status::remote_error,
             fmt::format("rank {} has lost its RDMA connection to rank {} on {} (by the device {} here): {}; {}",
-                        ends_.own, ends_.peer, ends_.peer_host, device_.name(), why, advice)};
+                        ends_.own, ends_.peer, ends_.peer_host, device_.name_and_state(), why, advice)};
 }
 
 Error RdmaConnection::broken(std::string_view why) const {
@@ -247,6 +247,14 @@ void RdmaConnection::completed(std::uint64_t id, ibv_wc_status status) {
 void RdmaConnection::receive_failed(ibv_wc_status status) {
     if (stage_ == Stage::ended) return;
     fail_with(lost(fmt::format("receiving failed: {}", ibv_wc_status_str(status)), advice_for(status)));
+}
+
+void RdmaConnection::reported(ibv_event_type what) {
+    if (stage_ == Stage::ended) return;
+    fail_with(lost(fmt::format("the device reports of its queue pair: {}", ibv_event_type_str(what)),
+                   what == IBV_EVENT_QP_FATAL ? "look at the device (ibv_devinfo, dmesg)"
+                                              : "it refused what the peer wanted: look whether all ranks run the same "
+                                                "version of Tenon"));
 }
 
 void RdmaConnection::arrived(std::span<const std::byte> bytes) {

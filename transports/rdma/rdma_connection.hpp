@@ -45,6 +45,8 @@ public:
     void completed(std::uint64_t id, ibv_wc_status status);
     void arrived(std::span<const std::byte> bytes);
     void receive_failed(ibv_wc_status status);
+    // The device has reported this of its queue pair.
+    void reported(ibv_event_type what);
 
     // True when all that was sent is with the device.
     Result<bool> progress();

@@ -106,6 +106,9 @@ Result<void> RdmaNetwork::take(const ibv_wc& done) {
     const auto at = by_pair_.find(done.qp_num);
     TENON_ASSERT(at != by_pair_.end(), "a completion is of a queue pair that this network has made");
     RdmaConnection& connection = *at->second;
+    // What the device has to say about it belongs into the error.
+    if (done.status != IBV_WC_SUCCESS)
+        if (auto ok = take_troubles(); !ok) return ok;
     if (work_of(done.wr_id) != Work::receive) {
         connection.completed(done.wr_id, done.status);
         return {};
@@ -119,13 +122,32 @@ Result<void> RdmaNetwork::take(const ibv_wc& done) {
     return device_->receive_into(slot);
 }
 
+Result<void> RdmaNetwork::take_troubles() {
+    while (const auto trouble = device_->next_trouble()) {
+        if (trouble->pair_number) {
+            const auto at = by_pair_.find(*trouble->pair_number);
+            if (at != by_pair_.end()) at->second->reported(trouble->what);
+            continue;
+        }
+        device_error_ = {Status::system_error,
+                         fmt::format("rank {}: the RDMA device {} reports: {}; it can be used no longer, look at it "
+                                     "(ibv_devinfo, dmesg)",
+                                     facts_.rank, device_->name_and_state(), ibv_event_type_str(trouble->what))};
+        break;
+    }
+    return device_error_ ? Result<void>{std::unexpected(*device_error_)} : Result<void>{};
+}
+
 Result<bool> RdmaNetwork::progress() {
+    if (device_error_) return std::unexpected(*device_error_);
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0 || unready_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
     if (auto ok = take_completions(); !ok) return std::unexpected(ok.error());
-    if (!active_.empty() && check_.is_due())
+    if (!active_.empty() && check_.is_due()) {
+        if (auto ok = take_troubles(); !ok) return std::unexpected(ok.error());
         if (auto ok = facts_.introductions->check(); !ok) return std::unexpected(ok.error());
+    }
     return ask_all(active_, [](auto* c) { return c->progress(); });
 }
 

@@ -33,6 +33,7 @@ private:
     Result<void> take_answers();
     Result<void> take_completions();
     Result<void> take(const ibv_wc& done);
+    Result<void> take_troubles();
 
     NetworkFacts facts_;
     MirrorMemory memory_;
@@ -42,8 +43,8 @@ private:
     std::vector<RdmaConnection*> active_;                       // introduced
     std::unordered_map<std::uint32_t, RdmaConnection*> by_pair_;
     std::size_t unanswered_ = 0, unready_ = 0;
-    std::optional<Error> introduction_error_{};
-    mutable NowAndThen check_;  // of who is still there
+    std::optional<Error> introduction_error_{}, device_error_{};
+    mutable NowAndThen check_;  // of who is still there, and of what the device reports
 };
 
 }  // namespace tenon::rdma

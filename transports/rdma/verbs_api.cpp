@@ -19,6 +19,10 @@ public:
     int query_gid_ex(ibv_context* context, std::uint8_t port, std::uint32_t index, ibv_gid_entry* entry) override {
         return ibv_query_gid_ex(context, port, index, entry, 0);
     }
+    int get_async_event(ibv_context* context, ibv_async_event* event) override {
+        return ibv_get_async_event(context, event);
+    }
+    void ack_async_event(ibv_async_event* event) override { ibv_ack_async_event(event); }
 
     ibv_pd* alloc_pd(ibv_context* context) override { return ibv_alloc_pd(context); }
     int dealloc_pd(ibv_pd* domain) override { return ibv_dealloc_pd(domain); }

@@ -21,6 +21,10 @@ public:
     virtual int query_device(ibv_context* context, ibv_device_attr* attributes) = 0;
     virtual int query_port(ibv_context* context, std::uint8_t port, ibv_port_attr* attributes) = 0;
     virtual int query_gid_ex(ibv_context* context, std::uint8_t port, std::uint32_t index, ibv_gid_entry* entry) = 0;
+    // Waits for an event where the context's descriptor is not readable. What one is about cannot be destroyed until it
+    // is acknowledged.
+    virtual int get_async_event(ibv_context* context, ibv_async_event* event) = 0;
+    virtual void ack_async_event(ibv_async_event* event) = 0;
 
     virtual ibv_pd* alloc_pd(ibv_context* context) = 0;
     virtual int dealloc_pd(ibv_pd* domain) = 0;
