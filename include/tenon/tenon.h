@@ -361,16 +361,17 @@ TENON_EXPORT tenonResult_t tenonGroupEnd(void);
 
 /* ---------------------------------------------------------------------------------------------------------- Memory */
 
-/* Allocates `size` bytes that other ranks of the host can reach directly, so that large collectives on them need no
- * staging copy. Zeroed, aligned to a page, usable like any other memory and with every communicator of the process.
- * *ptr is owned by the caller, who returns it with tenonMemFree after the last call that uses it. size == 0 gives NULL.
- * Any thread. */
+/* Allocates `size` bytes that other ranks of the host can reach directly, and the devices of a network, so that large
+ * collectives on them need no staging copy. Zeroed, aligned to a page, usable like any other memory and with every
+ * communicator of the process. *ptr is owned by the caller, who returns it with tenonMemFree after the last call that
+ * uses it. size == 0 gives NULL. Any thread. */
 TENON_EXPORT tenonResult_t tenonMemAlloc(void** ptr, size_t size);
 TENON_EXPORT tenonResult_t tenonMemFree(void* ptr);
 
-/* Tells `comm` that buff[size bytes] will be used often, so that what can be prepared is prepared once. An offer, never
- * needed for correctness. *handle is for tenonCommDeregister, to be called before the memory is freed and before `comm`
- * is destroyed; another handle than one of `comm`'s own is tenonInvalidArgument. Local. Any thread. */
+/* Tells `comm` that buff[size bytes] will be used often, so that what can be prepared is prepared once: a network's
+ * devices then read and write it without a copy. An offer, never needed for correctness. *handle is for
+ * tenonCommDeregister, to be called before the memory is freed and before `comm` is destroyed, and not while a call
+ * uses the memory; another handle than one of `comm`'s own is tenonInvalidArgument. Local. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle);
 TENON_EXPORT tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle);
 

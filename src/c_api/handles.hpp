@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,8 +31,7 @@ struct ScaledSum {
 
 // What a handle of tenonCommRegister points to.
 struct Registration {
-    const void* buffer;
-    std::size_t bytes;
+    std::span<std::byte> range;
 };
 
 }  // namespace tenon::c_api

@@ -1,6 +1,7 @@
 // Memory that peers can reach, scaled sums, versions and the words for errors.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "c_api/handles.hpp"
@@ -34,8 +35,8 @@ tenonResult_t tenonMemFree(void* ptr) {
     });
 }
 
-// On a host nothing needs to be prepared: memory of the arena is shared already, and other memory cannot be mapped.
-// What is registered is kept all the same, so that a program that errs with its handles learns of it here too.
+// What a network may prepare for its devices. On a host nothing needs to be prepared: memory of the arena is shared
+// already, and other memory cannot be mapped.
 tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (buff == nullptr || handle == nullptr || size == 0)
@@ -43,7 +44,8 @@ tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size,
     if (size > UINTPTR_MAX - reinterpret_cast<std::uintptr_t>(buff))
         return report(Status::invalid_argument, "tenonCommRegister: buff + size overflows", comm);
     return guarded(comm, [&]() -> tenonResult_t {
-        auto made = std::make_unique<Registration>(Registration{buff, size});
+        auto made = std::make_unique<Registration>(Registration{{static_cast<std::byte*>(buff), size}});
+        comm->communicator->memory().add(made->range);
         const std::scoped_lock lock(comm->registrations_mutex);
         *handle = comm->registrations.emplace_back(std::move(made)).get();
         return tenonSuccess;
@@ -53,8 +55,12 @@ tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size,
 tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     const std::scoped_lock lock(comm->registrations_mutex);
-    if (std::erase_if(comm->registrations, [&](const auto& known) { return known.get() == handle; }) != 0)
+    const auto at = std::ranges::find(comm->registrations, handle, [](const auto& known) { return known.get(); });
+    if (at != comm->registrations.end()) {
+        comm->communicator->memory().remove((*at)->range);
+        comm->registrations.erase(at);
         return tenonSuccess;
+    }
     return report(Status::invalid_argument,
                   fmt::format("tenonCommDeregister: rank {} has not registered this with this communicator, or has "
                               "deregistered it since",

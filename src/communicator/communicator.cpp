@@ -180,16 +180,20 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     auto selection = selection_of(config);
     if (!selection) return std::unexpected(selection.error());
     HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
-                    .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network};
+                    .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network,
+                    .registered_cap_bytes = config.registered_memory.value};
     for (Rank peer = 0; peer < rank_count; peer++) {
         auto facts = facts_of(job, rank, peer, config);
         if (!facts) return std::unexpected(facts.error());
         share.peers.push_back(std::move(*facts));
     }
+    const auto arena = os::SharedArena::of_this_process();
+    auto memory = std::make_shared<CommunicatorMemory>(arena ? *arena : nullptr);
+    share.known_memory = memory;
     auto transport = make_transport(std::move(share));
     if (!transport) return std::unexpected(transport.error());
-    std::unique_ptr<Communicator> made(
-        new Communicator(std::move(job), rank, rank_count, config, std::move(*selection), std::move(*transport)));
+    std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(*selection),
+                                                        std::move(memory), std::move(*transport)));
     if (auto relayed = made->start_relay(); !relayed) return std::unexpected(relayed.error());
     if (made->job_.meeting != nullptr)
         tell_of_start(*made->job_.meeting, rank, made->transport_->network_in_words());
@@ -197,13 +201,14 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
 }
 
 Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
-                           std::unique_ptr<Transport> transport)
+                           std::shared_ptr<CommunicatorMemory> memory, std::unique_ptr<Transport> transport)
     : job_(std::move(job)),
       rank_(rank),
       rank_count_(rank_count),
       config_(config),
       control_(job_.segment->data(), rank, rank_count),
       selection_(std::move(selection)),
+      memory_(std::move(memory)),
       transport_(std::move(transport)),
       is_networked_(transport_->needs_progress()) {
     const TransportChoice asked = config.transport;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "communicator/call.hpp"
+#include "communicator/communicator_memory.hpp"
 #include "communicator/decisions.hpp"
 #include "communicator/job.hpp"
 #include "communicator/job_control.hpp"
@@ -87,6 +88,8 @@ public:
     std::string network_in_words() const { return transport_->network_in_words(); }
     const Meeting* meeting() const { return job_.meeting.get(); }  // null where ranks were made together in one process
     ByteCount slot_memory() const { return transport_->slot_memory(); }
+    // What tenonCommRegister names; by any thread.
+    CommunicatorMemory& memory() { return *memory_; }
 
     // Turns of calls that run in different threads (streams): each takes a ticket when it is issued, and runs when all
     // earlier ones are done.
@@ -100,7 +103,7 @@ private:
     static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config);
     static Result<PeerFacts> facts_of(const Job& job, Rank own, Rank peer, const Config& config);
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
-                 std::unique_ptr<Transport> transport);
+                 std::shared_ptr<CommunicatorMemory> memory, std::unique_ptr<Transport> transport);
     void watch_peers();
     Result<void> start_relay();
     void send_what_is_left();
@@ -163,6 +166,7 @@ private:
     JobControl control_;
     std::shared_ptr<Relay> relay_;  // null where another rank has it, or the job has one host
     Selection selection_;
+    std::shared_ptr<CommunicatorMemory> memory_;
     std::unique_ptr<Transport> transport_;
     Decisions decisions_;
     bool is_networked_;  // some peers share no memory: messages only move when progress() is called

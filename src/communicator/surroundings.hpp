@@ -14,6 +14,7 @@
 #include "os/internet.hpp"
 #include "os/process.hpp"
 #include "tenon/plugin/algorithm.hpp"
+#include "tenon/plugin/network.hpp"
 #include "tenon/plugin/transport.hpp"
 
 namespace tenon {
@@ -49,6 +50,8 @@ struct HostShare {
     std::uint64_t slot_memory_bytes = 0;
     std::vector<PeerFacts> peers{};
     NetworkShare network{};  // where some peers are over_network
+    std::shared_ptr<KnownMemory> known_memory{};
+    std::uint64_t registered_cap_bytes = 0;
 };
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);

@@ -26,9 +26,10 @@ Result<void> Communicator::refuse_if_over() {
 }
 
 // After a call has returned an error, no other rank may touch its buffers: ranks that are inside a call look at the
-// failure flag before each access. One that is outside, or stopped, says nothing; it looks at the flag when it comes
-// back.
+// failure flag before each access, and what a network's devices still do is ended here. One that is outside, or
+// stopped, says nothing; it looks at the flag when it comes back.
 void Communicator::wait_until_others_stand_back() {
+    transport_->withdraw();
     control_.stand_back();
     control_.ring();
     const os::Deadline deadline = os::Deadline::after_ms(others_stand_back_within_ms);

@@ -32,6 +32,7 @@ struct Config {
     std::vector<AlgorithmChoice> algorithms;
     TransportChoice transport = TransportChoice::automatic;
     ByteCount slot_memory{64 << 20};
+    ByteCount registered_memory{std::uint64_t{16} << 30};
     std::optional<std::uint32_t> spins;  // nothing: Tenon decides from the cores that there are
     DirectAccess direct_access = DirectAccess::automatic;
     StreamingStores streaming_stores = StreamingStores::automatic;

@@ -179,6 +179,9 @@ std::vector<VariableRow> make_rows() {
          }},
         must_agree(size("TENON_SLOT_MEMORY_BYTES", &Config::slot_memory, "64k",
                         "the most memory for slots, per rank and communicator")),
+        size("TENON_REGISTERED_MEMORY_BYTES", &Config::registered_memory, "0",
+             "the most memory of the program (from tenonMemAlloc, or given to tenonCommRegister) that a network keeps "
+             "registered with its devices, per rank and communicator"),
         should_agree({"TENON_SPIN", "number", "auto or a whole number below 4294967296",
                       "how many times a waiting rank looks again before it yields its core", false, parse_spins,
                       [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }}),

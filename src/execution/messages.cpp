@@ -76,9 +76,13 @@ bool Execution::try_expose(const Operation& o, const std::byte* bytes, std::size
     const std::optional<Exposure> exposure = exposure_of(o, bytes, length);
     if (!exposure) return false;
     const Row row = o.out->row_of(length);
-    o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
     // What the transport carries is gone when its progress() says so, which ends the call too.
-    if (o.answered || exposure->form == MessageForm::carried) return true;
+    if (exposure->form == MessageForm::carried) {
+        o.out->send_carried(row, length, exposure->address, signature_ ^ o.salt);
+        return true;
+    }
+    o.out->send_header(row, exposure->form, length, exposure->address, signature_ ^ o.salt);
+    if (o.answered) return true;
     if (exposed_.empty() || exposed_.back().end != o.out || exposed_.back().row != row)
         exposed_.push_back({o.out, row, 0});
     exposed_.back().count = o.out->bulk_sent(row);

@@ -38,4 +38,8 @@ Result<bool> JoinedTransport::finish_sending() {
     return ask_all(remote_.made, [](const auto& network) { return network->finish_sending(); });
 }
 
+void JoinedTransport::withdraw() {
+    for (const auto& network : remote_.made) network->withdraw();
+}
+
 }  // namespace tenon

@@ -36,6 +36,7 @@ public:
     std::span<const int> wait_descriptors() const override;
     Result<bool> finish_sending() override;
     std::string network_in_words() const override;
+    void withdraw() override;
 
 private:
     static Error no_board();

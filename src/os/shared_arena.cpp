@@ -88,15 +88,43 @@ Result<std::byte*> SharedArena::allocate(ByteCount bytes) {
                 fmt::format("no room for {} bytes in the {} GiB that peers can map", bytes.value, arena_bytes >> 30));
 }
 
+std::optional<std::span<std::byte>> SharedArena::allocation_of(const void* bytes, std::size_t length) {
+    const auto offset = offset_of(bytes, length);
+    if (!offset) return std::nullopt;
+    const std::scoped_lock lock(mutex_);
+    auto at = allocated_.upper_bound(*offset);
+    if (at == allocated_.begin()) return std::nullopt;
+    --at;
+    if (*offset + length > at->first + at->second) return std::nullopt;
+    return std::span{mapping_.data() + at->first, at->second};
+}
+
+std::shared_ptr<void> SharedArena::on_release(std::function<void(std::span<std::byte>)> released) {
+    const std::scoped_lock lock(telling_);
+    told_.push_back(std::move(released));
+    const auto at = std::prev(told_.end());
+    return {nullptr, [this, at](void*) {
+                const std::scoped_lock until_none_is_called(telling_);
+                told_.erase(at);
+            }};
+}
+
+// Its range is nobody's until all have been told and the pages are gone.
 Result<void> SharedArena::release(void* memory) {
     const auto offset = offset_of(memory, 0);
-    const std::scoped_lock lock(mutex_);
+    std::unique_lock lock(mutex_);
     const auto found = offset ? allocated_.find(*offset) : allocated_.end();
     if (found == allocated_.end())
         return fail(Status::invalid_argument,
                     fmt::format("{} was not allocated by tenonMemAlloc, or was freed before", memory));
     auto [start, length] = *found;
     allocated_.erase(found);
+    lock.unlock();
+    {
+        const std::scoped_lock telling(telling_);
+        for (const auto& released : told_) released({mapping_.data() + start, length});
+    }
+    lock.lock();
     if (fallocate(file_.number(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(start),
                   static_cast<off_t>(length)) != 0)
         return system_error("giving memory back to the system");

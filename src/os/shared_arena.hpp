@@ -8,10 +8,13 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 
 #include "os/memory.hpp"
 #include "os/process.hpp"
@@ -32,6 +35,11 @@ public:
         if (at < mapping_.data() || at + length > mapping_.data() + mapping_.size()) return std::nullopt;
         return static_cast<std::uint64_t>(at - mapping_.data());
     }
+    // The allocation that all of these bytes lie in, whole pages.
+    std::optional<std::span<std::byte>> allocation_of(const void* bytes, std::size_t length);
+    // `released` is called with each allocation that is released, just before its pages go, by whoever releases it,
+    // until what is returned is destroyed.
+    std::shared_ptr<void> on_release(std::function<void(std::span<std::byte>)> released);
     const FileDescriptor& file() const { return file_; }
     static ByteCount size();
 
@@ -46,6 +54,8 @@ private:
     std::mutex mutex_;
     std::map<std::uint64_t, std::uint64_t> free_;       // offset -> bytes, never adjacent
     std::map<std::uint64_t, std::uint64_t> allocated_;  // offset -> bytes
+    std::mutex telling_;
+    std::list<std::function<void(std::span<std::byte>)>> told_;  // of what is released
 };
 
 }  // namespace tenon::os

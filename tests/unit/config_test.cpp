@@ -44,6 +44,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_ALGORITHM", "all_reduce:0-4k=one_shot,all_reduce=ring,alltoall=pairwise"},
                                 {"TENON_TRANSPORT", "inproc"},
                                 {"TENON_SLOT_MEMORY_BYTES", "2m"},
+                                {"TENON_REGISTERED_MEMORY_BYTES", "3g"},
                                 {"TENON_SPIN", "20"},
                                 {"TENON_SOCKETS_PER_PEER", "4"},
                                 {"TENON_DIRECT_ACCESS", "mapped"},
@@ -58,6 +59,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_TRUE(config.deterministic);
     EXPECT_EQ(config.transport, TransportChoice::inproc);
     EXPECT_EQ(config.slot_memory.value, 2U << 20);
+    EXPECT_EQ(config.registered_memory.value, 3ULL << 30);
     EXPECT_EQ(config.spins, 20U);
     EXPECT_EQ(config.sockets_per_peer, 4U);
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);
@@ -85,6 +87,7 @@ TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
                     AllOf(HasSubstr("TENON_TIMEOUT_MS=" + std::string{wrong}), HasSubstr("from 1 to")));
     for (const char* wrong : {"65535", "63k", "k", "64kb", "64 k", "17179869184g"})
         EXPECT_THAT(refusal({{"TENON_SLOT_MEMORY_BYTES", wrong}}), HasSubstr("at least 64k bytes"));
+    EXPECT_THAT(refusal({{"TENON_REGISTERED_MEMORY_BYTES", "much"}}), HasSubstr("at least 0 bytes"));
     for (const char* wrong : {"4294967296", "-1", "Auto"})
         EXPECT_THAT(refusal({{"TENON_SPIN", wrong}}), HasSubstr("auto or"));
 }

@@ -137,6 +137,7 @@ ibv_mr* FakeVerbs::reg_mr(ibv_pd* domain, void* address, std::size_t length, int
     region->handle = static_cast<std::uint32_t>(access);
     region->lkey = region->rkey = next_number_++;
     regions_[region->lkey] = region;
+    registrations_made++;
     return region;
 }
 int FakeVerbs::dereg_mr(ibv_mr* region) {
@@ -270,7 +271,9 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     }
     if (!is_registered(wanted.wr.rdma.rkey, wanted.wr.rdma.remote_addr, from.length, IBV_ACCESS_REMOTE_WRITE))
         return IBV_WC_REM_ACCESS_ERR;
-    std::memcpy(reinterpret_cast<void*>(static_cast<std::uintptr_t>(wanted.wr.rdma.remote_addr)), bytes, from.length);
+    auto* const to = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(wanted.wr.rdma.remote_addr));
+    std::memcpy(to, bytes, from.length);
+    writes.push_back({bytes, to, from.length});
     return IBV_WC_SUCCESS;
 }
 

@@ -46,6 +46,15 @@ public:
     std::size_t ran_dry = 0, lost = 0, overruns = 0;
     // What has been made and not undone, and events that have been taken and not acknowledged; sends so far.
     std::size_t alive = 0, sends = 0;
+    // What was written, in order.
+    struct Write {
+        const std::byte* from;
+        std::byte* to;
+        std::size_t length;
+    };
+    std::vector<Write> writes;
+    std::size_t registrations_made = 0;
+    std::size_t registered() const { return regions_.size(); }
     ibv_mtu path_mtu{};              // of the last pair that was connected
     std::uint8_t route_index = 255;  // its GID's
 

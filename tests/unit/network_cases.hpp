@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -35,14 +36,40 @@ inline os::Secret fresh_secret() {
     return secret;
 }
 
+// Memory of this program that the networks of a test know, and whose end they are told.
+class ToldMemory final : public KnownMemory {
+public:
+    void add(std::span<std::byte> range) { ranges_.push_back(range); }
+    void end(std::span<std::byte> range) {
+        std::erase_if(ranges_, [&](const auto& r) { return r.data() == range.data(); });
+        for (const auto& ended : told_) ended(range);
+    }
+    std::optional<std::span<std::byte>> range_of(const void* bytes, std::size_t length) const override {
+        for (const auto& range : ranges_)
+            if (lies_in(range, bytes, length)) return range;
+        return std::nullopt;
+    }
+    std::shared_ptr<void> tell_ends(std::function<void(std::span<std::byte>)> ended) override {
+        told_.push_back(std::move(ended));
+        return {nullptr, [this, at = std::prev(told_.end())](void*) { told_.erase(at); }};
+    }
+
+private:
+    std::vector<std::span<std::byte>> ranges_;
+    std::list<std::function<void(std::span<std::byte>)>> told_;
+};
+
 // Each rank with a listener of its own.
 class NetworkHosts {
 public:
     static constexpr std::uint64_t patience_ms = 2500;
-    NetworkHosts(const NetworkKind& kind, Rank count, std::uint64_t cap = 64 << 20) : secret(fresh_secret()) {
+    NetworkHosts(const NetworkKind& kind, Rank count, std::uint64_t cap = 64 << 20,
+                 std::uint64_t registered_cap = 64 << 20)
+        : secret(fresh_secret()) {
         std::vector<tcp::Peer> peers;
         NetworkFacts facts{.rank_count = count, .shape_of = [](std::uint16_t) { return network_shape; },
-                           .slot_memory_cap_bytes = cap, .patience_ms = patience_ms};
+                           .slot_memory_cap_bytes = cap, .patience_ms = patience_ms, .known_memory = memory,
+                           .registered_cap_bytes = registered_cap};
         for (Rank r = 0; r < count; r++) {
             auto listener = os::TcpListener::listen(os::resolve("127.0.0.1", 0)->front());
             EXPECT_TRUE(listener && *listener);
@@ -79,8 +106,8 @@ public:
         return **ranks[static_cast<std::size_t>(at)]->connection(from).receive_end(channel);
     }
 
-
     os::Secret secret;
+    std::shared_ptr<ToldMemory> memory = std::make_shared<ToldMemory>();
     std::vector<std::unique_ptr<os::TcpListener>> listeners;
     std::vector<std::unique_ptr<Network>> ranks;
 };

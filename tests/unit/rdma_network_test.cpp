@@ -1,8 +1,6 @@
 // The network over RDMA, with all ranks in this thread and a fake for libibverbs: what every network must do, with many
 // receives and few; what a rank is told of whatever a device may report; what keeps it from being used; and a peer that
 // breaks the rules.
-#include "transports/rdma/rdma_network.hpp"
-
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
@@ -10,8 +8,7 @@
 
 #include "os/socket.hpp"
 #include "tests/support/seed.hpp"
-#include "tests/unit/fake_verbs.hpp"
-#include "tests/unit/network_cases.hpp"
+#include "tests/unit/rdma_fabric.hpp"
 
 namespace tenon::rdma {
 namespace {
@@ -20,13 +17,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Not;
-
-NetworkKind kind(std::string name, FakeVerbs& fabric) {
-    return {std::move(name), [&fabric](NetworkFacts facts, const LinksFor& links_for) {
-                facts.introductions = introductions(links_for);
-                return RdmaNetwork::make(std::move(facts), fabric);
-            }};
-}
 
 // Of the whole program: the suite's parameters outlive its tests.
 NetworkKind lasting(const char* name, void (*set)(FakeVerbs&)) {
@@ -53,34 +43,6 @@ INSTANTIATE_TEST_SUITE_P(
 
 namespace tenon::rdma {
 namespace {
-
-// A fabric, and at its end nothing left of what was made on it, and nothing that only a slow fabric would have shown.
-class Rdma : public ::testing::Test {
-protected:
-    ~Rdma() override {
-        hosts.reset();
-        EXPECT_EQ(fabric.alive, 0U);
-        EXPECT_EQ(fabric.ran_dry, 0U) << "sends for which no receive stood";
-        EXPECT_EQ(fabric.overruns, 0U);
-    }
-    void make(Rank count) { hosts.emplace(kind("", fabric), count); }
-    // Ranks 0 and 1 have heard of each other, and their rings too.
-    void make_acquainted() {
-        make(2);
-        for (const Rank from : {0, 1}) {
-            ASSERT_TRUE(try_send(hosts->send_end(from, 1 - from), bytes_of(8, 0)));
-            const auto moved =
-                hosts->move_until([&] { return try_receive(hosts->receive_end(1 - from, from), 8).has_value(); });
-            ASSERT_TRUE(moved) << moved.error().message;
-        }
-    }
-    std::string error_of_moving() {
-        const auto moved = hosts->move_until([] { return false; });
-        return moved ? "" : moved.error().message;
-    }
-    FakeVerbs fabric;
-    std::optional<NetworkHosts> hosts;
-};
 
 // ---- order and credits --------------------------------------------------------------------------------------------
 

@@ -76,9 +76,11 @@ std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
     if (!is_next(header.word)) return std::nullopt;
     TENON_ASSERT(header.form == MessageForm::staged || header.form == MessageForm::carried,
                  "the peer shares no memory in which anything could be exposed or put");
-    const std::byte* bytes = header.form == MessageForm::staged
-                                 ? outgoing_ + shape_.payload_offset(row) + header.address
-                                 : reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(header.address));
+    const bool is_carried = header.form == MessageForm::carried;
+    const std::byte* bytes = is_carried
+                                 ? reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(header.address))
+                                 : outgoing_ + shape_.payload_offset(row) + header.address;
+    const std::uint64_t first = row == Row::medium ? 0 : shape_.area_of(Row::medium);
     const std::uint64_t place = bulk_forwarded_[index(row)]++;
     // What the rank has taken, which it believes to have told with this header.
     for (const Row r : rows) known_[1 + index(r)] = std::max(known_[1 + index(r)], header.taken[index(r)]);
@@ -86,7 +88,7 @@ std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
     const FrameKind kind = row == Row::medium ? FrameKind::medium : is_striped ? FrameKind::striped : FrameKind::large;
     FrameHead head = head_of(kind, header.word, header.length);
     if (is_striped) head.taken[0] = place;
-    return Outgoing{head, bytes};
+    return Outgoing{head, bytes, is_carried, first + (is_carried ? header.result : header.address)};
 }
 
 bool Mirror::has_outgoing() const {
@@ -226,6 +228,35 @@ Result<void> Mirror::take_placed(const FrameHead& head, std::uint64_t offset) {
     if (offset < first || offset - first > shape_.area_of(row) - head.length)
         return broken("a message that lies outside its row");
     arrivals_.send_header(row, MessageForm::staged, head.length, offset - first, head.signature);
+    return {};
+}
+
+// In the order of their numbers, and none again.
+std::optional<Mirror::Offered> Mirror::next_offer() {
+    const auto* offers = reinterpret_cast<const Offer*>(incoming_ + shape_.offers_offset());
+    const std::uint64_t first = arrivals_.next_number(), mask = shape_.slots - 1;
+    for (std::uint64_t i = std::max(next_offer_, first); i < first + shape_.slots; i++) {
+        const Offer& offer = offers[i & mask];
+        const auto number = static_cast<std::uint32_t>(i);
+        if (offer.word >> 32 != number || offer.form != MessageForm::carried) continue;
+        offers_told_.resize(shape_.slots);
+        offers_told_[i & mask] = number;
+        next_offer_ = i + 1;
+        return Offered{number, static_cast<std::uint32_t>(offer.word),
+                       reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(offer.address)), offer.length};
+    }
+    offers_seen_ = in_.offers_made();
+    return std::nullopt;
+}
+
+Result<void> Mirror::take_put(const FrameHead& head) {
+    const bool is_bulk = head.kind == FrameKind::medium || head.kind == FrameKind::large;
+    const bool is_told =
+        is_bulk && !offers_told_.empty() && offers_told_[head.number & (shape_.slots - 1)] == head.number;
+    if (is_told)
+        if (auto place = begin_incoming(head); !place) return std::unexpected(place.error());
+    if (!is_told || !is_put_) return broken("a message that was put where nothing was offered");
+    end_incoming(head);
     return {};
 }
 

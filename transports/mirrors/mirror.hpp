@@ -11,6 +11,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "os/memory.hpp"
 #include "tenon/plugin/slots.hpp"
@@ -32,6 +33,10 @@ public:
     struct Outgoing {
         FrameHead head;
         const std::byte* bytes;
+        // Of a bulk message: whether they lie in the rank's own memory, not in the ring; and the place that is the
+        // message's own in the payloads of both rings, from their start.
+        bool is_carried = false;
+        std::uint64_t place = 0;
     };
     using PackedRoom = std::array<std::byte, packed_bytes>;
     std::optional<Outgoing> next_outgoing(PackedRoom& room);
@@ -48,6 +53,19 @@ public:
     std::span<std::byte> incoming_payloads() const { return payloads(incoming_); }
     // A bulk message whose bytes are already `offset` bytes from the start of the incoming payloads.
     Result<void> take_placed(const FrameHead& head, std::uint64_t offset);
+    // What the rank has offered and no call has returned yet, for the peer to be told.
+    struct Offered {
+        std::uint32_t number, signature;  // of the message
+        std::byte* address;
+        std::uint32_t length;
+    };
+    bool has_offers() const { return in_.offers_made() != offers_seen_; }
+    std::optional<Offered> next_offer();
+    // A bulk message whose bytes are already where the rank has offered, which must have been told.
+    Result<void> take_put(const FrameHead& head);
+    // Of the last message that next_outgoing() has returned, and how many offers are made beyond it, at most.
+    std::uint32_t forwarded() const { return number_; }
+    std::uint64_t offer_count() const { return in_.offer_count(); }
 
     // For networks that carry large messages by several ways, whichever is free: they may overtake others. The ring is
     // where they are put in order again, since a reader looks for each message's number in the place that is next in
@@ -102,6 +120,8 @@ private:
     std::uint32_t number_ = 0;       // of the last message taken out of the outgoing ring
     std::uint64_t known_[3] = {};    // of what this rank has taken
     std::uint64_t told_[3] = {};     // to the peer, of that
+    std::uint64_t offers_seen_ = 0, next_offer_ = 1;  // of the offers made; the message
+    std::vector<std::uint32_t> offers_told_;          // the messages, each at its number's place
     bool is_put_ = false;            // the frame that arrives goes where the receiver offered
     PackedRoom arriving_;            // the packed message that does
 

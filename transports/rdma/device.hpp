@@ -35,8 +35,9 @@ using QueuePair = Handle<ibv_qp, &VerbsApi::destroy_qp>;
 inline constexpr std::size_t slot_bytes = 640;
 static_assert(sizeof(WireHead) + packed_bytes <= slot_bytes);
 
-// What a completion is of: its id is the slot's address with this in the lowest bits.
-enum class Work : std::uint64_t { receive = 0, send = 1, write = 2 };
+// What a completion is of: its id is the slot's address with this in the lowest bits. A carrying send is one behind a
+// write out of the program's own memory.
+enum class Work : std::uint64_t { receive = 0, send = 1, write = 2, carrying_send = 3 };
 inline Work work_of(std::uint64_t id) { return static_cast<Work>(id & 3); }
 inline std::byte* slot_of(std::uint64_t id) { return reinterpret_cast<std::byte*>(id & ~std::uint64_t{3}); }
 

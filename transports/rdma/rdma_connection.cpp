@@ -9,6 +9,10 @@
 namespace tenon::rdma {
 namespace {
 
+// What is carried is the program's again when the peer's device has it, what is copied at once; below this, a copy
+// takes no longer than that way and back.
+constexpr std::size_t carried_min_bytes = 16 << 10;
+
 WireHead head_of(const std::byte* slot) {
     WireHead head;
     std::memcpy(&head, slot, sizeof head);
@@ -24,7 +28,9 @@ std::string_view what_is_sent(const WireHead& head) {
     if (head.note == Note::ring) return "telling it where a ring lies";
     if (head.note == Note::grant || head.frame.kind == FrameKind::credit) return "telling it what has been received";
     if (head.frame.kind == FrameKind::goodbye) return "saying goodbye";
-    return head.frame.kind == FrameKind::packed ? "sending a small message" : "writing a message into its ring";
+    if (head.note == Note::offers) return "telling it where messages may be put";
+    if (head.frame.kind == FrameKind::packed) return "sending a small message";
+    return head.place == put_place ? "writing a message into its memory" : "writing a message into its ring";
 }
 
 std::string_view advice_for(ibv_wc_status status) {
@@ -46,11 +52,18 @@ std::string_view advice_for(ibv_wc_status status) {
 
 }  // namespace
 
-RdmaConnection::RdmaConnection(Ends ends, Device& device, MirrorMemory& memory, std::function<void()> wanted)
+RdmaConnection::RdmaConnection(Ends ends, Device& device, Registrations& registrations, MirrorMemory& memory,
+                               std::function<void()> wanted)
     : MirroredConnection(memory, std::move(wanted)),
       ends_(std::move(ends)),
       device_(device),
+      registrations_(registrations),
       rings_(std::make_unique<std::array<Ring, max_channels>>()) {}
+
+std::optional<Exposure> RdmaConnection::expose(const void* bytes, std::size_t length) const {
+    if (length < carried_min_bytes || registrations_.find(bytes, length) == nullptr) return std::nullopt;
+    return Exposure{MessageForm::carried, reinterpret_cast<std::uintptr_t>(bytes)};
+}
 
 // ---- the queue pair -----------------------------------------------------------------------------------------------
 
@@ -94,7 +107,7 @@ Result<bool> RdmaConnection::progress() {
         if (auto ok = push(); !ok) return std::unexpected(ok.error());
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !has_something_to_send();
+    return !has_something_to_send() && carried_.empty();
 }
 
 bool RdmaConnection::has_something_to_send() const {
@@ -142,27 +155,87 @@ Result<void> RdmaConnection::push(Mirror& mirror) {
     Ring& ring = (*rings_)[mirror.channel()];
     if (!ring.is_told && may_send(1))
         if (auto ok = tell_ring(mirror); !ok) return ok;
+    if (mirror.has_offers())
+        if (auto ok = tell_offers(mirror); !ok) return ok;
     while (ring.is_known && may_send(1) && mirror.has_outgoing()) {
         std::byte* const slot = device_.take_send_slot();
         if (slot == nullptr) break;
         auto& room = *reinterpret_cast<Mirror::PackedRoom*>(slot + sizeof(WireHead));
         const auto outgoing = mirror.next_outgoing(room);
-        WireHead head{.note = Note::frame, .frame = outgoing->head};
-        if (outgoing->head.kind != FrameKind::medium && outgoing->head.kind != FrameKind::large) {
-            if (auto ok = send(slot, head, outgoing->head.length); !ok) return ok;
-            continue;
+        const bool is_bulk = outgoing->head.kind == FrameKind::medium || outgoing->head.kind == FrameKind::large;
+        auto ok = is_bulk ? push_bulk(mirror, *outgoing, slot)
+                          : send(slot, {.note = Note::frame, .frame = outgoing->head}, outgoing->head.length);
+        if (!ok) return ok;
+    }
+    return {};
+}
+
+const WireOffer* RdmaConnection::offer_for(const Ring& ring, const FrameHead& frame) {
+    if (ring.peer_offers.empty()) return nullptr;
+    const WireOffer& offer = ring.peer_offers[frame.number & (ring.peer_offers.size() - 1)];
+    const bool fits =
+        offer.number == frame.number && offer.signature == frame.signature && offer.length == frame.length;
+    return fits ? &offer : nullptr;
+}
+
+// From where it lies to where the peer has offered, or else to its place in the peer's ring.
+Result<void> RdmaConnection::push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot) {
+    const Ring& ring = (*rings_)[mirror.channel()];
+    WireHead head{.note = Note::frame, .frame = outgoing.head, .place = outgoing.place};
+    ibv_sge bytes{.addr = reinterpret_cast<std::uintptr_t>(outgoing.bytes), .length = head.frame.length,
+                  .lkey = ring.outgoing->lkey};
+    InUse memory = outgoing.is_carried ? registrations_.find(outgoing.bytes, head.frame.length) : nullptr;
+    if (memory != nullptr) {
+        bytes.lkey = memory->local_key;
+    } else if (outgoing.is_carried) {
+        // Others have taken its room meanwhile.
+        std::byte* const place = mirror.outgoing_payloads().data() + outgoing.place;
+        std::memcpy(place, outgoing.bytes, head.frame.length);
+        bytes.addr = reinterpret_cast<std::uintptr_t>(place);
+    }
+    ibv_send_wr write{};
+    write.wr_id = reinterpret_cast<std::uintptr_t>(slot) | std::to_underlying(Work::write);
+    write.sg_list = &bytes;
+    write.num_sge = 1;
+    write.opcode = IBV_WR_RDMA_WRITE;
+    write.wr.rdma.remote_addr = ring.peer_address + head.place;
+    write.wr.rdma.rkey = ring.peer_key;
+    if (const WireOffer* const offer = offer_for(ring, head.frame)) {
+        write.wr.rdma.remote_addr = offer->address;
+        write.wr.rdma.rkey = offer->key;
+        head.place = put_place;
+    }
+    if (memory == nullptr) return send(slot, head, 0, &write);
+    carried_.push_back(std::move(memory));
+    return send(slot, head, 0, &write, Work::carrying_send);
+}
+
+// As many as fit into a note, as often as there is a send for one. What cannot be registered is not told.
+Result<void> RdmaConnection::tell_offers(Mirror& mirror) {
+    Ring& ring = (*rings_)[mirror.channel()];
+    while (mirror.has_offers() && may_send(1)) {
+        std::byte* const slot = device_.take_send_slot();
+        if (slot == nullptr) return {};
+        std::size_t length = 0;
+        while (length + sizeof(WireOffer) <= packed_bytes) {
+            const auto offered = mirror.next_offer();
+            if (!offered) break;
+            InUse memory = registrations_.find(offered->address, offered->length);
+            if (memory == nullptr) continue;
+            const WireOffer offer{.address = reinterpret_cast<std::uintptr_t>(offered->address),
+                                  .key = memory->remote_key, .length = offered->length, .number = offered->number,
+                                  .signature = offered->signature};
+            std::memcpy(slot + sizeof(WireHead) + length, &offer, sizeof offer);
+            length += sizeof offer;
+            ring.told.resize(mirror.offer_count());
+            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, std::move(memory)};
         }
-        head.place = static_cast<std::uint64_t>(outgoing->bytes - mirror.outgoing_payloads().data());
-        ibv_sge bytes{.addr = reinterpret_cast<std::uintptr_t>(outgoing->bytes), .length = outgoing->head.length,
-                      .lkey = ring.outgoing->lkey};
-        ibv_send_wr write{};
-        write.wr_id = reinterpret_cast<std::uintptr_t>(slot) | std::to_underlying(Work::write);
-        write.sg_list = &bytes;
-        write.num_sge = 1;
-        write.opcode = IBV_WR_RDMA_WRITE;
-        write.wr.rdma.remote_addr = ring.peer_address + head.place;
-        write.wr.rdma.rkey = ring.peer_key;
-        if (auto ok = send(slot, head, 0, &write); !ok) return ok;
+        if (length == 0) {
+            device_.free_send_slot(slot);
+            return {};
+        }
+        const WireHead head{.note = Note::offers, .channel = mirror.channel()};
+        if (auto ok = send(slot, head, length); !ok) return ok;
     }
     return {};
 }
@@ -177,13 +250,14 @@ Result<void> RdmaConnection::send_note(const WireHead& head) {
 }
 
 // The slot's head and `length` bytes behind it, after what is `before`.
-Result<void> RdmaConnection::send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before) {
+Result<void> RdmaConnection::send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before,
+                                  Work work) {
     head.granted = std::exchange(free_receives_, 0);
     std::memcpy(slot, &head, sizeof head);
     ibv_sge bytes{.addr = reinterpret_cast<std::uintptr_t>(slot),
                   .length = static_cast<std::uint32_t>(sizeof head + length), .lkey = device_.slots_key()};
     ibv_send_wr wanted{};
-    wanted.wr_id = reinterpret_cast<std::uintptr_t>(slot) | std::to_underlying(Work::send);
+    wanted.wr_id = reinterpret_cast<std::uintptr_t>(slot) | std::to_underlying(work);
     wanted.sg_list = &bytes;
     wanted.num_sge = 1;
     wanted.opcode = IBV_WR_SEND;
@@ -225,11 +299,17 @@ Result<bool> RdmaConnection::finish_sending() {
     return under_way_ == 0;
 }
 
+void RdmaConnection::withdraw() {
+    pair_.reset();
+    stage_ = Stage::ended;
+}
+
 void RdmaConnection::completed(std::uint64_t id, ibv_wc_status status) {
     std::byte* const slot = slot_of(id);
     const WireHead head = head_of(slot);
     // A write that succeeds says nothing, and the send behind it frees the slot.
-    if (work_of(id) == Work::send) {
+    if (work_of(id) != Work::write) {
+        if (work_of(id) == Work::carrying_send) carried_.pop_front();
         under_way_--;
         device_.free_send_slot(slot);
     }
@@ -271,6 +351,7 @@ Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byt
     switch (head.note) {
         case Note::grant: return {};
         case Note::ring: return take_ring(head);
+        case Note::offers: return take_offers(head, bytes);
         case Note::frame: break;
         default: return std::unexpected(broken("it sent what breaks the protocol: a note of no known kind"));
     }
@@ -296,6 +377,25 @@ Result<void> RdmaConnection::take_ring(const WireHead& head) {
     return {};
 }
 
+// One for a message that has been sent already comes too late.
+Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const std::byte> bytes) {
+    if (head.channel >= max_channels || bytes.empty() || bytes.size() % sizeof(WireOffer) != 0)
+        return std::unexpected(broken("it sent what breaks the protocol: offers of no channel, or a part of one"));
+    const auto at = mirror(head.channel);
+    if (!at) return std::unexpected(at.error());
+    auto& offers = (*rings_)[head.channel].peer_offers;
+    offers.resize((*at)->offer_count());
+    for (; !bytes.empty(); bytes = bytes.subspan(sizeof(WireOffer))) {
+        WireOffer offer;
+        std::memcpy(&offer, bytes.data(), sizeof offer);
+        const auto ahead = static_cast<std::int32_t>(offer.number - (*at)->forwarded());
+        if (ahead > static_cast<std::int32_t>(offers.size()))
+            return std::unexpected(broken("it sent what breaks the protocol: an offer too far ahead"));
+        if (ahead > 0) offers[offer.number & (offers.size() - 1)] = offer;
+    }
+    return {};
+}
+
 Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const std::byte> bytes) {
     const FrameHead& frame = head.frame;
     if (frame.kind < FrameKind::packed || frame.kind > FrameKind::credit || frame.channel >= max_channels ||
@@ -304,7 +404,10 @@ Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const st
     const auto at = mirror(frame.channel);
     if (!at) return std::unexpected(at.error());
     if (frame.kind == FrameKind::medium || frame.kind == FrameKind::large) {
-        if (auto ok = (*at)->take_placed(frame, head.place); !ok) return std::unexpected(broken(ok.error().message));
+        const auto ok = head.place == put_place ? (*at)->take_put(frame) : (*at)->take_placed(frame, head.place);
+        if (!ok) return std::unexpected(broken(ok.error().message));
+        // Whether or not it was put there, nothing is any longer.
+        if (auto& told = (*rings_)[frame.channel].told; !told.empty()) told[frame.number & (told.size() - 1)] = {};
         return {};
     }
     if (frame.length != bytes.size())

@@ -9,12 +9,15 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "transports/mirrors/mirrored.hpp"
 #include "transports/rdma/device.hpp"
+#include "transports/rdma/registrations.hpp"
 
 namespace tenon::rdma {
 
@@ -25,11 +28,11 @@ struct Ends {
 
 class RdmaConnection final : public MirroredConnection {
 public:
-    RdmaConnection(Ends ends, Device& device, MirrorMemory& memory, std::function<void()> wanted);
+    RdmaConnection(Ends ends, Device& device, Registrations& registrations, MirrorMemory& memory,
+                   std::function<void()> wanted);
     std::string_view name() const override { return "rdma"; }
-    // Only slots are registered: large messages are copied through them.
-    std::optional<Exposure> expose(const void*, std::size_t) const override { return std::nullopt; }
-    bool peer_addresses(const Exposure&) const override { return false; }
+    // Only memory that can be registered; other large messages are copied through slots.
+    std::optional<Exposure> expose(const void* bytes, std::size_t length) const override;
     const Ends& ends() const { return ends_; }
 
     // Makes the queue pair; what the peer must know of it.
@@ -52,6 +55,8 @@ public:
     Result<bool> progress();
     // The same, and then a goodbye, until the peer's device has it all.
     Result<bool> finish_sending();
+    // Undoes the queue pair: whatever was under way either way is not any longer.
+    void withdraw();
 
 private:
     enum class Stage { closed, open, ready, ended };
@@ -61,6 +66,14 @@ private:
         bool is_told = false, is_known = false;
         std::uint64_t peer_address = 0;
         std::uint32_t peer_key = 0;
+        // By the message's number, as many as the ring has slots: what the peer offers, and the memory behind what it
+        // has been offered. Empty before the first.
+        std::vector<WireOffer> peer_offers{};
+        struct Told {
+            std::uint32_t number = 0;
+            InUse memory{};
+        };
+        std::vector<Told> told{};
     };
 
     // Leaving.
@@ -68,8 +81,12 @@ private:
     Result<void> register_new();
     Result<void> push(Mirror& mirror);
     Result<void> tell_ring(Mirror& mirror);
+    Result<void> tell_offers(Mirror& mirror);
+    Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot);
+    static const WireOffer* offer_for(const Ring& ring, const FrameHead& frame);
     bool may_send(std::uint32_t kept) const;
-    Result<void> send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before = nullptr);
+    Result<void> send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before = nullptr,
+                      Work work = Work::send);
     Result<void> send_note(const WireHead& head);
     bool has_something_to_send() const;
     Result<void> drop_credits();
@@ -77,12 +94,14 @@ private:
     Result<void> take(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_frame(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_ring(const WireHead& head);
+    Result<void> take_offers(const WireHead& head, std::span<const std::byte> bytes);
 
     void fail_with(Error error);
     Error lost(std::string_view why, std::string_view advice) const;
 
     Ends ends_;
     Device& device_;
+    Registrations& registrations_;
     std::unique_ptr<std::array<Ring, max_channels>> rings_;  // before the queue pair, which is undone first
     QueuePair pair_;
     Introduction own_{};
@@ -94,6 +113,7 @@ private:
     std::uint32_t window_ = 0;       // of the peer, in all
     std::uint32_t free_receives_ = 0;  // of this rank for the peer's sends, not granted yet
     std::uint32_t under_way_ = 0;    // sends that have not completed
+    std::deque<InUse> carried_;      // the memory behind carrying sends that have not completed, in their order
     bool says_goodbye_ = false;
 };
 

@@ -33,6 +33,7 @@ RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::unique_ptr<Device> device)
     : facts_(std::move(facts)),
       memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
       device_(std::move(device)),
+      registrations_(*device_, facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
       check_(check_every_ns) {}
 
@@ -45,7 +46,7 @@ RdmaConnection& RdmaNetwork::connection_to(Rank peer) {
     if (made == nullptr)
         made = std::make_unique<RdmaConnection>(
             Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]}, *device_,
-            memory_, [this, peer] { introduce(peer); });
+            registrations_, memory_, [this, peer] { introduce(peer); });
     return *made;
 }
 
@@ -129,17 +130,17 @@ Result<void> RdmaNetwork::take_troubles() {
             if (at != by_pair_.end()) at->second->reported(trouble->what);
             continue;
         }
-        device_error_ = {Status::system_error,
+        over_ = {Status::system_error,
                          fmt::format("rank {}: the RDMA device {} reports: {}; it can be used no longer, look at it "
                                      "(ibv_devinfo, dmesg)",
                                      facts_.rank, device_->name_and_state(), ibv_event_type_str(trouble->what))};
         break;
     }
-    return device_error_ ? Result<void>{std::unexpected(*device_error_)} : Result<void>{};
+    return over_ ? Result<void>{std::unexpected(*over_)} : Result<void>{};
 }
 
 Result<bool> RdmaNetwork::progress() {
-    if (device_error_) return std::unexpected(*device_error_);
+    if (over_) return std::unexpected(*over_);
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0 || unready_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
@@ -154,6 +155,12 @@ Result<bool> RdmaNetwork::progress() {
 int RdmaNetwork::wait_descriptor() const {
     check_.slept();
     return device_->wait_descriptor();
+}
+
+// Devices write on their own: only a queue pair that is no more takes nothing more in.
+void RdmaNetwork::withdraw() {
+    for (RdmaConnection* const connection : active_) connection->withdraw();
+    if (!over_) over_ = {Status::invalid_usage, fmt::format("rank {}: an earlier call has failed", facts_.rank)};
 }
 
 Result<bool> RdmaNetwork::finish_sending() {

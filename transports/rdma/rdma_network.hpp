@@ -25,6 +25,7 @@ public:
     Result<bool> finish_sending() override;
     std::string in_words() const override { return "rdma (" + device_->in_words() + ")"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
+    void withdraw() override;
 
 private:
     RdmaNetwork(NetworkFacts facts, std::unique_ptr<Device> device);
@@ -38,12 +39,13 @@ private:
     NetworkFacts facts_;
     MirrorMemory memory_;
     std::unique_ptr<Device> device_;
+    Registrations registrations_;  // outlives the connections, whose devices may be at work in them
     std::mutex connecting_;
     std::vector<std::unique_ptr<RdmaConnection>> connections_;  // by rank
     std::vector<RdmaConnection*> active_;                       // introduced
     std::unordered_map<std::uint32_t, RdmaConnection*> by_pair_;
     std::size_t unanswered_ = 0, unready_ = 0;
-    std::optional<Error> introduction_error_{}, device_error_{};
+    std::optional<Error> introduction_error_{}, over_{};
     mutable NowAndThen check_;  // of who is still there, and of what the device reports
 };
 

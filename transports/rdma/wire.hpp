@@ -12,7 +12,7 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 1;
+inline constexpr std::uint32_t wire_version = 2;
 
 // How to reach one queue pair of a rank, and how many receives stand there for this peer's sends.
 struct Introduction {
@@ -39,19 +39,34 @@ enum class Note : std::uint16_t {
     frame = 1,  // of a Mirror, with its bytes where it is a packed one; those of a bulk one were written before
     ring = 2,   // where the payloads of a channel's incoming ring lie, for the peer to write there
     grant = 3,  // nothing but `granted`
+    offers = 4, // where messages of a channel may be put: Offers follow
 };
 
 // One cache line.
 struct WireHead {
     Note note{};
-    std::uint16_t channel = 0;  // of a ring
+    std::uint16_t channel = 0;  // of a ring or of offers
     std::uint32_t granted = 0;  // so many receives are free for the peer's sends again
     FrameHead frame{};
-    std::uint64_t place = 0;  // bulk: behind the start of the ring's payloads; ring: its address at the sender
+    // bulk: behind the start of the ring's payloads, or put_place; ring: its address at the sender
+    std::uint64_t place = 0;
     std::uint32_t key = 0;    // ring: what the peer must present
     std::uint32_t size = 0;   // ring: how many bytes of payloads, which must be as many on both sides
 };
 static_assert(sizeof(WireHead) == 64);
 static_assert(std::is_trivially_copyable_v<WireHead> && std::has_unique_object_representations_v<WireHead>);
+
+// The place of a bulk message that lies where the receiver has offered.
+inline constexpr std::uint64_t put_place = UINT64_MAX;
+
+// Where one message may be put.
+struct WireOffer {
+    std::uint64_t address = 0;
+    std::uint32_t key = 0;
+    std::uint32_t length = 0;
+    std::uint32_t number = 0;  // the message's
+    std::uint32_t signature = 0;
+};
+static_assert(std::is_trivially_copyable_v<WireOffer> && std::has_unique_object_representations_v<WireOffer>);
 
 }  // namespace tenon::rdma

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,24 @@ public:
     virtual ByteCount slot_memory() const = 0;
     // Its name, and which hardware it uses, where it knows: "rdma (mlx5_0, port 1)".
     virtual std::string in_words() const = 0;
+    virtual void withdraw() {}
+};
+
+inline bool lies_in(std::span<const std::byte> range, const void* bytes, std::size_t length) {
+    const auto* const first = static_cast<const std::byte*>(bytes);
+    return first >= range.data() && length <= range.size() && first <= range.data() + (range.size() - length);
+}
+
+// Memory of the program whose end the library learns of before it comes: what tenonMemAlloc has given out, and what is
+// registered with the communicator. A network may prepare a range once, as devices want it, and keep it so to its end.
+class KnownMemory {
+public:
+    virtual ~KnownMemory() = default;
+    // The known range that all of these bytes lie in, if there is one.
+    virtual std::optional<std::span<std::byte>> range_of(const void* bytes, std::size_t length) const = 0;
+    // `ended` is called with each range that ends, just before, by whichever thread ends it, until what is returned is
+    // destroyed.
+    virtual std::shared_ptr<void> tell_ends(std::function<void(std::span<std::byte> range)> ended) = 0;
 };
 
 // How two ranks that have no connection yet tell each other what one needs to make it (addresses, keys): over a socket
@@ -61,6 +80,8 @@ struct NetworkFacts {
     std::uint64_t slot_memory_cap_bytes = 0;                     // for all rings of this rank
     std::uint64_t patience_ms = 0;                               // how long a peer may be out of reach
     std::shared_ptr<Introductions> introductions{};
+    std::shared_ptr<KnownMemory> known_memory{};  // null where there is none
+    std::uint64_t registered_cap_bytes = 0;       // how much of it may be kept prepared
 };
 
 // A network as modules export it (module.hpp).

@@ -62,7 +62,9 @@ struct alignas(cache_line_bytes) Header {
     std::uint32_t length;  // bytes
     std::uint64_t address;
     std::uint64_t taken[2];  // of the ring in the other direction, by row, as the sender of this message has taken
-    std::uint64_t result;    // of an exposed message, in the same form: where to store what is made of it, or no_result
+    // Of an exposed message, in the same form: where to store what is made of it, or no_result. Of a carried one: the
+    // place that is kept for it in the row, should it have to be put there.
+    std::uint64_t result;
 };
 inline constexpr std::uint64_t no_result = UINT64_MAX;
 // What a reader offers for one message: the same forms (arena, process, carried).
@@ -185,15 +187,11 @@ public:
     // Where to put the payload of the row's next message before send_staged. Valid when may_send_bulk().
     std::byte* payload(Row row, std::size_t length) const { return at(row).payload + at(row).place(length); }
     void send_staged(Row row, std::size_t length, std::uint32_t signature) {
-        SlotRow& r = at(row);
-        const std::uint64_t place = r.place(length);
-        r.next = place + r.grains(length);
-        if (cell_bytes_ != 0 && row == Row::large) {
-            const std::uint64_t cell = place / cell_bytes_;
-            free_cells_ &= ~(1U << cell);
-            cells_[r.sent & (r.slots - 1)] = 1U << cell;
-        }
-        send_header(row, MessageForm::staged, length, place, signature);
+        send_header(row, MessageForm::staged, length, take_place(row, length), signature);
+    }
+    // Its bytes stay at `address` in this process until the transport has carried them.
+    void send_carried(Row row, std::size_t length, std::uint64_t address, std::uint32_t signature) {
+        send_header(row, MessageForm::carried, length, address, signature, take_place(row, length));
     }
     void send_header(Row row, MessageForm form, std::size_t length, std::uint64_t address, std::uint32_t signature,
                      std::uint64_t result = no_result) {
@@ -246,6 +244,19 @@ private:
     };
     SlotRow& at(Row row) { return rows_[static_cast<std::size_t>(row)]; }
     const SlotRow& at(Row row) const { return rows_[static_cast<std::size_t>(row)]; }
+
+    // Of the row's next message; taken until its reader has taken the message.
+    std::uint64_t take_place(Row row, std::size_t length) {
+        SlotRow& r = at(row);
+        const std::uint64_t place = r.place(length);
+        r.next = place + r.grains(length);
+        if (cell_bytes_ != 0 && row == Row::large) {
+            const std::uint64_t cell = place / cell_bytes_;
+            free_cells_ &= ~(1U << cell);
+            cells_[r.sent & (r.slots - 1)] = 1U << cell;
+        }
+        return place;
+    }
 
     // The cells of large messages before the one with this number.
     void free_until(std::uint64_t taken) {
@@ -356,8 +367,11 @@ public:
         o.address = address;
         o.length = static_cast<std::uint32_t>(length);
         store_release(o.word, message_word(number, signature));
+        offers_made_++;
     }
     std::uint64_t offer_count() const { return offer_count_; }
+    // So far; for a transport that tells them to a writer who does not see this memory.
+    std::uint64_t offers_made() const { return offers_made_; }
 
 private:
     friend class SendEnd;
@@ -394,7 +408,7 @@ private:
 
     const PackedLine* packed_ = nullptr;
     Offer* offers_ = nullptr;
-    std::uint64_t offer_count_ = 1, medium_bytes_ = 0;
+    std::uint64_t offer_count_ = 1, medium_bytes_ = 0, offers_made_ = 0;
     Taken* taken_line_ = nullptr;
     std::uint64_t number_ = 0;  // of the last message taken
     std::uint64_t packed_taken_ = 0;

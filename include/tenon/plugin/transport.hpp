@@ -80,6 +80,9 @@ public:
     virtual Result<bool> finish_sending() { return true; }
     // By what it reaches ranks of other hosts: "tcp", "rdma (mlx5_0, port 1)". Empty where there are none.
     virtual std::string network_in_words() const { return {}; }
+    // A call has failed: from now on neither a peer nor a device touches memory that was exposed or offered. The
+    // transport can do nothing else afterwards.
+    virtual void withdraw() {}
 };
 
 }  // namespace tenon
