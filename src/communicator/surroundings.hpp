@@ -52,6 +52,7 @@ struct HostShare {
     NetworkShare network{};  // where some peers are over_network
     std::shared_ptr<KnownMemory> known_memory{};
     std::uint64_t registered_cap_bytes = 0;
+    std::string network_devices{};
 };
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);

@@ -39,6 +39,7 @@ struct Config {
     std::vector<std::string> plugins;
     std::string job;
     std::string network;  // empty: Tenon decides
+    std::string rdma_devices;
     std::string rendezvous;
     std::string socket_interface;
     std::string host_id;

@@ -182,6 +182,9 @@ std::vector<VariableRow> make_rows() {
         size("TENON_REGISTERED_MEMORY_BYTES", &Config::registered_memory, "0",
              "the most memory of the program (from tenonMemAlloc, or given to tenonCommRegister) that a network keeps "
              "registered with its devices, per rank and communicator"),
+        text("TENON_RDMA_DEVICES", &Config::rdma_devices,
+             "names of devices, such as mlx5_0:1,mlx5_1 (with or without a port)",
+             "which RDMA devices are used, rather than all with an active port; up to 4, in order"),
         should_agree({"TENON_SPIN", "number", "auto or a whole number below 4294967296",
                       "how many times a waiting rank looks again before it yields its core", false, parse_spins,
                       [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }}),

@@ -58,7 +58,8 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
     NetworkFacts facts{.rank = share.rank, .rank_count = share.rank_count,
                        .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
                        .slot_memory_cap_bytes = share.slot_memory_bytes, .patience_ms = share.network.patience_ms,
-                       .known_memory = share.known_memory, .registered_cap_bytes = share.registered_cap_bytes};
+                       .known_memory = share.known_memory, .registered_cap_bytes = share.registered_cap_bytes,
+                       .devices = share.network_devices};
     for (Rank r = 0; r < share.rank_count; r++) {
         const PeerFacts& peer = share.peers[static_cast<std::size_t>(r)];
         const bool joined = is_joined(r);

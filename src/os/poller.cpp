@@ -14,9 +14,11 @@ Result<Poller> Poller::create() {
     return Poller{std::move(epoll)};
 }
 
-Result<void> Poller::watch(const FileDescriptor& descriptor, void* tag) {
+Result<void> Poller::watch(const FileDescriptor& descriptor, void* tag) { return watch(descriptor.number(), tag); }
+
+Result<void> Poller::watch(int descriptor, void* tag) {
     epoll_event event{.events = EPOLLIN, .data = {.ptr = tag}};
-    if (epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, descriptor.number(), &event) == 0) return {};
+    if (epoll_ctl(epoll_.number(), EPOLL_CTL_ADD, descriptor, &event) == 0) return {};
     return system_error("cannot watch a descriptor (epoll)");
 }
 

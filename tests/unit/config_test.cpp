@@ -45,6 +45,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_TRANSPORT", "inproc"},
                                 {"TENON_SLOT_MEMORY_BYTES", "2m"},
                                 {"TENON_REGISTERED_MEMORY_BYTES", "3g"},
+                                {"TENON_RDMA_DEVICES", "mlx5_0:1,mlx5_1"},
                                 {"TENON_SPIN", "20"},
                                 {"TENON_SOCKETS_PER_PEER", "4"},
                                 {"TENON_DIRECT_ACCESS", "mapped"},
@@ -60,6 +61,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.transport, TransportChoice::inproc);
     EXPECT_EQ(config.slot_memory.value, 2U << 20);
     EXPECT_EQ(config.registered_memory.value, 3ULL << 30);
+    EXPECT_EQ(config.rdma_devices, "mlx5_0:1,mlx5_1");
     EXPECT_EQ(config.spins, 20U);
     EXPECT_EQ(config.sockets_per_peer, 4U);
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);

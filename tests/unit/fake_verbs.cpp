@@ -20,6 +20,7 @@ struct FakeVerbs::Shared : ibv_srq {
 };
 struct FakeVerbs::Channel : ibv_comp_channel {};
 struct FakeVerbs::Context : ibv_context {
+    std::string name;
     std::deque<ibv_async_event> reports;
     void report(const ibv_async_event& event) {
         reports.push_back(event);
@@ -67,10 +68,11 @@ void FakeVerbs::free_device_list(ibv_device** list) {
 }
 const char* FakeVerbs::get_device_name(ibv_device* device) { return device->name; }
 
-ibv_context* FakeVerbs::open_device(ibv_device*) {
+ibv_context* FakeVerbs::open_device(ibv_device* device) {
     if (refuses("open_device")) return nullptr;
     alive++;
     auto* const made = new Context;
+    made->name = device->name;
     made->async_fd = eventfd(0, EFD_CLOEXEC | EFD_SEMAPHORE);
     contexts_.insert(made);
     return made;
@@ -94,15 +96,18 @@ void FakeVerbs::ack_async_event(ibv_async_event*) { alive--; }
 
 int FakeVerbs::query_device(ibv_context*, ibv_device_attr* attributes) {
     *attributes = {};
-    attributes->phys_port_cnt = 1;
+    attributes->phys_port_cnt = static_cast<std::uint8_t>(ports_per_device);
     attributes->max_srq_wr = most_receives;
     attributes->max_cqe = most_completions;
     return 0;
 }
-int FakeVerbs::query_port(ibv_context*, std::uint8_t, ibv_port_attr* attributes) {
+int FakeVerbs::query_port(ibv_context* context, std::uint8_t, ibv_port_attr* attributes) {
     *attributes = {};
     attributes->state = port_state;
     attributes->active_mtu = mtu;
+    attributes->active_speed = 4;
+    const auto width = widths.find(static_cast<Context*>(context)->name);
+    attributes->active_width = width == widths.end() ? std::uint8_t{1} : width->second;
     attributes->gid_tbl_len = 4;
     attributes->link_layer = IBV_LINK_LAYER_ETHERNET;
     return 0;
@@ -204,7 +209,8 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd*, ibv_qp_init_attr* attributes) {
 }
 int FakeVerbs::modify_qp(ibv_qp* pair, ibv_qp_attr* attributes, int mask) {
     if (refuses("modify_qp")) return errno;
-    if ((mask & IBV_QP_STATE) == 0 || attributes->qp_state != pair->state + 1) return EINVAL;
+    const bool is_next = attributes->qp_state == pair->state + 1 || attributes->qp_state == IBV_QPS_ERR;
+    if ((mask & IBV_QP_STATE) == 0 || !is_next) return EINVAL;
     pair->state = attributes->qp_state;
     if ((mask & IBV_QP_DEST_QPN) != 0) static_cast<Pair*>(pair)->peer = attributes->dest_qp_num;
     if ((mask & IBV_QP_PATH_MTU) != 0) path_mtu = attributes->path_mtu;
@@ -256,6 +262,12 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
         failing_.reset();
         return status;
     }
+    const std::string& device = static_cast<Context*>(pair.context)->name;
+    if (const auto at = cut_after_.find(device); at != cut_after_.end() && at->second-- == 0) {
+        cut_.insert(device);
+        cut_after_.erase(at);
+    }
+    if (cut_.contains(device)) return IBV_WC_RETRY_EXC_ERR;
     const ibv_sge& from = *wanted.sg_list;
     const bool is_inline = (wanted.send_flags & IBV_SEND_INLINE) != 0;
     if (!is_inline && !is_registered(from.lkey, from.addr, from.length, 0)) return IBV_WC_LOC_PROT_ERR;
@@ -273,7 +285,7 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
         return IBV_WC_REM_ACCESS_ERR;
     auto* const to = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(wanted.wr.rdma.remote_addr));
     std::memcpy(to, bytes, from.length);
-    writes.push_back({bytes, to, from.length});
+    writes.push_back({bytes, to, from.length, device});
     return IBV_WC_SUCCESS;
 }
 
@@ -337,11 +349,22 @@ int FakeVerbs::take_cq_event(ibv_comp_channel* channel) {
 void FakeVerbs::deliver(std::uint32_t pair_number, std::span<const std::byte> bytes) {
     send(*pairs_.at(pair_number), bytes);
 }
+std::size_t FakeVerbs::bytes_written_by(const std::string& device) const {
+    std::size_t sum = 0;
+    for (const Write& write : writes) sum += write.device == device ? write.length : 0;
+    return sum;
+}
 void FakeVerbs::report(ibv_event_type what, int port) {
     ibv_async_event event{};
     event.event_type = what;
     event.element.port_num = port;
     for (Context* const context : contexts_) context->report(event);
+}
+void FakeVerbs::report_of(const std::string& device, ibv_event_type what) {
+    ibv_async_event event{};
+    event.event_type = what;
+    for (Context* const context : contexts_)
+        if (context->name == device) context->report(event);
 }
 void FakeVerbs::report_of_pair(ibv_event_type what, std::uint32_t pair_number) {
     ibv_async_event event{};

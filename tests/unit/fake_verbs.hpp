@@ -23,6 +23,9 @@ public:
 
     // What there is; to be set before a rank opens the device.
     std::vector<std::string> devices{"fake0"};
+    std::map<std::string, std::uint8_t> widths{};  // of their links, as verbs code them; 1 lane where nothing is said
+    int ports_per_device = 1;
+    std::string wanted_devices{};  // what TENON_RDMA_DEVICES says
     ibv_port_state port_state = IBV_PORT_ACTIVE;
     int most_receives = 4096, most_completions = 1 << 16;
     std::uint32_t most_inline = 512;
@@ -30,6 +33,10 @@ public:
 
     // What happens to the next work request of this kind: this status, and the queue pair breaks.
     void fail_next(ibv_wr_opcode what, ibv_wc_status status) { failing_ = {what, status}; }
+    // From now on nothing gets from or to this device.
+    void cut(const std::string& device) { cut_.insert(device); }
+    // The same after so many more work requests on it.
+    void cut_after(const std::string& device, std::size_t requests) { cut_after_[device] = requests; }
     // The calls of this name fail with this error number.
     std::map<std::string, int> refused{};
     // Brings bytes to a queue pair as if its peer had sent them.
@@ -37,6 +44,7 @@ public:
     void deliver_failed(std::uint32_t pair_number, ibv_wc_status status);
     // What every device reports of a port or of itself, or the one with this queue pair of that.
     void report(ibv_event_type what, int port = 1);
+    void report_of(const std::string& device, ibv_event_type what);
     void report_of_pair(ibv_event_type what, std::uint32_t pair_number);
     std::size_t reports_waiting() const;
     // Of the queue pairs there are, in the order of their making.
@@ -51,8 +59,10 @@ public:
         const std::byte* from;
         std::byte* to;
         std::size_t length;
+        std::string device;
     };
     std::vector<Write> writes;
+    std::size_t bytes_written_by(const std::string& device) const;
     std::size_t registrations_made = 0;
     std::size_t registered() const { return regions_.size(); }
     ibv_mtu path_mtu{};              // of the last pair that was connected
@@ -109,6 +119,8 @@ private:
     std::map<std::uint32_t, Pair*> pairs_;
     std::map<std::uint32_t, ibv_mr*> regions_;
     std::optional<Failing> failing_;
+    std::set<std::string> cut_;
+    std::map<std::string, std::size_t> cut_after_;
     std::uint32_t next_number_ = 1;
 };
 

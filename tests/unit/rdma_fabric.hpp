@@ -9,6 +9,7 @@ namespace tenon::rdma {
 
 inline NetworkKind kind(std::string name, FakeVerbs& fabric) {
     return {std::move(name), [&fabric](NetworkFacts facts, const LinksFor& links_for) {
+                facts.devices = fabric.wanted_devices;
                 facts.introductions = introductions(links_for);
                 return RdmaNetwork::make(std::move(facts), fabric);
             }};
@@ -39,6 +40,11 @@ protected:
     std::string error_of_moving() {
         const auto moved = hosts->move_until([] { return false; });
         return moved ? "" : moved.error().message;
+    }
+    Result<std::unique_ptr<Device>> open_device(const Device::Wanted& wanted) {
+        auto ports = find_ports(fabric);
+        EXPECT_TRUE(ports);
+        return Device::open(fabric, std::move(ports->front()), wanted);
     }
     FakeVerbs fabric;
     std::optional<NetworkHosts> hosts;

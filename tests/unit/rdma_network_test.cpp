@@ -36,6 +36,7 @@ namespace tenon {
 INSTANTIATE_TEST_SUITE_P(
     Rdma, NetworkCases,
     ::testing::Values(rdma::lasting("as_usual", [](rdma::FakeVerbs&) {}),
+                      rdma::lasting("two_devices", [](rdma::FakeVerbs& f) { f.devices = {"fake0", "fake1"}; }),
                       rdma::lasting("few_receives", [](rdma::FakeVerbs& f) { f.most_receives = 4 * 2; }),
                       rdma::lasting("no_inline", [](rdma::FakeVerbs& f) { f.most_inline = 0; })),
     [](const auto& row) { return row.param.name; });
@@ -299,7 +300,7 @@ TEST_F(Rdma, SoIsMemoryThatMayNotBePinnedWithTheNumber) {
     EXPECT_THAT(obstacle(fabric),
                 AllOf(HasSubstr("may pin 65536 bytes"), HasSubstr("ulimit -l"), HasSubstr("limits.conf"),
                       HasSubstr("LimitMEMLOCK"), HasSubstr("--ulimit memlock")));
-    const auto made = Device::open(fabric, {});
+    const auto made = open_device({});
     ASSERT_FALSE(made);
     EXPECT_THAT(made.error().message, AllOf(HasSubstr("fake0"), HasSubstr("may pin 65536 bytes")));
     setrlimit(RLIMIT_MEMLOCK, &before);
@@ -308,12 +309,12 @@ TEST_F(Rdma, SoIsMemoryThatMayNotBePinnedWithTheNumber) {
 TEST_F(Rdma, EachCallThatFailsIsAnErrorThatNamesTheDevice) {
     for (const char* call : {"alloc_pd", "create_comp_channel", "create_cq", "create_srq", "reg_mr", "post_srq_recv"}) {
         fabric.refused = {{call, EINVAL}};
-        const auto made = Device::open(fabric, {});
+        const auto made = open_device({});
         ASSERT_FALSE(made) << call;
         EXPECT_THAT(made.error().message, AllOf(HasSubstr("fake0"), HasSubstr("errno 22"))) << call;
     }
     fabric.refused.clear();
-    const auto made = Device::open(fabric, {});
+    const auto made = open_device({});
     ASSERT_TRUE(made);
     for (const char* call : {"create_qp", "modify_qp"}) {
         fabric.refused = {{call, EINVAL}};
@@ -323,14 +324,14 @@ TEST_F(Rdma, EachCallThatFailsIsAnErrorThatNamesTheDevice) {
 
 TEST_F(Rdma, ADeviceTooSmallForSoManyPeersSaysSo) {
     fabric.most_receives = 100;
-    const auto made = Device::open(fabric, {.peers = 50});
+    const auto made = open_device({.peers = 50});
     ASSERT_FALSE(made);
     EXPECT_THAT(made.error().message, AllOf(HasSubstr("100 receives"), HasSubstr("50 peers")));
 }
 
 TEST_F(Rdma, ItsSlotsFitIntoTheCapAtManyPeers) {
     fabric.most_receives = 1 << 20;
-    const auto made = Device::open(fabric, {.peers = 1535, .slots_cap_bytes = 8 << 20});
+    const auto made = open_device({.peers = 1535, .slots_cap_bytes = 8 << 20});
     ASSERT_TRUE(made);
     EXPECT_GE((*made)->window(), 8U);
     EXPECT_LE((*made)->window() * 1535 * slot_bytes, 8U << 20);
@@ -366,7 +367,8 @@ TEST_F(RdmaImpostor, TellsARingTwice) {
     EXPECT_THAT(error_of({.note = Note::ring}), HasSubstr("a ring of no channel, or told twice"));
 }
 TEST_F(RdmaImpostor, HasARingOfAnotherShape) {
-    EXPECT_THAT(error_of({.note = Note::ring, .channel = 1, .size = 17}), HasSubstr("TENON_SLOT_MEMORY_BYTES"));
+    EXPECT_THAT(error_of({.note = Note::ring, .channel = 1, .size = 17}, sizeof(Keys)),
+                HasSubstr("TENON_SLOT_MEMORY_BYTES"));
 }
 TEST_F(RdmaImpostor, GrantsMoreThanItHas) {
     EXPECT_THAT(error_of({.note = Note::grant, .granted = 1000}), HasSubstr("granted more receives than it has"));

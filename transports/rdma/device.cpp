@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <tuple>
 #include <utility>
 
 #include "base/log.hpp"
@@ -67,34 +68,54 @@ void choose_gid(VerbsApi& api, Port& port) {
     }
 }
 
-// Nothing where the device cannot be opened, or none of its ports is active.
-std::optional<Port> port_of(VerbsApi& api, ibv_device* device) {
-    Port port{.context = {}, .name = api.get_device_name(device)};
-    assign(port.context, api, api.open_device(device));
-    if (port.context == nullptr || api.query_device(port.context.get(), &port.device) != 0) return std::nullopt;
-    for (int number = 1; number <= port.device.phys_port_cnt; number++) {
-        port.number = static_cast<std::uint8_t>(number);
+// Each with a context of its own. Nothing where the device cannot be opened, or none of its ports is active.
+void add_ports_of(VerbsApi& api, ibv_device* device, std::vector<Port>& ports) {
+    for (int number = 1, count = 1; number <= count; number++) {
+        Port port{.context = {}, .name = api.get_device_name(device), .number = static_cast<std::uint8_t>(number)};
+        assign(port.context, api, api.open_device(device));
+        if (port.context == nullptr || api.query_device(port.context.get(), &port.device) != 0) return;
+        count = port.device.phys_port_cnt;
         if (api.query_port(port.context.get(), port.number, &port.facts) != 0) continue;
         if (port.facts.state != IBV_PORT_ACTIVE) continue;
         choose_gid(api, port);
-        return port;
+        ports.push_back(std::move(port));
     }
-    return std::nullopt;
+}
+
+bool is_named(const Port& port, std::string_view name) {
+    return name == port.name || name == fmt::format("{}:{}", port.name, port.number);
+}
+
+Result<std::vector<Port>> those_named(std::vector<Port> ports, std::string_view named) {
+    std::vector<Port> chosen;
+    while (!named.empty()) {
+        const std::string_view name = named.substr(0, named.find(','));
+        named.remove_prefix(std::min(name.size() + 1, named.size()));
+        const auto before = chosen.size();
+        for (Port& port : ports)
+            if (port.context != nullptr && is_named(port, name)) chosen.push_back(std::move(port));
+        if (chosen.size() == before)
+            return fail(Status::invalid_argument,
+                        fmt::format("TENON_RDMA_DEVICES names {}, but this host has no such RDMA device with an active "
+                                    "port; look at ibv_devinfo", name));
+    }
+    return chosen;
 }
 
 }  // namespace
 
-Result<Port> find_port(VerbsApi& api) {
+Result<std::vector<Port>> find_ports(VerbsApi& api, std::string_view named) {
     int count = 0;
     ibv_device** const list = api.get_device_list(&count);
-    std::optional<Port> found;
+    std::vector<Port> found;
     std::string names;
-    for (int i = 0; list != nullptr && i < count && !found; i++) {
+    for (int i = 0; list != nullptr && i < count; i++) {
         names += (names.empty() ? "" : ", ") + std::string{api.get_device_name(list[i])};
-        found = port_of(api, list[i]);
+        add_ports_of(api, list[i], found);
     }
     if (list != nullptr) api.free_device_list(list);
-    if (found) return std::move(*found);
+    std::ranges::sort(found, {}, [](const Port& port) { return std::tuple(port.name, port.number); });
+    if (!found.empty()) return named.empty() ? std::move(found) : those_named(std::move(found), named);
     if (names.empty())
         return fail(Status::system_error, "this host has no RDMA device (ibv_devices shows none); use "
                                           "TENON_NETWORK=tcp, or load the device's driver");
@@ -125,17 +146,15 @@ std::string pinning_obstacle(VerbsApi& api, const Port& port) {
 }  // namespace
 
 std::string obstacle(VerbsApi& api) {
-    const auto port = find_port(api);
-    return port ? pinning_obstacle(api, *port) : port.error().message;
+    const auto ports = find_ports(api);
+    return ports ? pinning_obstacle(api, ports->front()) : ports.error().message;
 }
 
-Result<std::unique_ptr<Device>> Device::open(VerbsApi& api, const Wanted& wanted) {
-    auto port = find_port(api);
-    if (!port) return std::unexpected(port.error());
+Result<std::unique_ptr<Device>> Device::open(VerbsApi& api, Port port, const Wanted& wanted) {
     auto always_ready = os::WakeSignal::create();
     if (!always_ready) return std::unexpected(always_ready.error());
     always_ready->raise();
-    std::unique_ptr<Device> made(new Device(api, std::move(*port), std::move(*always_ready)));
+    std::unique_ptr<Device> made(new Device(api, std::move(port), std::move(*always_ready)));
     if (auto ok = made->set_up(wanted); !ok) return std::unexpected(ok.error());
     return made;
 }
@@ -282,6 +301,24 @@ Result<void> Device::connect(ibv_qp& pair, const Introduction& own, const Introd
         refused != 0)
         return failed("opening a queue pair", refused);
     return {};
+}
+
+void Device::stop(ibv_qp& pair) const {
+    ibv_qp_attr to{};
+    to.qp_state = IBV_QPS_ERR;
+    api_.modify_qp(&pair, &to, IBV_QP_STATE);  // where it fails, the pair has stopped
+}
+
+std::uint64_t Device::speed() const {
+    constexpr std::pair<int, std::uint64_t> lanes[] = {{1, 1}, {2, 4}, {4, 8}, {8, 12}, {16, 2}};
+    constexpr std::pair<int, std::uint64_t> mbits[] = {{1, 2500},   {2, 5000},   {4, 10000},   {8, 10000},
+                                                       {16, 14000}, {32, 25000}, {64, 50000}, {128, 100000}};
+    const auto find = [](const auto& table, int code) {
+        for (const auto& [known, value] : table)
+            if (known == code) return value;
+        return std::uint64_t{1};
+    };
+    return find(lanes, port_.facts.active_width) * find(mbits, port_.facts.active_speed);
 }
 
 // ---- moving -------------------------------------------------------------------------------------------------------

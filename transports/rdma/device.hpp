@@ -35,9 +35,8 @@ using QueuePair = Handle<ibv_qp, &VerbsApi::destroy_qp>;
 inline constexpr std::size_t slot_bytes = 640;
 static_assert(sizeof(WireHead) + packed_bytes <= slot_bytes);
 
-// What a completion is of: its id is the slot's address with this in the lowest bits. A carrying send is one behind a
-// write out of the program's own memory.
-enum class Work : std::uint64_t { receive = 0, send = 1, write = 2, carrying_send = 3 };
+// What a completion is of: its id is the slot's address with this in the lowest bits.
+enum class Work : std::uint64_t { receive = 0, send = 1, write = 2 };
 inline Work work_of(std::uint64_t id) { return static_cast<Work>(id & 3); }
 inline std::byte* slot_of(std::uint64_t id) { return reinterpret_cast<std::byte*>(id & ~std::uint64_t{3}); }
 
@@ -51,8 +50,9 @@ struct Port {
     std::uint8_t gid_index = 0;
     ibv_gid gid{};
 };
-// The first device with an active port; otherwise an error that says what there is instead.
-Result<Port> find_port(VerbsApi& api);
+// The active ports of all devices, by the devices' names; or those of them that are named ("mlx5_0:1,mlx5_1"). An error
+// that says what there is instead where there is none, or no such one.
+Result<std::vector<Port>> find_ports(VerbsApi& api, std::string_view named = {});
 // What a device has reported unasked, beside what it says of its ports; of a queue pair, or of all that is on it.
 struct Trouble {
     ibv_event_type what;
@@ -71,7 +71,7 @@ public:
         std::uint64_t slots_cap_bytes = UINT64_MAX;  // of the receives, as far as a few for each peer allow
         std::uint64_t patience_ms = 0;
     };
-    static Result<std::unique_ptr<Device>> open(VerbsApi& api, const Wanted& wanted);
+    static Result<std::unique_ptr<Device>> open(VerbsApi& api, Port port, const Wanted& wanted);
 
     VerbsApi& api() const { return api_; }
     const std::string& name() const { return port_.name; }
@@ -79,6 +79,8 @@ public:
     // The same, and what is known to be amiss with it; for errors.
     std::string name_and_state() const;
     std::uint32_t window() const { return window_; }
+    // What its port carries, in Mbit/s; at least 1.
+    std::uint64_t speed() const;
 
     Result<Region> register_memory(std::span<std::byte> memory, bool peers_write) const;
 
@@ -90,6 +92,8 @@ public:
     Introduction introduction(const ibv_qp& pair) const;
     // Joins it to the peer's; from then on it takes in what comes.
     Result<void> connect(ibv_qp& pair, const Introduction& own, const Introduction& peer) const;
+    // From now on it takes in nothing more.
+    void stop(ibv_qp& pair) const;
 
     // For what is sent; null where all are in use.
     std::byte* take_send_slot();
@@ -102,6 +106,8 @@ public:
     Result<void> receive_into(std::byte* slot);
     // Readable when there may be completions. At first it is at once, so that the caller polls again before it sleeps.
     int wait_descriptor();
+    // The same but for the first time.
+    int completion_descriptor() const { return channel_->fd; }
 
     // The next thing that the device has reported and that ends something; takes what it says of its port on the way.
     // A system call or more.

@@ -1,11 +1,15 @@
-// One rank's way to a peer over RDMA: a queue pair, and the Mirrors of the channels in use.
+// One rank's connection to a peer over RDMA: the paths between their ports, and the Mirrors of the channels in use.
 //
 // Until the peer is ready, messages wait in their rings. No function waits. What goes wrong in a completion is told by
 // the next progress().
 //
-// Order: a queue pair keeps it. A bulk message is written into the peer's ring, and the send behind it says so.
-// Receives: every send takes one of those that the peer keeps for this rank; it grants them again in what it sends, or
-// in a note of their own. The last one is kept for such a note, so that two ranks never wait for each other's.
+// Order: one path, the main one, carries all sends, and a queue pair keeps their order. A bulk message is written into
+// the peer's memory, by the path that will be done with it first, and a send says so: behind it where that is the main
+// path, else when the peer's device has acknowledged the write. The last of the peer's receives is kept for a note that
+// grants some again, so that two ranks never wait for each other's.
+//
+// A path that fails is closed on both sides, who then tell each other what they have received there, before anything is
+// sent again on another: so nothing comes twice, and nothing late (failover.cpp).
 #pragma once
 
 #include <array>
@@ -16,56 +20,58 @@
 #include <vector>
 
 #include "transports/mirrors/mirrored.hpp"
-#include "transports/rdma/device.hpp"
-#include "transports/rdma/registrations.hpp"
+#include "transports/rdma/path.hpp"
 
 namespace tenon::rdma {
 
 struct Ends {
     Rank own = 0, peer = 0;
     std::string peer_host{};
+    std::uint64_t patience_ms = 0;  // how long a peer may be out of reach
 };
 
 class RdmaConnection final : public MirroredConnection {
 public:
-    RdmaConnection(Ends ends, Device& device, Registrations& registrations, MirrorMemory& memory,
+    RdmaConnection(Ends ends, std::vector<Device*> devices, Registrations& registrations, MirrorMemory& memory,
                    std::function<void()> wanted);
     std::string_view name() const override { return "rdma"; }
     // Only memory that can be registered; other large messages are copied through slots.
     std::optional<Exposure> expose(const void* bytes, std::size_t length) const override;
     const Ends& ends() const { return ends_; }
 
-    // Makes the queue pair; what the peer must know of it.
-    Result<Introduction> begin();
-    std::uint32_t pair_number() const { return pair_->qp_num; }
-    // The peer has introduced itself: from now on what it sends is taken in.
-    Result<void> open(const Introduction& peer);
+    // Makes the queue pairs, one for each device; what the peer must know of them.
+    Result<std::vector<Introduction>> begin();
+    std::span<const Path> paths() const { return paths_; }
+    // The peer has introduced itself: from now on what it sends is taken in. There are as many paths as the one of the
+    // two has devices that has fewer.
+    Result<void> open(std::span<const Introduction> peer);
     // And it takes in what this rank sends.
     void peer_is_ready() { stage_ = Stage::ready; }
     Error broken(std::string_view why) const;
 
-    // Completions: of what this connection has given to the device, by its id; and what has come.
-    void completed(std::uint64_t id, ibv_wc_status status);
-    void arrived(std::span<const std::byte> bytes);
-    void receive_failed(ibv_wc_status status);
-    // The device has reported this of its queue pair.
-    void reported(ibv_event_type what);
+    // Completions: of what this connection has given to a path's device, by its id; and what has come.
+    void completed(std::uint32_t path, std::uint64_t id, ibv_wc_status status);
+    void arrived(std::uint32_t path, std::span<const std::byte> bytes);
+    void receive_failed(std::uint32_t path, ibv_wc_status status);
+    // The device has reported this of its queue pair, or of itself.
+    void reported(std::uint32_t path, ibv_event_type what);
 
-    // True when all that was sent is with the device.
-    Result<bool> progress();
+    // True when all that was sent is with the device. `drained`: all completions that there were have been told.
+    Result<bool> progress(bool drained);
     // The same, and then a goodbye, until the peer's device has it all.
     Result<bool> finish_sending();
-    // Undoes the queue pair: whatever was under way either way is not any longer.
+    // Undoes the queue pairs: whatever was under way either way is not any longer.
     void withdraw();
 
 private:
     enum class Stage { closed, open, ready, ended };
     // The two payload areas of a channel's Mirror.
     struct Ring {
-        Region outgoing{}, incoming{};
+        std::array<Region, most_paths> outgoing{}, incoming{};
+        Keys local{};
         bool is_told = false, is_known = false;
         std::uint64_t peer_address = 0;
-        std::uint32_t peer_key = 0;
+        Keys peer_keys{};
         // By the message's number, as many as the ring has slots: what the peer offers, and the memory behind what it
         // has been offered. Empty before the first.
         std::vector<WireOffer> peer_offers{};
@@ -75,7 +81,23 @@ private:
         };
         std::vector<Told> told{};
     };
+    // A send whose turn has not come, since what it tells of has not been written, or one before it waits.
+    struct Pending {
+        std::byte* slot;
+        std::uint32_t length;      // behind the head
+        Device* slots;             // whose the slot is
+        Write write{};             // unless it is written:
+        bool is_written = true;
+        std::uint32_t writer = 0;  // the path that writes
+    };
+    // How far both sides are with a path that is lost.
+    struct Loss {
+        bool is_drained = false, is_told = false, is_answered = false, is_settled = false;
+        std::uint64_t peer_received = 0;
+    };
 
+    Path& main() { return paths_[main_]; }
+    const Path& main() const { return paths_[main_]; }
     // Leaving.
     Result<void> push();
     Result<void> register_new();
@@ -83,37 +105,52 @@ private:
     Result<void> tell_ring(Mirror& mirror);
     Result<void> tell_offers(Mirror& mirror);
     Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot);
+    Write write_of(Mirror& mirror, const Mirror::Outgoing& outgoing, WireHead& head);
     static const WireOffer* offer_for(const Ring& ring, const FrameHead& frame);
-    bool may_send(std::uint32_t kept) const;
-    Result<void> send(std::byte* slot, WireHead head, std::size_t length, ibv_send_wr* before = nullptr,
-                      Work work = Work::send);
-    Result<void> send_note(const WireHead& head);
+    Path& path_for(std::uint32_t length);
+    bool may_push() const;
+    Result<void> send(const WireHead& head, const Send& send);
+    Result<void> send_in_turn(const WireHead& head, const Send& send);
+    Result<bool> send_note(const WireHead& head, std::span<const std::byte> bytes = {});
+    Result<void> begin_write(Pending& pending);
+    Result<void> send_pending();
+    void written(const std::byte* slot);
+    void acknowledge(Path& path);
     bool has_something_to_send() const;
     Result<void> drop_credits();
     // Arriving.
     Result<void> take(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_frame(const WireHead& head, std::span<const std::byte> bytes);
-    Result<void> take_ring(const WireHead& head);
+    Result<void> take_ring(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_offers(const WireHead& head, std::span<const std::byte> bytes);
+    // Losing a path (failover.cpp).
+    bool may_lose_one() const { return paths_.size() > 1 && stage_ == Stage::ready; }
+    void lose(Path& path, std::string_view why);
+    void close_stopped();
+    Result<void> tell_lost();
+    Result<void> wait_for_answer();
+    Result<void> take_path_lost(const WireHead& head);
+    Result<void> settle();
+    Result<void> settle(Path& path);
 
     void fail_with(Error error);
     Error lost(std::string_view why, std::string_view advice) const;
+    std::string devices_in_words() const;
 
     Ends ends_;
-    Device& device_;
+    std::vector<Device*> devices_;
     Registrations& registrations_;
-    std::unique_ptr<std::array<Ring, max_channels>> rings_;  // before the queue pair, which is undone first
-    QueuePair pair_;
-    Introduction own_{};
-    std::uint32_t most_inline_ = 0;
+    std::unique_ptr<std::array<Ring, max_channels>> rings_;  // before the queue pairs, which are undone first
+    std::vector<Path> paths_;
+    std::size_t main_ = 0;
     Stage stage_ = Stage::closed;
     std::optional<Error> error_{};
-    std::size_t registered_ = 0;     // Mirrors
-    std::uint32_t credits_ = 0;      // sends that the peer has receives for
-    std::uint32_t window_ = 0;       // of the peer, in all
-    std::uint32_t free_receives_ = 0;  // of this rank for the peer's sends, not granted yet
-    std::uint32_t under_way_ = 0;    // sends that have not completed
-    std::deque<InUse> carried_;      // the memory behind carrying sends that have not completed, in their order
+    std::size_t registered_ = 0;  // Mirrors
+    std::deque<Pending> pending_;
+    std::size_t carried_ = 0;     // sends under way on the main path behind writes out of the program's memory
+    std::array<Loss, most_paths> losses_{};
+    bool is_losing_ = false;      // a path, and both sides do not know yet what of it has come
+    std::uint64_t losing_ns_ = 0, last_turn_ns_ = 0;  // how long this rank has looked for the peer's word
     bool says_goodbye_ = false;
 };
 

@@ -15,27 +15,63 @@ constexpr std::size_t completions_at_once = 16;
 constexpr int most_rounds = 4;  // of them in one progress()
 constexpr std::uint64_t check_every_ns = 5'000'000;
 
+Result<std::optional<os::Poller>> poller_of(const std::vector<std::unique_ptr<Device>>& devices) {
+    if (devices.size() == 1) return std::nullopt;
+    auto poller = os::Poller::create();
+    if (!poller) return std::unexpected(poller.error());
+    for (const auto& device : devices)
+        if (auto ok = poller->watch(device->completion_descriptor(), device.get()); !ok)
+            return std::unexpected(ok.error());
+    return std::optional(std::move(*poller));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi& api) {
     std::uint64_t peers = 0;
     for (Rank r = 0; r < static_cast<Rank>(facts.hosts.size()); r++)
         peers += r != facts.rank && !facts.hosts[static_cast<std::size_t>(r)].empty() ? 1 : 0;
-    auto device = Device::open(api, {.peers = peers,
-                                     .slots_cap_bytes = facts.slot_memory_cap_bytes / 8,
-                                     .patience_ms = facts.patience_ms});
-    if (!device)
-        return fail(device.error().status, fmt::format("rank {}: {}", facts.rank, device.error().message));
-    return std::unique_ptr<Network>(new RdmaNetwork(std::move(facts), std::move(*device)));
+    const auto failed = [&](const Error& error) {
+        return fail(error.status, fmt::format("rank {}: {}", facts.rank, error.message));
+    };
+    auto ports = find_ports(api, facts.devices);
+    if (!ports) return failed(ports.error());
+    const std::size_t count = std::min(ports->size(), most_paths);
+    std::vector<std::unique_ptr<Device>> devices;
+    for (std::size_t i = 0; i < count; i++) {
+        auto device = Device::open(api, std::move((*ports)[i]),
+                                   {.peers = peers, .slots_cap_bytes = facts.slot_memory_cap_bytes / 8 / count,
+                                    .patience_ms = facts.patience_ms});
+        if (!device) return failed(device.error());
+        devices.push_back(std::move(*device));
+    }
+    auto poller = poller_of(devices);
+    if (!poller) return failed(poller.error());
+    return std::unique_ptr<Network>(new RdmaNetwork(std::move(facts), std::move(devices), std::move(*poller)));
 }
 
-RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::unique_ptr<Device> device)
+RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>> devices,
+                         std::optional<os::Poller> poller)
     : facts_(std::move(facts)),
       memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
-      device_(std::move(device)),
-      registrations_(*device_, facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
+      devices_(std::move(devices)),
+      poller_(std::move(poller)),
+      registrations_(this->devices(), facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
+      by_pair_(devices_.size()),
       check_(check_every_ns) {}
+
+std::vector<Device*> RdmaNetwork::devices() const {
+    std::vector<Device*> all;
+    for (const auto& device : devices_) all.push_back(device.get());
+    return all;
+}
+
+std::string RdmaNetwork::in_words() const {
+    std::vector<std::string> all;
+    for (const auto& device : devices_) all.push_back(device->in_words());
+    return fmt::format("rdma ({})", fmt::join(all, "; "));
+}
 
 // ---- peers --------------------------------------------------------------------------------------------------------
 
@@ -45,8 +81,11 @@ RdmaConnection& RdmaNetwork::connection_to(Rank peer) {
     auto& made = connections_[static_cast<std::size_t>(peer)];
     if (made == nullptr)
         made = std::make_unique<RdmaConnection>(
-            Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]}, *device_,
-            registrations_, memory_, [this, peer] { introduce(peer); });
+            Ends{.own = facts_.rank,
+                 .peer = peer,
+                 .peer_host = facts_.hosts[static_cast<std::size_t>(peer)],
+                 .patience_ms = facts_.patience_ms},
+            devices(), registrations_, memory_, [this, peer] { introduce(peer); });
     return *made;
 }
 
@@ -54,10 +93,11 @@ RdmaConnection& RdmaNetwork::connection_to(Rank peer) {
 void RdmaNetwork::introduce(Rank peer) {
     RdmaConnection& connection = connection_to(peer);
     const auto own = connection.begin();
-    auto told = own ? facts_.introductions->introduce(peer, std::as_bytes(std::span{&*own, 1}))
+    auto told = own ? facts_.introductions->introduce(peer, std::as_bytes(std::span{*own}))
                     : Result<void>{std::unexpected(own.error())};
     if (told) {
-        by_pair_[connection.pair_number()] = &connection;
+        for (const Path& path : connection.paths())
+            by_pair_[path.number()][path.pair_number()] = {&connection, path.number()};
         active_.push_back(&connection);
         unanswered_++;
         unready_++;
@@ -74,10 +114,10 @@ Result<void> RdmaNetwork::take_answers() {
         unanswered_--;
         const Rank peer = (*answer)->peer;
         RdmaConnection& connection = connection_to(peer);
-        const auto read = read_introduction((*answer)->bytes);
-        if (!read)
+        const auto read = read_introductions((*answer)->bytes);
+        if (read.empty())
             return std::unexpected(connection.broken("it introduces itself in a way that this version does not know"));
-        if (auto ok = connection.open(*read); !ok) return ok;
+        if (auto ok = connection.open(read); !ok) return ok;
         if (auto ok = facts_.introductions->say_ready(peer); !ok) return ok;
     }
     while (unready_ != 0) {
@@ -92,51 +132,64 @@ Result<void> RdmaNetwork::take_answers() {
 
 // ---- moving -------------------------------------------------------------------------------------------------------
 
-Result<void> RdmaNetwork::take_completions() {
+Result<bool> RdmaNetwork::take_completions(std::size_t device) {
     std::array<ibv_wc, completions_at_once> done;
     for (int round = 0; round < most_rounds; round++) {
-        const std::size_t count = device_->poll(done);
+        const std::size_t count = devices_[device]->poll(done);
         for (std::size_t i = 0; i < count; i++)
-            if (auto ok = take(done[i]); !ok) return ok;
-        if (count < completions_at_once) break;
+            if (auto ok = take(device, done[i]); !ok) return std::unexpected(ok.error());
+        if (count < completions_at_once) return true;
     }
-    return {};
+    return false;
 }
 
-Result<void> RdmaNetwork::take(const ibv_wc& done) {
-    const auto at = by_pair_.find(done.qp_num);
-    TENON_ASSERT(at != by_pair_.end(), "a completion is of a queue pair that this network has made");
-    RdmaConnection& connection = *at->second;
+Result<void> RdmaNetwork::take(std::size_t device, const ibv_wc& done) {
+    const auto at = by_pair_[device].find(done.qp_num);
+    TENON_ASSERT(at != by_pair_[device].end(), "a completion is of a queue pair that this network has made");
+    const auto [connection, path] = at->second;
     // What the device has to say about it belongs into the error.
     if (done.status != IBV_WC_SUCCESS)
         if (auto ok = take_troubles(); !ok) return ok;
+    if (path >= connection->paths().size()) return {};
     if (work_of(done.wr_id) != Work::receive) {
-        connection.completed(done.wr_id, done.status);
+        connection->completed(path, done.wr_id, done.status);
         return {};
     }
     std::byte* const slot = slot_of(done.wr_id);
     if (done.status == IBV_WC_SUCCESS) {
-        connection.arrived({slot, std::min<std::size_t>(done.byte_len, slot_bytes)});
+        connection->arrived(path, {slot, std::min<std::size_t>(done.byte_len, slot_bytes)});
     } else {
-        connection.receive_failed(done.status);
+        connection->receive_failed(path, done.status);
     }
-    return device_->receive_into(slot);
+    return devices_[device]->receive_into(slot);
 }
 
 Result<void> RdmaNetwork::take_troubles() {
-    while (const auto trouble = device_->next_trouble()) {
-        if (trouble->pair_number) {
-            const auto at = by_pair_.find(*trouble->pair_number);
-            if (at != by_pair_.end()) at->second->reported(trouble->what);
-            continue;
-        }
-        over_ = {Status::system_error,
-                         fmt::format("rank {}: the RDMA device {} reports: {}; it can be used no longer, look at it "
-                                     "(ibv_devinfo, dmesg)",
-                                     facts_.rank, device_->name_and_state(), ibv_event_type_str(trouble->what))};
-        break;
-    }
+    for (std::size_t i = 0; i < devices_.size(); i++)
+        while (const auto trouble = devices_[i]->next_trouble())
+            if (auto ok = take_trouble(i, *trouble); !ok) return ok;
     return over_ ? Result<void>{std::unexpected(*over_)} : Result<void>{};
+}
+
+// The device's number is that of its paths.
+Result<void> RdmaNetwork::take_trouble(std::size_t device, const Trouble& trouble) {
+    if (trouble.pair_number) {
+        const auto at = by_pair_[device].find(*trouble.pair_number);
+        if (at != by_pair_[device].end() && at->second.path < at->second.connection->paths().size())
+            at->second.connection->reported(at->second.path, trouble.what);
+        return {};
+    }
+    if (devices_.size() == 1) {
+        over_ = {Status::system_error,
+                 fmt::format("rank {}: the RDMA device {} reports: {}; it can be used no longer, look at it "
+                             "(ibv_devinfo, dmesg)",
+                             facts_.rank, devices_[device]->name_and_state(), ibv_event_type_str(trouble.what))};
+        return std::unexpected(*over_);
+    }
+    for (RdmaConnection* const connection : active_)
+        if (device < connection->paths().size())
+            connection->reported(static_cast<std::uint32_t>(device), trouble.what);
+    return {};
 }
 
 Result<bool> RdmaNetwork::progress() {
@@ -144,17 +197,27 @@ Result<bool> RdmaNetwork::progress() {
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0 || unready_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
-    if (auto ok = take_completions(); !ok) return std::unexpected(ok.error());
+    bool drained = true;
+    for (std::size_t i = 0; i < devices_.size(); i++) {
+        const auto taken = take_completions(i);
+        if (!taken) return taken;
+        drained &= *taken;
+    }
     if (!active_.empty() && check_.is_due()) {
         if (auto ok = take_troubles(); !ok) return std::unexpected(ok.error());
         if (auto ok = facts_.introductions->check(); !ok) return std::unexpected(ok.error());
     }
-    return ask_all(active_, [](auto* c) { return c->progress(); });
+    return ask_all(active_, [drained](auto* c) { return c->progress(drained); });
 }
 
+// Each arms its own; whoever has something to bring sends the caller back.
 int RdmaNetwork::wait_descriptor() const {
     check_.slept();
-    return device_->wait_descriptor();
+    for (const auto& device : devices_) {
+        const int descriptor = device->wait_descriptor();
+        if (!poller_ || descriptor != device->completion_descriptor()) return descriptor;
+    }
+    return poller_->descriptor().number();
 }
 
 // Devices write on their own: only a queue pair that is no more takes nothing more in.

@@ -17,8 +17,8 @@ std::uintptr_t first_of(std::span<const std::byte> range) { return reinterpret_c
 
 }  // namespace
 
-Registrations::Registrations(Device& device, std::shared_ptr<KnownMemory> known, Bounds bounds)
-    : device_(device), known_(bounds.bytes != 0 ? std::move(known) : nullptr), bounds_(bounds) {
+Registrations::Registrations(std::vector<Device*> devices, std::shared_ptr<KnownMemory> known, Bounds bounds)
+    : devices_(std::move(devices)), known_(bounds.bytes != 0 ? std::move(known) : nullptr), bounds_(bounds) {
     if (known_ != nullptr)
         tells_ends_ = known_->tell_ends([this](std::span<std::byte> range) { range_ended(range); });
 }
@@ -39,7 +39,7 @@ InUse Registrations::find(const void* bytes, std::size_t length) {
         const std::scoped_lock lock(mutex_);
         if (const auto entry = at(bytes, length); entry != entries_.end()) {
             entry->second->last_used = ++uses_;
-            return entry->second->region != nullptr ? entry->second : nullptr;
+            return entry->second->is_usable ? entry->second : nullptr;
         }
     }
     // Not under the lock: who ends a range holds what this asks for.
@@ -59,18 +59,30 @@ InUse Registrations::add(std::span<std::byte> range) {
     const bool fits = range.size() <= bounds_.bytes;
     if (!make_room(fits ? range.size() : 0)) return nullptr;
     if (fits) {
-        if (auto region = device_.register_memory(range, true)) {
-            made->region = std::move(*region);
-            made->local_key = made->region->lkey;
-            made->remote_key = made->region->rkey;
+        if (const auto ok = register_with_all(*made)) {
             bytes_ += range.size();
         } else if (!has_warned_) {
             has_warned_ = true;
-            log(LogLevel::warning, "{}; large messages there are copied", region.error().message);
+            log(LogLevel::warning, "{}; large messages there are copied", ok.error().message);
         }
     }
     entries_[first_of(range)] = made;
-    return made->region != nullptr ? made : nullptr;
+    return made->is_usable ? made : nullptr;
+}
+
+Result<void> Registrations::register_with_all(Registered& made) const {
+    for (std::size_t i = 0; i < devices_.size(); i++) {
+        auto region = devices_[i]->register_memory(made.range, true);
+        if (!region) {
+            for (Region& before : made.regions) before.reset();
+            return std::unexpected(region.error());
+        }
+        made.regions[i] = std::move(*region);
+        made.local[i] = made.regions[i]->lkey;
+        made.remote[i] = made.regions[i]->rkey;
+    }
+    made.is_usable = true;
+    return {};
 }
 
 // For one more of so many bytes.
@@ -88,8 +100,8 @@ bool Registrations::make_room(std::uint64_t bytes) {
 }
 
 void Registrations::remove(Entries::iterator entry) {
-    if (entry->second->region != nullptr) bytes_ -= entry->second->range.size();
-    entry->second->region.reset();
+    if (entry->second->is_usable) bytes_ -= entry->second->range.size();
+    for (Region& region : entry->second->regions) region.reset();
     entries_.erase(entry);
 }
 

@@ -1,4 +1,4 @@
-// Memory of the program, registered with the device: ranges whose end the library knows, when they are first used, and
+// Memory of the program, registered with all devices: ranges whose end the library knows, when they are first used, and
 // until they end, or others need their room more.
 //
 // A range is registered whole, once, for both directions. What is in use stays; beyond the bounds the one that was used
@@ -19,8 +19,9 @@ namespace tenon::rdma {
 // A range that is in use while somebody holds it.
 struct Registered {
     std::span<std::byte> range;
-    Region region{};  // null where it could not be registered
-    std::uint32_t local_key = 0, remote_key = 0;
+    std::array<Region, most_paths> regions{};  // by device; none where it could not be registered
+    bool is_usable = false;
+    Keys local{}, remote{};
     std::uint64_t last_used = 0;
 };
 using InUse = std::shared_ptr<const Registered>;
@@ -32,7 +33,7 @@ public:
         std::size_t ranges = 256;
     };
     // `known` is null where no memory is.
-    Registrations(Device& device, std::shared_ptr<KnownMemory> known, Bounds bounds);
+    Registrations(std::vector<Device*> devices, std::shared_ptr<KnownMemory> known, Bounds bounds);
     ~Registrations();
 
     // The range that these bytes lie in; registers it where it has to. Null where it cannot be, or is not known.
@@ -46,7 +47,9 @@ private:
     void remove(Entries::iterator entry);
     void range_ended(std::span<std::byte> range);
 
-    Device& device_;
+    Result<void> register_with_all(Registered& made) const;
+
+    std::vector<Device*> devices_;
     std::shared_ptr<KnownMemory> known_;
     Bounds bounds_;
     std::mutex mutex_;

@@ -2,8 +2,8 @@
 // goes through the queue pairs. Both hosts are of one kind, so numbers travel in their own byte order.
 #pragma once
 
+#include <array>
 #include <cstring>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -12,8 +12,13 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 2;
+inline constexpr std::uint32_t wire_version = 3;
 
+// Between two ranks, each of another device or port.
+inline constexpr std::size_t most_paths = 4;
+using Keys = std::array<std::uint32_t, most_paths>;  // of one piece of memory, by path
+
+// A rank introduces itself with one for each path that it could use.
 // How to reach one queue pair of a rank, and how many receives stand there for this peer's sends.
 struct Introduction {
     std::uint32_t version = wire_version;
@@ -27,19 +32,25 @@ struct Introduction {
 };
 static_assert(std::is_trivially_copyable_v<Introduction> && std::has_unique_object_representations_v<Introduction>);
 
-inline std::optional<Introduction> read_introduction(std::span<const std::byte> bytes) {
-    Introduction read;
-    if (bytes.size() != sizeof read) return std::nullopt;
-    std::memcpy(&read, bytes.data(), sizeof read);
-    read.device[sizeof read.device - 1] = 0;
-    return read.version == wire_version ? std::optional(read) : std::nullopt;
+// None where they are not such.
+inline std::vector<Introduction> read_introductions(std::span<const std::byte> bytes) {
+    const std::size_t count = bytes.size() / sizeof(Introduction);
+    if (count == 0 || count > most_paths || bytes.size() != count * sizeof(Introduction)) return {};
+    std::vector<Introduction> read(count);
+    std::memcpy(read.data(), bytes.data(), bytes.size());
+    for (Introduction& one : read) {
+        if (one.version != wire_version) return {};
+        one.device[sizeof one.device - 1] = 0;
+    }
+    return read;
 }
 
 enum class Note : std::uint16_t {
     frame = 1,  // of a Mirror, with its bytes where it is a packed one; those of a bulk one were written before
-    ring = 2,   // where the payloads of a channel's incoming ring lie, for the peer to write there
+    ring = 2,   // where the payloads of a channel's incoming ring lie, for the peer to write there: Keys follow
     grant = 3,  // nothing but `granted`
-    offers = 4, // where messages of a channel may be put: Offers follow
+    offers = 4,  // where messages of a channel may be put: WireOffers follow
+    path_lost = 5,  // a path is closed at this side, which has received so many sends there
 };
 
 // One cache line.
@@ -48,13 +59,20 @@ struct WireHead {
     std::uint16_t channel = 0;  // of a ring or of offers
     std::uint32_t granted = 0;  // so many receives are free for the peer's sends again
     FrameHead frame{};
-    // bulk: behind the start of the ring's payloads, or put_place; ring: its address at the sender
+    // bulk: behind the start of the ring's payloads, or put_place; ring: its address at the sender;
+    // path_lost: the sends received
     std::uint64_t place = 0;
-    std::uint32_t key = 0;    // ring: what the peer must present
+    std::uint32_t path = 0;   // path_lost: which
     std::uint32_t size = 0;   // ring: how many bytes of payloads, which must be as many on both sides
 };
 static_assert(sizeof(WireHead) == 64);
 static_assert(std::is_trivially_copyable_v<WireHead> && std::has_unique_object_representations_v<WireHead>);
+
+inline WireHead head_of(const std::byte* slot) {
+    WireHead head;
+    std::memcpy(&head, slot, sizeof head);
+    return head;
+}
 
 // The place of a bulk message that lies where the receiver has offered.
 inline constexpr std::uint64_t put_place = UINT64_MAX;
@@ -62,10 +80,11 @@ inline constexpr std::uint64_t put_place = UINT64_MAX;
 // Where one message may be put.
 struct WireOffer {
     std::uint64_t address = 0;
-    std::uint32_t key = 0;
+    Keys keys{};
     std::uint32_t length = 0;
     std::uint32_t number = 0;  // the message's
     std::uint32_t signature = 0;
+    std::uint32_t unused = 0;
 };
 static_assert(std::is_trivially_copyable_v<WireOffer> && std::has_unique_object_representations_v<WireOffer>);
 

@@ -82,6 +82,7 @@ struct NetworkFacts {
     std::shared_ptr<Introductions> introductions{};
     std::shared_ptr<KnownMemory> known_memory{};  // null where there is none
     std::uint64_t registered_cap_bytes = 0;       // how much of it may be kept prepared
+    std::string devices{};                        // the names of those to be used; empty: all that can be
 };
 
 // A network as modules export it (module.hpp).

@@ -1,0 +1,218 @@
+// Several RDMA devices between two ranks: how they share what is written, and what becomes of it when one fails; over a
+// fake for libibverbs.
+#include <gmock/gmock.h>
+
+#include "tests/unit/rdma_fabric.hpp"
+
+namespace tenon::rdma {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+constexpr std::size_t length = 16 << 10;
+
+class RdmaPaths : public Rdma {
+protected:
+    void begin(std::vector<std::string> devices) {
+        fabric.devices = std::move(devices);
+        make_acquainted();
+        fabric.writes.clear();
+    }
+    // Messages of many lengths from either rank to the other, in order, with their right bytes; the error that ends it.
+    std::string stream(std::size_t count) {
+        constexpr std::size_t lengths[] = {8, length, 500, length, 2000, length, length};
+        std::size_t sent[2] = {}, received[2] = {};
+        const auto moved = hosts->move_until([&] {
+            for (const Rank from : {0, 1}) {
+                const auto of = [&](std::size_t i) { return bytes_of(lengths[i % std::size(lengths)], i); };
+                while (sent[from] < count && try_send(hosts->send_end(from, 1 - from), of(sent[from]))) sent[from]++;
+                while (received[from] < count) {
+                    const auto expected = of(received[from]);
+                    const auto got = try_receive(hosts->receive_end(1 - from, from), expected.size());
+                    if (!got) break;
+                    EXPECT_EQ(*got, expected) << received[from];
+                    received[from]++;
+                }
+            }
+            return received[0] == count && received[1] == count;
+        });
+        return moved ? "" : moved.error().message;
+    }
+    static std::size_t lines_about(const std::string& log, const std::string& words) {
+        std::size_t count = 0;
+        for (auto at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) count++;
+        return count;
+    }
+    // The same, and what was logged.
+    std::string log_of_stream(std::size_t count, std::string& error) {
+        testing::internal::CaptureStderr();
+        error = stream(count);
+        return testing::internal::GetCapturedStderr();
+    }
+};
+
+TEST_F(RdmaPaths, ShareTheBytesByTheirSpeed) {
+    fabric.widths = {{"fake0", 1}, {"fake1", 16}};  // one lane, and two
+    begin({"fake0", "fake1"});
+    EXPECT_THAT(stream(400), IsEmpty());
+    const double slow = static_cast<double>(fabric.bytes_written_by("fake0"));
+    const double quick = static_cast<double>(fabric.bytes_written_by("fake1"));
+    EXPECT_GT(slow, 0);
+    EXPECT_GT(quick / slow, 1.3);
+    EXPECT_LT(quick / slow, 3.0);
+}
+
+TEST_F(RdmaPaths, AMuchSlowerOneIsLeftAlone) {
+    fabric.widths = {{"fake0", 8}, {"fake1", 1}};  // twelve lanes, and one
+    begin({"fake0", "fake1"});
+    EXPECT_THAT(stream(200), IsEmpty());
+    EXPECT_EQ(fabric.bytes_written_by("fake1"), 0U) << "four messages are sooner done by the other";
+}
+
+TEST_F(RdmaPaths, AsManyAsBothHave) {
+    fabric.devices = {"fake0", "fake1"};
+    const NetworkKind with_one = kind("", fabric);
+    hosts.emplace(NetworkKind{"", [&](NetworkFacts facts, const LinksFor& links_for) {
+                                  fabric.wanted_devices = facts.rank == 0 ? "" : "fake1";
+                                  return with_one.make(std::move(facts), links_for);
+                              }}, 2);
+    EXPECT_THAT(stream(100), IsEmpty());
+    EXPECT_GT(fabric.bytes_written_by("fake0"), 0U) << "the first of rank 0";
+    EXPECT_GT(fabric.bytes_written_by("fake1"), 0U) << "the only one of rank 1";
+}
+
+TEST_F(RdmaPaths, OnlyThoseThatAreNamed) {
+    fabric.wanted_devices = "fake2,fake0:1";
+    begin({"fake0", "fake1", "fake2"});
+    EXPECT_THAT(stream(100), IsEmpty());
+    EXPECT_GT(fabric.bytes_written_by("fake0"), 0U);
+    EXPECT_EQ(fabric.bytes_written_by("fake1"), 0U);
+    EXPECT_GT(fabric.bytes_written_by("fake2"), 0U);
+}
+
+TEST_F(RdmaPaths, ANameOfNoDeviceIsAnError) {
+    fabric.devices = {"fake0"};
+    const auto ports = find_ports(fabric, "fake0,fake7:2");
+    ASSERT_FALSE(ports);
+    EXPECT_THAT(ports.error().message, AllOf(HasSubstr("TENON_RDMA_DEVICES names fake7:2"), HasSubstr("ibv_devinfo")));
+}
+
+TEST_F(RdmaPaths, EveryPortOfADeviceIsOne) {
+    fabric.ports_per_device = 2;
+    fabric.devices = {"fake1", "fake0"};
+    const auto ports = find_ports(fabric);
+    ASSERT_TRUE(ports);
+    std::vector<std::string> names;
+    for (const Port& port : *ports) names.push_back(port.name + ":" + std::to_string(port.number));
+    EXPECT_THAT(names, testing::ElementsAre("fake0:1", "fake0:2", "fake1:1", "fake1:2"));
+    const auto second = find_ports(fabric, "fake1:2");
+    ASSERT_TRUE(second);
+    EXPECT_EQ(second->size(), 1U);
+}
+
+// ---- one that fails -----------------------------------------------------------------------------------------------
+
+// Which, and after how many work requests: before, within and behind writes and sends.
+class RdmaPathLoss : public RdmaPaths, public ::testing::WithParamInterface<std::tuple<const char*, std::size_t>> {};
+
+TEST_P(RdmaPathLoss, LosesNothingAndIsLoggedOnce) {
+    const auto [device, requests] = GetParam();
+    begin({"fake0", "fake1"});
+    fabric.cut_after(device, requests);
+    std::string error;
+    const std::string log = log_of_stream(300, error);
+    EXPECT_THAT(error, IsEmpty());
+    const std::string whose = std::string("rank 0: the RDMA device ") + device;
+    EXPECT_EQ(lines_about(log, whose + " joins it to rank 1 on host1 no longer"), 1U) << log;
+    EXPECT_THAT(log, HasSubstr("carries on"));
+    EXPECT_THAT(stream(50), IsEmpty()) << "and it stays so";
+}
+
+INSTANTIATE_TEST_SUITE_P(EachInTheMiddle, RdmaPathLoss,
+                         ::testing::Combine(::testing::Values("fake0", "fake1"),
+                                            ::testing::Values(0U, 1U, 2U, 3U, 4U, 5U, 6U, 7U, 20U, 41U, 100U)));
+
+TEST_F(RdmaPaths, TheProgramsMemoryIsWrittenByAnotherToo) {
+    begin({"fake0", "fake1"});
+    auto from = bytes_of(length, 3);
+    std::vector<std::byte> to(length);
+    hosts->memory->add(from);
+    hosts->memory->add(to);
+    SendEnd& out = hosts->send_end(0, 1);
+    ReceiveEnd& in = hosts->receive_end(1, 0);
+    in.offer(in.next_number(), MessageForm::carried, reinterpret_cast<std::uintptr_t>(to.data()), length,
+             network_signature);
+    ASSERT_TRUE(hosts->ranks[1]->progress());
+    ASSERT_TRUE(hosts->ranks[0]->progress());
+    fabric.cut("fake0");
+    out.send_carried(Row::large, length, reinterpret_cast<std::uintptr_t>(from.data()), network_signature);
+    testing::internal::CaptureStderr();
+    const auto moved =
+        hosts->move_until([&] { return in.bulk_arrival(Row::large, network_signature) == Arrival::here; });
+    testing::internal::GetCapturedStderr();
+    ASSERT_TRUE(moved) << moved.error().message;
+    EXPECT_EQ(in.header(Row::large).form, MessageForm::put);
+    EXPECT_EQ(to, from);
+    EXPECT_TRUE(hosts->move_until([&] { return *hosts->ranks[0]->progress(); })) << "the memory is the sender's again";
+}
+
+TEST_F(RdmaPaths, ADeviceThatReportsItsEndIsOneThatFails) {
+    begin({"fake0", "fake1"});
+    fabric.report_of("fake0", IBV_EVENT_DEVICE_FATAL);
+    std::string error;
+    const std::string log = log_of_stream(2000, error);
+    EXPECT_THAT(error, IsEmpty());
+    EXPECT_THAT(log, HasSubstr("fake0 joins it to rank 1"));
+    EXPECT_THAT(log, HasSubstr(ibv_event_type_str(IBV_EVENT_DEVICE_FATAL)));
+}
+
+TEST_F(RdmaPaths, WhereTheLastFailsTheErrorNamesAll) {
+    begin({"fake0", "fake1"});
+    fabric.cut_after("fake1", 40);
+    fabric.cut_after("fake0", 80);
+    std::string error;
+    log_of_stream(1000, error);
+    EXPECT_THAT(error, AllOf(HasSubstr("has lost its RDMA connection to rank"), HasSubstr("by fake0: "),
+                             HasSubstr("by fake1: "), HasSubstr(ibv_wc_status_str(IBV_WC_RETRY_EXC_ERR))));
+}
+
+TEST_F(RdmaPaths, APeerThatNeverSaysWhatHasComeIsAnError) {
+    begin({"fake0", "fake1"});
+    fabric.cut("fake0");
+    ASSERT_TRUE(try_send(hosts->send_end(0, 1), bytes_of(length, 0)));
+    testing::internal::CaptureStderr();
+    const os::Deadline deadline = os::Deadline::after_ms(60'000);
+    Result<bool> moved = false;
+    while (moved && !deadline.passed()) moved = hosts->ranks[0]->progress();
+    testing::internal::GetCapturedStderr();
+    ASSERT_FALSE(moved);
+    EXPECT_THAT(moved.error().message, AllOf(HasSubstr("rank 1 on host1"), HasSubstr("by fake0: "),
+                                             HasSubstr("has not said within"), HasSubstr("makes calls")));
+}
+
+TEST_F(RdmaPaths, TwoOfThreeMayFail) {
+    begin({"fake0", "fake1", "fake2"});
+    fabric.cut_after("fake0", 30);
+    fabric.cut_after("fake1", 50);
+    std::string error;
+    log_of_stream(500, error);
+    EXPECT_THAT(error, IsEmpty());
+}
+
+TEST_F(RdmaPaths, WhatIsWrongByWhateverPathIsAnErrorAtOnce) {
+    begin({"fake0", "fake1"});
+    fabric.fail_next(IBV_WR_RDMA_WRITE, IBV_WC_REM_ACCESS_ERR);
+    EXPECT_THAT(stream(50), HasSubstr("refused it"));
+}
+
+TEST_F(RdmaPaths, APeerThatLosesWhatThereIsNotBreaksTheRules) {
+    begin({"fake0", "fake1"});
+    const WireHead head{.note = Note::path_lost, .place = 1000, .path = 1};
+    fabric.deliver(fabric.pairs().front(), std::as_bytes(std::span{&head, 1}));
+    EXPECT_THAT(error_of_moving(), HasSubstr("more than was sent"));
+}
+
+}  // namespace
+}  // namespace tenon::rdma

@@ -1,0 +1,91 @@
+// What a peer has sent: heads, and what each of them says or brings.
+#include <cstring>
+
+#include "transports/rdma/rdma_connection.hpp"
+
+namespace tenon::rdma {
+
+void RdmaConnection::arrived(std::uint32_t number, std::span<const std::byte> bytes) {
+    Path& path = paths_[number];
+    if (error_ || stage_ == Stage::ended || path.state() == Path::State::closed) return;
+    path.count_receive();
+    if (bytes.size() < sizeof(WireHead)) return fail_with(broken("it sent what breaks the protocol: too few bytes"));
+    const WireHead head = head_of(bytes.data());
+    if (!path.received(head)) return fail_with(broken("it granted more receives than it has"));
+    if (auto taken = take(head, bytes.subspan(sizeof head)); !taken) fail_with(taken.error());
+}
+
+Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byte> bytes) {
+    switch (head.note) {
+        case Note::grant: return {};
+        case Note::ring: return take_ring(head, bytes);
+        case Note::offers: return take_offers(head, bytes);
+        case Note::path_lost: return take_path_lost(head);
+        case Note::frame: break;
+        default: return std::unexpected(broken("it sent what breaks the protocol: a note of no known kind"));
+    }
+    if (head.frame.kind == FrameKind::goodbye) {
+        stage_ = Stage::ended;
+        return {};
+    }
+    return take_frame(head, bytes);
+}
+
+Result<void> RdmaConnection::take_ring(const WireHead& head, std::span<const std::byte> bytes) {
+    if (head.channel >= max_channels || (*rings_)[head.channel].is_known || bytes.size() != sizeof(Keys))
+        return std::unexpected(broken("it sent what breaks the protocol: a ring of no channel, or told twice"));
+    const auto at = mirror(head.channel);
+    if (!at) return std::unexpected(at.error());
+    if ((*at)->incoming_payloads().size() != head.size)
+        return std::unexpected(
+            lost("its rings have another shape", "set the same TENON_SLOT_MEMORY_BYTES on every rank"));
+    Ring& ring = (*rings_)[head.channel];
+    ring.is_known = true;
+    ring.peer_address = head.place;
+    std::memcpy(&ring.peer_keys, bytes.data(), sizeof ring.peer_keys);
+    return {};
+}
+
+// One for a message that has been sent already comes too late.
+Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const std::byte> bytes) {
+    if (head.channel >= max_channels || bytes.empty() || bytes.size() % sizeof(WireOffer) != 0)
+        return std::unexpected(broken("it sent what breaks the protocol: offers of no channel, or a part of one"));
+    const auto at = mirror(head.channel);
+    if (!at) return std::unexpected(at.error());
+    auto& offers = (*rings_)[head.channel].peer_offers;
+    offers.resize((*at)->offer_count());
+    for (; !bytes.empty(); bytes = bytes.subspan(sizeof(WireOffer))) {
+        WireOffer offer;
+        std::memcpy(&offer, bytes.data(), sizeof offer);
+        const auto ahead = static_cast<std::int32_t>(offer.number - (*at)->forwarded());
+        if (ahead > static_cast<std::int32_t>(offers.size()))
+            return std::unexpected(broken("it sent what breaks the protocol: an offer too far ahead"));
+        if (ahead > 0) offers[offer.number & (offers.size() - 1)] = offer;
+    }
+    return {};
+}
+
+Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const std::byte> bytes) {
+    const FrameHead& frame = head.frame;
+    if (frame.kind < FrameKind::packed || frame.kind > FrameKind::credit || frame.channel >= max_channels ||
+        !(*rings_)[frame.channel].is_told)
+        return std::unexpected(broken("it sent what breaks the protocol: a frame of no known kind"));
+    const auto at = mirror(frame.channel);
+    if (!at) return std::unexpected(at.error());
+    if (frame.kind == FrameKind::medium || frame.kind == FrameKind::large) {
+        const auto ok = head.place == put_place ? (*at)->take_put(frame) : (*at)->take_placed(frame, head.place);
+        if (!ok) return std::unexpected(broken(ok.error().message));
+        // Whether or not it was put there, nothing is any longer.
+        if (auto& told = (*rings_)[frame.channel].told; !told.empty()) told[frame.number & (told.size() - 1)] = {};
+        return {};
+    }
+    if (frame.length != bytes.size())
+        return std::unexpected(broken("it sent what breaks the protocol: a message of a wrong length"));
+    const auto to = (*at)->begin_incoming(frame);
+    if (!to) return std::unexpected(broken(to.error().message));
+    if (frame.length != 0) std::memcpy(*to, bytes.data(), frame.length);
+    (*at)->end_incoming(frame);
+    return {};
+}
+
+}  // namespace tenon::rdma
