@@ -61,6 +61,7 @@ public:
     Result<void> start(const Call& call);
     Result<void> start(std::span<const PointToPoint> calls);
     Progress poll(Backoff& backoff);
+    const Error& fail_call();
     Error poll_error() const { return execution_error_; }
     bool moved() const { return execution_.moved(); }
     // How many calls have tried a way of moving bytes (PathTrial): the same on every rank after the same calls.

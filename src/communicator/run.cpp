@@ -93,7 +93,15 @@ Result<void> Communicator::run(const Call& call) {
         if (control_.somebody_sleeps()) control_.ring();
         return {};
     }
+    if (progress == Progress::failed) return std::unexpected(fail_call());
     return finish();
+}
+
+// Ends the communicator with what has made the execution fail.
+const Error& Communicator::fail_call() {
+    execution_error_ = over(explain(execution_error_));
+    wait_until_others_stand_back();
+    return execution_error_;
 }
 
 // Every call counts, however soon it is done: ranks try the same way at the same time.
@@ -229,8 +237,7 @@ Progress Communicator::poll(Backoff& backoff) {
             note_elapsed();
             return progress;
         case Progress::failed:
-            execution_error_ = over(explain(execution_error_));
-            wait_until_others_stand_back();
+            fail_call();
             return progress;
         case Progress::blocked:
             if (execution_.moved()) {

@@ -158,6 +158,11 @@ TEST_P(NetworkCases, APeerThatDiesIsNamed) {
     EXPECT_EQ(moved.error().status, Status::remote_error);
     EXPECT_THAT(moved.error().message,
                 AllOf(HasSubstr("rank 2"), HasSubstr(" has lost its "), HasSubstr("connection to rank 1 on host1")));
+    // Nor does the next thing that fails hide that.
+    ASSERT_TRUE(try_send(hosts.send_end(2, 1), bytes_of(8, 0)));
+    const auto again = hosts.ranks[2]->progress();
+    ASSERT_FALSE(again);
+    EXPECT_EQ(again.error().message, moved.error().message);
 }
 
 TEST_P(NetworkCases, RefusesTheChannelThatWouldExceedTheCapInWords) {

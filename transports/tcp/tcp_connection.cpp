@@ -43,6 +43,7 @@ Result<void> TcpConnection::check_reach(std::uint64_t patience_ms) const {
 }
 
 Result<bool> TcpConnection::progress() {
+    if (end_ && !peer_said_goodbye_ && !first().is_open()) return std::unexpected(*end_);
     Result<bool> all_gone = false;
     if (stage_ == Stage::open && !may_not_send_) {
         all_gone = send();
@@ -98,7 +99,7 @@ Result<bool> TcpConnection::send() {
         bool went = false;
         for (unsigned i = 0; i < count_; i++) {
             if (!sockets_[i]->has_leaving() || (full >> i & 1) != 0) continue;
-            const auto sent = sockets_[i]->send();
+            const auto sent = sockets_[i]->is_open() ? sockets_[i]->send() : Result<bool>{false};
             if (!sent) return std::unexpected(of_socket(i, sent.error()));
             if (*sent) went = true;
             else full |= 1U << i;
