@@ -179,22 +179,26 @@ struct Candidate {
     const char* hardware;  // a folder that has something in it
 };
 constexpr std::array candidates{Candidate{"rdma", "/sys/class/infiniband"}};
+constexpr std::size_t bits_of_kinds = 8;
+static_assert(candidates.size() * bits_of_kinds <= 8 * sizeof(NetworkSet));
 
-bool is_usable(const Candidate& candidate) {
+std::uint8_t usable_kinds(const Candidate& candidate) {
     std::error_code none;
     if (std::filesystem::directory_iterator{candidate.hardware, none} == std::filesystem::directory_iterator{})
-        return false;
+        return 0;
     const auto row = network_named(candidate.network);
-    if (row && row->beats_sockets != nullptr && row->beats_sockets()) return true;
-    log(LogLevel::info, "this host has hardware for the network {}, which is not used: {}", candidate.network,
-        row ? row->obstacle() : row.error().message);
-    return false;
+    const std::uint8_t kinds = row && row->beats_sockets != nullptr ? row->beats_sockets() : 0;
+    const std::string obstacle = !row ? row.error().message : row->obstacle != nullptr ? row->obstacle() : "";
+    if (kinds == 0)
+        log(LogLevel::info, "{} shows hardware for the network {}, which is not taken unasked: {}", candidate.hardware,
+            candidate.network, obstacle.empty() ? "it cannot all that is needed" : obstacle);
+    return kinds;
 }
 
 NetworkSet look_for_networks() {
     NetworkSet found = 0;
     for (std::size_t i = 0; i < candidates.size(); i++)
-        if (is_usable(candidates[i])) found |= NetworkSet{1} << i;
+        found |= NetworkSet{usable_kinds(candidates[i])} << bits_of_kinds * i;
     return found;
 }
 
@@ -209,7 +213,7 @@ NetworkSet networks_here(const Config& config) {
 std::string_view best_network(NetworkSet own, NetworkSet peer) {
     const NetworkSet both = own & peer;
     for (std::size_t i = 0; i < candidates.size(); i++)
-        if ((both >> i & 1) != 0) return candidates[i].network;
+        if ((both >> bits_of_kinds * i & 0xff) != 0) return candidates[i].network;
     return built_in_network().name;
 }
 

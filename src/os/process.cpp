@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,6 +105,11 @@ bool is_stopped(pid_t process) {
     const std::size_t name_end = line.rfind(')');
     return name_end != std::string::npos && name_end + 2 < line.size() &&
            (line[name_end + 2] == 'T' || line[name_end + 2] == 't');
+}
+
+std::uint64_t descriptor_limit() {
+    rlimit limit{};
+    return getrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : 0;
 }
 
 void fence_all_threads() {

@@ -42,6 +42,8 @@ Result<FileDescriptor> watch_process(pid_t process);
 bool has_ended(const FileDescriptor& process);
 // Has a signal (SIGSTOP, a debugger) stopped the process? False also where the system does not say.
 bool is_stopped(pid_t process);
+// How many descriptors this process may have (RLIMIT_NOFILE).
+std::uint64_t descriptor_limit();
 // After this returns, every thread of this process that reads what was written before sees it, without a fence of its
 // own. For rare writers against frequent readers.
 void fence_all_threads();

@@ -56,6 +56,7 @@ ibv_device** FakeVerbs::get_device_list(int* count) {
     auto** const list = new ibv_device*[devices.size() + 1]();
     for (std::size_t i = 0; i < devices.size(); i++) {
         list[i] = new ibv_device{};
+        list[i]->transport_type = transport;
         devices[i].copy(list[i]->name, sizeof list[i]->name - 1);
     }
     alive++;
@@ -109,7 +110,7 @@ int FakeVerbs::query_port(ibv_context* context, std::uint8_t, ibv_port_attr* att
     const auto width = widths.find(static_cast<Context*>(context)->name);
     attributes->active_width = width == widths.end() ? std::uint8_t{1} : width->second;
     attributes->gid_tbl_len = 4;
-    attributes->link_layer = IBV_LINK_LAYER_ETHERNET;
+    attributes->link_layer = link_layer;
     return 0;
 }
 // A link-local one of each version, then one made of an IPv4 address of each version; as drivers have them.

@@ -30,6 +30,8 @@ public:
     int most_receives = 4096, most_completions = 1 << 16;
     std::uint32_t most_inline = 512;
     ibv_mtu mtu = IBV_MTU_4096;
+    std::uint8_t link_layer = IBV_LINK_LAYER_ETHERNET;
+    ibv_transport_type transport = IBV_TRANSPORT_IB;
 
     // What happens to the next work request of this kind: this status, and the queue pair breaks.
     void fail_next(ibv_wr_opcode what, ibv_wc_status status) { failing_ = {what, status}; }

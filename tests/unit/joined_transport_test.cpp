@@ -108,6 +108,8 @@ TEST(BestNetwork, IsWhatBothSidesHave) {
     EXPECT_EQ(best_network(1, 0), "tcp");
     EXPECT_EQ(best_network(0, 1), "tcp");
     EXPECT_EQ(best_network(0, 0), "tcp");
+    EXPECT_EQ(best_network(3, 2), "rdma");
+    EXPECT_EQ(best_network(1, 2), "tcp") << "InfiniBand here, Ethernet there";
 }
 
 }  // namespace

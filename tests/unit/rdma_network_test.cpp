@@ -306,6 +306,21 @@ TEST_F(Rdma, SoIsMemoryThatMayNotBePinnedWithTheNumber) {
     setrlimit(RLIMIT_MEMLOCK, &before);
 }
 
+// What is told to other hosts is only what the device has been seen to do.
+TEST_F(Rdma, ItIsTakenUnaskedOnlyWhereTheDeviceCanAllThatIsNeeded) {
+    EXPECT_EQ(usable_fabrics(fabric), 2) << "Ethernet";
+    fabric.link_layer = IBV_LINK_LAYER_INFINIBAND;
+    EXPECT_EQ(usable_fabrics(fabric), 1);
+    fabric.most_receives = 0;
+    EXPECT_EQ(usable_fabrics(fabric), 0) << "no shared receive queues";
+    fabric.most_receives = 4096;
+    fabric.refused["create_qp"] = EOPNOTSUPP;
+    EXPECT_EQ(usable_fabrics(fabric), 0);
+    fabric.refused.clear();
+    fabric.transport = IBV_TRANSPORT_IWARP;
+    EXPECT_EQ(usable_fabrics(fabric), 0);
+}
+
 TEST_F(Rdma, EachCallThatFailsIsAnErrorThatNamesTheDevice) {
     for (const char* call : {"alloc_pd", "create_comp_channel", "create_cq", "create_srq", "reg_mr", "post_srq_recv"}) {
         fabric.refused = {{call, EINVAL}};

@@ -160,11 +160,14 @@ TEST(TcpSockets, TheLossOfOneIsThePeersAndSaysWhich) {
 }
 
 TEST(TcpSockets, AreCountedByTheLink) {
-    EXPECT_EQ(usual_sockets({}), 1U) << "nobody knows its speed";
-    EXPECT_EQ(usual_sockets({.megabits = 10'000}), 1U);
-    EXPECT_EQ(usual_sockets({.megabits = 25'000}), 2U);
-    EXPECT_EQ(usual_sockets({.megabits = 100'000}), 4U);
-    EXPECT_EQ(usual_sockets({.vendor = 0x1d0f}), 8U);
+    const auto usual = [](const os::LinkFacts& link) { return usual_sockets(link, 10, 1024); };
+    EXPECT_EQ(usual({}), 1U) << "nobody knows its speed";
+    EXPECT_EQ(usual({.megabits = 10'000}), 1U);
+    EXPECT_EQ(usual({.megabits = 25'000}), 2U);
+    EXPECT_EQ(usual({.megabits = 100'000}), 4U);
+    EXPECT_EQ(usual({.vendor = 0x1d0f}), 8U);
+    EXPECT_EQ(usual_sockets({.vendor = 0x1d0f}, 128, 1024), 2U) << "descriptors are left to others";
+    EXPECT_EQ(usual_sockets({.vendor = 0x1d0f}, 2000, 1024), 1U);
     EXPECT_EQ(os::link_with(os::resolve("127.0.0.1", 0)->front()).megabits, 0U) << "the loopback has none";
 }
 
@@ -321,6 +324,18 @@ TEST_F(ImpostorWithSockets, WhatOvertakesIsTakenInOrder) {
     EXPECT_EQ(next(16 << 10), bytes_of(16 << 10, 1));
     EXPECT_EQ(next(9000), bytes_of(9000, 2));
     EXPECT_EQ(next(56), bytes_of(56, 3));
+}
+
+TEST_F(ImpostorWithSockets, WhatOvertakesASmallMessageInItsMiddleLeavesItsNumberAlone) {
+    const auto small = bytes_of(1000, 1), rest = std::vector(small.begin() + 500, small.end());
+    say(0, {.kind = FrameKind::medium, .signature = signature, .number = 1, .length = 1000},
+        {small.begin(), small.begin() + 500});
+    ASSERT_TRUE(hosts_.ranks[1]->progress());
+    say(1, striped(2, 0, 9000), bytes_of(9000, 2));
+    ASSERT_TRUE(hosts_.ranks[1]->progress());
+    EXPECT_TRUE(sockets_[0].send(rest, os::Deadline::after_ms(60'000)));
+    EXPECT_EQ(next(1000), small);
+    EXPECT_EQ(next(9000), bytes_of(9000, 2));
 }
 
 TEST_F(ImpostorWithSockets, AFrameThatIsNotForThemIsRefused) {

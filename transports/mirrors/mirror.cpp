@@ -213,6 +213,8 @@ void Mirror::end_striped(const FrameHead& head, const Stripe& stripe) {
 
 void Mirror::end_incoming(const FrameHead& head) {
     if (head.kind == FrameKind::credit) return;
+    // Striped messages may have begun and ended since it began.
+    if (numbers_) arrivals_.continue_at(last_small_);
     if (head.kind == FrameKind::packed) return arrivals_.send_packed(arriving_.data(), head.length, head.signature);
     const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
     if (is_put_) return arrivals_.send_header(row, MessageForm::put, head.length, 0, head.signature);

@@ -70,6 +70,7 @@ void choose_gid(VerbsApi& api, Port& port) {
 
 // Each with a context of its own. Nothing where the device cannot be opened, or none of its ports is active.
 void add_ports_of(VerbsApi& api, ibv_device* device, std::vector<Port>& ports) {
+    if (device->transport_type == IBV_TRANSPORT_IWARP) return;  // connects in another way
     for (int number = 1, count = 1; number <= count; number++) {
         Port port{.context = {}, .name = api.get_device_name(device), .number = static_cast<std::uint8_t>(number)};
         assign(port.context, api, api.open_device(device));
@@ -148,6 +149,16 @@ std::string pinning_obstacle(VerbsApi& api, const Port& port) {
 std::string obstacle(VerbsApi& api) {
     const auto ports = find_ports(api);
     return ports ? pinning_obstacle(api, ports->front()) : ports.error().message;
+}
+
+// By making what a peer needs, on the device that carries all that is sent.
+std::uint8_t usable_fabrics(VerbsApi& api) {
+    auto ports = find_ports(api);
+    if (!ports || !pinning_obstacle(api, ports->front()).empty()) return 0;
+    const auto layer = ports->front().facts.link_layer;
+    const auto device = Device::open(api, std::move(ports->front()), {.peers = 1});
+    if (!device || !(*device)->make_pair()) return 0;
+    return layer == IBV_LINK_LAYER_ETHERNET ? 2 : 1;
 }
 
 Result<std::unique_ptr<Device>> Device::open(VerbsApi& api, Port port, const Wanted& wanted) {

@@ -61,6 +61,8 @@ struct Trouble {
 
 // Why there is no RDMA here; empty where there is.
 std::string obstacle(VerbsApi& api);
+// To what kind of fabric this host's first device leads, if it can all that is needed: 1 InfiniBand, 2 Ethernet (RoCE).
+std::uint8_t usable_fabrics(VerbsApi& api);
 
 class Device {
 public:

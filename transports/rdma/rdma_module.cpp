@@ -11,7 +11,7 @@ constexpr tenon::NetworkRow networks[] = {
      .summary = "RDMA by libibverbs (InfiniBand, RoCE); messages are written into the peer's slots by the device",
      .obstacle = [] { return obstacle(libibverbs()); },
      .make = [](tenon::NetworkFacts facts) { return RdmaNetwork::make(std::move(facts), libibverbs()); },
-     .beats_sockets = [] { return obstacle(libibverbs()).empty(); }}};
+     .beats_sockets = [] { return usable_fabrics(libibverbs()); }}};
 
 }  // namespace
 

@@ -11,7 +11,7 @@
 namespace tenon::tcp {
 namespace {
 
-constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20;
+constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20, further_soon_ms = 1'000;
 
 }  // namespace
 
@@ -36,9 +36,9 @@ void Links::want_further(Rank peer, unsigned count) {
 }
 
 bool Links::lacks_first() const {
-    const auto is_first = [](const auto& w) { return w.wanted.number == 0; };
-    return std::ranges::any_of(new_, [](const Wanted& w) { return w.number == 0; }) ||
-           std::ranges::any_of(calls_, is_first) || std::ranges::any_of(awaited_, is_first);
+    const auto is_first = [](const Wanted& wanted) { return wanted.number == 0; };
+    return std::ranges::any_of(new_, is_first) || std::ranges::any_of(awaited_, is_first) ||
+           std::ranges::any_of(calls_, is_first, &Call::wanted);
 }
 
 Error Links::lost(Rank peer, const Error& error) const {
@@ -49,6 +49,10 @@ Error Links::lost(Rank peer, const Error& error) const {
 
 Error Links::unreachable(Rank peer, const Error& error) const {
     const Peer& facts = this->peer(peer);
+    if (error.status != Status::remote_error && error.status != Status::timeout)
+        return {error.status,
+                fmt::format("rank {} on {} cannot connect to rank {} on {} at {}: {}", own_, this->peer(own_).host,
+                            peer, facts.host, facts.address.text(), error.message)};
     const std::string_view meaning =
         error.status == Status::remote_error
             ? "a firewall refuses connections there, or its process has ended"
@@ -70,11 +74,12 @@ bool Links::is_own(const os::InternetAddress& address) {
 std::uint64_t Links::connect_patience_ms() const { return std::max(least_connect_patience_ms, patience_ms_); }
 
 void Links::begin(const Wanted& wanted) {
-    const auto until = os::Deadline::after_ms(connect_patience_ms());
     if (own_ < wanted.peer) {
+        const auto until = os::Deadline::after_ms(connect_patience_ms());
         calls_.push_back({.wanted = wanted, .socket = {}, .until = until, .again_at = os::Deadline::after_ms(0)});
     } else if (!has_come(wanted)) {
-        awaited_.push_back({wanted, wanted.number == 0 ? std::nullopt : std::optional(until)});
+        awaited_.push_back(wanted);
+        further_soon_until_ = os::Deadline::after_ms(further_soon_ms);
     }
 }
 
@@ -122,10 +127,11 @@ Result<std::optional<Links::Opened>> Links::take_arrival() {
     const Wanted wanted{from, (*arrival)->number};
     if (wanted.number < most_sockets && has_come(wanted))
         return std::unexpected(lost(from, {Status::remote_error, "it has connected a second time"}));
-    if (wanted.number >= most_sockets || (wanted.number > 0 && !has_come({from, 0})))
+    const bool may_be_further = purpose_ == Purpose::messages && wanted.number < most_sockets && has_come({from, 0});
+    if (wanted.number > 0 && !may_be_further)
         return std::unexpected(lost(from, {Status::remote_error, "it has connected out of turn"}));
     came_[static_cast<std::size_t>(from)] |= 1U << wanted.number;
-    std::erase_if(awaited_, [&](const Awaited& awaited) { return awaited.wanted == wanted; });
+    std::erase(awaited_, wanted);
     if (auto set = (*arrival)->socket.set_probes(patience_ms_); !set) return std::unexpected(lost(from, set.error()));
     return Opened{from, wanted.number, std::move((*arrival)->socket)};
 }
@@ -133,7 +139,7 @@ Result<std::optional<Links::Opened>> Links::take_arrival() {
 // Whether to go on without it.
 bool Links::may_fail(const Wanted& wanted, const Error& why) const {
     if (wanted.number == 0) return false;
-    log(LogLevel::warning, "rank {} on {} could not make socket {} to rank {} on {}: {}; it uses those that there are",
+    log(LogLevel::info, "rank {} on {} could not make socket {} to rank {} on {}: {}; it uses those that there are",
         own_, peer(own_).host, wanted.number, wanted.peer, peer(wanted.peer).host, why.message);
     return true;
 }
@@ -156,8 +162,9 @@ Result<std::optional<Links::Opened>> Links::next() {
         call = calls_.erase(call);
         if (open) return opened;
     }
-    std::erase_if(awaited_, [](const Awaited& awaited) { return awaited.until && awaited.until->passed(); });
-    if (awaited_.empty()) return std::nullopt;
+    // What a peer that is away has not made yet can be done without, and is looked for now and then only.
+    const bool is_urgent = lacks_first() || !further_soon_until_.passed();
+    if (awaited_.empty() || (!is_urgent && !further_.is_due())) return std::nullopt;
     return take_arrival();
 }
 

@@ -6,10 +6,12 @@
 // can do without further sockets than the first: where one cannot be made, that is logged.
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "os/clock.hpp"
+#include "transports/mirrors/peers.hpp"
 #include "transports/tcp/data_port.hpp"
 #include "transports/tcp/socket_count.hpp"
 
@@ -42,6 +44,11 @@ public:
     Result<std::optional<Opened>> next();
 
     Rank own() const { return own_; }
+    // How many peers have an address.
+    std::uint64_t joined_count() const {
+        const auto is_joined = [](const Peer& peer) { return peer.address.valid(); };
+        return static_cast<std::uint64_t>(std::ranges::count_if(peers_, is_joined));
+    }
     Rank peer_count() const { return static_cast<Rank>(peers_.size()); }
     const Peer& peer(Rank rank) const { return peers_[static_cast<std::size_t>(rank)]; }
     // The same error, with who has lost whom.
@@ -64,11 +71,6 @@ private:
         std::optional<os::Deadline> again_at{};    // it could not be reached: when to try anew
         std::string last_problem{};
     };
-    // One that the peer makes. Further ones only for a while.
-    struct Awaited {
-        Wanted wanted;
-        std::optional<os::Deadline> until{};
-    };
     void want(Rank peer, unsigned number);
     void begin(const Wanted& wanted);
     std::uint64_t connect_patience_ms() const;
@@ -88,9 +90,10 @@ private:
     std::shared_ptr<DataPort> port_;
     std::uint64_t patience_ms_;
     std::vector<std::uint32_t> came_;  // by rank: which sockets of it have come, as bits
-    std::vector<Wanted> new_;
-    std::vector<Awaited> awaited_;
+    std::vector<Wanted> new_, awaited_;  // awaited: those that the peer makes
     std::vector<Call> calls_;
+    os::Deadline further_soon_until_ = os::Deadline::after_ms(0);
+    NowAndThen further_{1'000'000};
     std::optional<Error> failed_{};  // a socket tells only once what is wrong with it
 };
 

@@ -10,6 +10,7 @@ inline constexpr unsigned most_sockets = 16;
 // As many as it takes to fill the link with flows of which each is limited: by what one core does for a flow, or by the
 // network, which gives each flow its share (Amazon's: 5 Gbit/s; Google's) or puts it on one member of a bond. The
 // counts for the two clouds follow NCCL's net_socket.cc, with its threads' sockets taken together, at most 8.
-unsigned usual_sockets(const os::LinkFacts& link);
+// But no more than leave most of this process's descriptors to others, with so many peers.
+unsigned usual_sockets(const os::LinkFacts& link, std::uint64_t peers, std::uint64_t descriptors);
 
 }  // namespace tenon::tcp

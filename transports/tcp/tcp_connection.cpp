@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -133,12 +134,13 @@ bool TcpConnection::fill_from(Mirror& mirror) {
     return true;
 }
 
-// That of which the peer's host has the most already; none while a large message waits in each for room.
+// That of which the peer's host has the most already, of several the last, since the first has the credits; none while
+// a large message waits in each for room.
 FrameSocket* TcpConnection::free_socket() const {
     if (count_ == 1) return &first();
     FrameSocket* best = nullptr;
     std::size_t least = SIZE_MAX;
-    for (const auto& socket : sockets()) {
+    for (const auto& socket : std::views::reverse(sockets())) {
         const auto is_striped = [](const FrameSocket::Leaving& l) { return l.head.kind == FrameKind::striped; };
         if (!socket->is_open() || std::ranges::any_of(socket->leaving(), is_striped)) continue;
         const std::size_t waits = socket->socket().unacknowledged_bytes().value_or(SIZE_MAX - 1);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "os/process.hpp"
 
 namespace tenon::tcp {
 namespace {
@@ -65,7 +66,7 @@ unsigned TcpNetwork::sockets_over(const os::TcpSocket& socket) {
     const auto own = socket.local_address();
     if (!own) return 1;
     const auto [at, is_new] = usual_sockets_.try_emplace(own->host_text());
-    if (is_new) at->second = usual_sockets(os::link_with(*own));
+    if (is_new) at->second = usual_sockets(os::link_with(*own), links_->joined_count(), os::descriptor_limit());
     return at->second;
 }
 
@@ -84,7 +85,7 @@ Result<bool> TcpNetwork::progress() {
     if (links_->pending())
         if (auto ok = take_up_new(); !ok) return std::unexpected(ok.error());
     if (auto ok = find_readable(); !ok) return std::unexpected(ok.error());
-    const bool waits = links_->pending() && something_waits();
+    const bool waits = links_->lacks_first() && something_waits();
     if (look_.is_due())
         if (auto ok = check_reach(); !ok) return std::unexpected(ok.error());
     auto all_gone = ask_all(active_, [this](const Active& a) { return named(a, a.connection->progress()); });

@@ -92,9 +92,9 @@ struct NetworkRow {
     // Why it cannot be used on this machine; empty where it can.
     std::string (*obstacle)() = nullptr;
     Result<std::unique_ptr<Network>> (*make)(NetworkFacts facts) = nullptr;
-    // Whether this machine has hardware by which it beats sockets. Where TENON_NETWORK leaves the choice to Tenon, only
-    // these are taken. Null: never.
-    bool (*beats_sockets)() = nullptr;
+    // By which kinds of hardware here it beats sockets, a bit each, of at most eight: two processes are joined by what
+    // both have. Where TENON_NETWORK leaves the choice to Tenon, only this is taken. Null or none: never.
+    std::uint8_t (*beats_sockets)() = nullptr;
 };
 
 }  // namespace tenon
