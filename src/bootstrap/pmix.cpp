@@ -29,7 +29,7 @@ std::unexpected<Error> unusable(std::string_view why) {
 // Never closed: libpmix has threads of its own, and an MPI of this process may use it, too.
 Result<const PmixModule*> load_module() {
     static const char here = 0;
-    const std::string path = fmt::format("{}/tenon/libtenon_pmix.so", os::folder_of(&here));
+    const std::string path = fmt::format("{}/tenon/tenon_pmix.so", os::folder_of(&here));
     auto library = os::SharedLibrary::open(path);
     if (!library) return unusable(library.error().message);
     const auto module = library->symbol<const PmixModule*>(pmix_module_symbol);

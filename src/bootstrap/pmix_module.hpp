@@ -1,4 +1,4 @@
-// What the module libtenon_pmix.so gives the library: the way to the server that a launcher with PMIx (Open MPI's
+// What the module tenon_pmix.so gives the library: the way to the server that a launcher with PMIx (Open MPI's
 // mpirun, srun --mpi=pmix) runs on every host of a job. The module alone links libpmix.
 //
 // put and get may be called by several threads at a time, and beside an MPI of the same process.

@@ -83,6 +83,7 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
 
 namespace {
 
+// Of networks; the module for PMIx is named otherwise.
 constexpr std::string_view module_prefix = "libtenon_", module_suffix = ".so";
 
 // The modules that come with this library lie beside it, in tenon/; a program that has the library linked in finds them

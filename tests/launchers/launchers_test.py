@@ -151,7 +151,7 @@ class OpenMpi(Test):
         with tempfile.TemporaryDirectory() as empty:
             hide = 'mount --bind "$1" "$2" && exec "$0"'
             command = self.mpirun(program=("unshare", "--mount", "sh", "-c", hide, RANK, empty, str(modules)))
-            self.assert_refused(command, "libtenon_pmix.so", "libpmix-dev", "MASTER_ADDR", "TENON_RENDEZVOUS")
+            self.assert_refused(command, "tenon_pmix.so", "libpmix-dev", "MASTER_ADDR", "TENON_RENDEZVOUS")
 
     def rank_file(self, *hosts):
         file = tempfile.NamedTemporaryFile("w", suffix=".ranks")

@@ -40,6 +40,7 @@ class Info(unittest.TestCase):
         all_facts = facts()
         networks = {row["name"]: row["usable"] for row in all_facts["networks"]}
         self.assertEqual(networks["tcp"], "yes")
+        self.assertNotIn("pmix", networks)  # a module, but no network
         for row in all_facts["networks"]:
             self.assertNotIn("build it again", row["what it is, or why it is not usable"])
         chosen = [row for row in all_facts["interfaces"] if row["use"].startswith("chosen")]

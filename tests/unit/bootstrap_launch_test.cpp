@@ -173,7 +173,7 @@ TEST(Meeting, ThatNeedsPmixSaysWhatHelpsWhereItIsNotThere) {
     const auto met = meet(unique_id_for_launch(launch, {}).value(), 0, {.rank_count = 2, .segment = {4096}}, nullptr,
                           os::Deadline::after_ms(60'000));
     ASSERT_FALSE(met);
-    EXPECT_THAT(met.error().message, AllOf(HasSubstr("libtenon_pmix.so"), HasSubstr("libpmix-dev"),
+    EXPECT_THAT(met.error().message, AllOf(HasSubstr("tenon_pmix.so"), HasSubstr("libpmix-dev"),
                                            HasSubstr("MASTER_ADDR"), HasSubstr("TENON_RENDEZVOUS")));
 }
 

@@ -1,4 +1,4 @@
-// The module libtenon_pmix.so: see bootstrap/pmix_module.hpp.
+// The module tenon_pmix.so: see bootstrap/pmix_module.hpp.
 #include "bootstrap/pmix_module.hpp"
 
 #include <fmt/format.h>
