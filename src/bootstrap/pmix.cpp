@@ -17,6 +17,8 @@
 namespace tenon::bootstrap {
 namespace {
 
+constexpr std::string_view module_file = "tenon_pmix.so";
+
 std::unexpected<Error> unusable(std::string_view why) {
     return fail(Status::system_error,
                 fmt::format("only the launcher's PMIx knows where rank 0 of this job is, and it cannot be asked: {}; "
@@ -28,15 +30,15 @@ std::unexpected<Error> unusable(std::string_view why) {
 
 // Never closed: libpmix has threads of its own, and an MPI of this process may use it, too.
 Result<const PmixModule*> load_module() {
-    static const char here = 0;
-    const std::string path = fmt::format("{}/tenon/tenon_pmix.so", os::folder_of(&here));
-    auto library = os::SharedLibrary::open(path);
+    const auto path = os::find_module(module_file);
+    if (!path) return unusable(fmt::format("there is no {} in the folder tenon beside libtenon", module_file));
+    auto library = os::SharedLibrary::open(*path);
     if (!library) return unusable(library.error().message);
     const auto module = library->symbol<const PmixModule*>(pmix_module_symbol);
     if (!module) return unusable(module.error().message);
     const PmixModule& m = **module;
     if (m.version != pmix_module_version || std::string_view{m.build_tag} != TENON_BUILD_TAG)
-        return unusable(fmt::format("{} was not built with this library", path));
+        return unusable(fmt::format("{} was not built with this library", *path));
     static auto* const kept = new os::SharedLibrary{std::move(*library)};
     (void)kept;
     return *module;

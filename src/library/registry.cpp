@@ -14,7 +14,6 @@
 #include "base/log.hpp"
 #include "communicator/surroundings.hpp"
 #include "library/plugins.hpp"
-#include "os/process.hpp"
 #include "os/shared_library.hpp"
 
 namespace tenon {
@@ -86,30 +85,17 @@ namespace {
 // Of networks; the module for PMIx is named otherwise.
 constexpr std::string_view module_prefix = "libtenon_", module_suffix = ".so";
 
-// The modules that come with this library lie beside it, in tenon/; a program that has the library linked in finds them
-// where the library would be.
-std::vector<std::filesystem::path> module_folders() {
-    static const char here = 0;
-    const std::filesystem::path folder = std::filesystem::absolute(os::folder_of(&here)).lexically_normal();
-    return {folder / "tenon", folder.parent_path() / "lib" / "tenon",
-            folder.parent_path() / TENON_LIBRARY_FOLDER / "tenon"};
-}
-
 // Where the module of a network lies, if there is such a one.
 std::optional<std::string> own_module(std::string_view name) {
     const bool is_word = std::ranges::all_of(name, [](char c) { return (c >= 'a' && c <= 'z') || c == '_'; });
-    std::error_code ignored;
-    for (const std::filesystem::path& folder : module_folders()) {
-        const auto path = folder / fmt::format("{}{}{}", module_prefix, name, module_suffix);
-        if (is_word && std::filesystem::exists(path, ignored)) return path.string();
-    }
-    return std::nullopt;
+    if (!is_word) return std::nullopt;
+    return os::find_module(fmt::format("{}{}{}", module_prefix, name, module_suffix));
 }
 
 std::set<std::string> names_of_own_modules() {
     std::set<std::string> names;
     std::error_code ignored;
-    for (const std::filesystem::path& folder : module_folders())
+    for (const std::filesystem::path& folder : os::module_folders())
         for (const auto& file : std::filesystem::directory_iterator(folder, ignored)) {
             const std::string name = file.path().filename();
             if (name.starts_with(module_prefix) && name.ends_with(module_suffix))

@@ -1,8 +1,12 @@
 // A library opened at run time: plugins, and vendors' libraries that may not be there. Closed when it dies. Move-only.
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tenon/plugin/types.hpp"
 
@@ -37,7 +41,10 @@ private:
     void* handle_ = nullptr;
 };
 
-// The folder of the library, or the program, that this address lies in; empty where the loader does not say.
-std::string folder_of(const void* address);
+// Where the modules that come with this library may lie: beside it, in tenon/; a program that has the library linked in
+// finds them where the library would be, however the program was called.
+std::vector<std::filesystem::path> module_folders();
+// The module of this name in the first of these folders that has it.
+std::optional<std::string> find_module(std::string_view file_name);
 
 }  // namespace tenon::os

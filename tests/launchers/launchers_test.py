@@ -126,6 +126,13 @@ class OpenMpi(Test):
     def test_ranks_meet_by_a_name_that_the_program_gives(self):
         self.assert_right([self.mpirun(program=(RANK, "sums"))])
 
+    def test_the_check_meets_however_it_is_called(self):
+        by_name = 'PATH="${0%/*}:$PATH"; cd / && exec tenon check'
+        for program in ((TENON, "check"), ("sh", "-c", by_name, TENON)):
+            said, status = finish([start(self.mpirun(program=program))])
+            self.assertIn("all right: 4 ranks on 2 hosts have met", said)
+            self.assertEqual(status, 0, said)
+
     def test_nobody_waits_for_ranks_that_do_not_meet(self):
         # Nor does mpirun miss them, when it is told not to.
         some = 'if [ "$OMPI_COMM_WORLD_RANK" -lt 3 ]; then OMPI_COMM_WORLD_SIZE=3 exec "$0"; fi'

@@ -50,6 +50,12 @@ class Info(unittest.TestCase):
         loopback = [row for row in facts(TENON_SOCKET_INTERFACE="=lo")["interfaces"] if row["use"].startswith("chosen")]
         self.assertEqual((loopback[0]["name"], loopback[0]["use"]), ("lo", "chosen: TENON_SOCKET_INTERFACE==lo"))
 
+    def test_finds_its_networks_however_it_is_called(self):
+        folder, name = os.path.split(os.path.abspath(PROGRAM))
+        command = [name, "info", "--format", "json"]
+        by_name = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd="/", env=CLEAN | {"PATH": folder})
+        self.assertEqual(json.loads(by_name.stdout)["networks"], facts()["networks"])
+
     def test_an_interface_that_is_not_there_is_told(self):
         result = info(TENON_SOCKET_INTERFACE="=none0")
         self.assertEqual(result.returncode, 2)
