@@ -48,7 +48,7 @@ Result<const PmixModule*> load_module() {
 class Calls {
 public:
     Result<const PmixModule*> module() {
-        const std::scoped_lock lock{state_->mutex};
+        const std::scoped_lock lock{mutex_};
         if (module_ == nullptr) {
             const auto loaded = load_module();
             if (!loaded) return loaded;
@@ -57,53 +57,70 @@ public:
         return module_;
     }
 
-    // The call outlives whoever waits for it: it owns what it needs.
+    // The call owns what it needs: it may outlive whoever waits for it.
     Result<void> start(std::function<void()> call) {
-        const std::scoped_lock lock{state_->mutex};
-        auto thread = os::start_thread([state = state_, body = std::move(call)] {
-            body();
-            const std::scoped_lock done{state->mutex};
-            state->running--;
-            state->fewer.notify_all();
-        });
-        if (!thread) return std::unexpected(thread.error());
-        thread->detach();
-        state_->running++;
-        return {};
+        const std::scoped_lock lock{mutex_};
+        if (is_over())
+            return fail(Status::invalid_usage, "this process is ending, and PMIx is not asked any more: make "
+                                               "communicators before the process ends");
+        pid_t none = 0;
+        process_.compare_exchange_strong(none, os::process_id());
+        return run_beside(std::move(call));
     }
     bool is_over() const { return is_over_.load(std::memory_order_acquire); }
 
-    ~Calls() {
-        if (module_ == nullptr || process_ != os::process_token()) return;
+    // A call that does not end is left alone, and so is the server then. A forked child has none of its parent's
+    // threads, one of which may have held the lock.
+    void end() {
         is_over_.store(true, std::memory_order_release);
-        if (all_end() && start(module_->leave)) all_end();
+        if (process_.load(std::memory_order_acquire) != os::process_id()) return;
+        std::unique_lock lock{mutex_};
+        if (all_end(lock) && run_beside(module_->leave)) all_end(lock);
     }
 
 private:
-    struct State {
-        std::mutex mutex;
-        std::condition_variable fewer;
-        int running = 0;
-    };
-    bool all_end() {
-        std::unique_lock lock{state_->mutex};
-        return state_->fewer.wait_for(lock, patience_at_the_end, [&] { return state_->running == 0; });
+    Result<void> run_beside(std::function<void()> call) {
+        auto thread = os::start_thread([this, body = std::move(call)] {
+            body();
+            const std::scoped_lock done{mutex_};
+            running_--;
+            fewer_.notify_all();
+        });
+        if (!thread) return std::unexpected(thread.error());
+        thread->detach();
+        running_++;
+        return {};
+    }
+    bool all_end(std::unique_lock<std::mutex>& lock) {
+        return fewer_.wait_for(lock, patience_at_the_end, [&] { return running_ == 0; });
     }
 
     static constexpr std::chrono::seconds patience_at_the_end{2};
-    const std::shared_ptr<State> state_ = std::make_shared<State>();
-    const os::ProcessToken process_ = os::process_token();  // a forked child has none of its parent's threads
+    std::mutex mutex_;
+    std::condition_variable fewer_;
+    int running_ = 0;
+    std::atomic<pid_t> process_{0};  // which made the first call
     const PmixModule* module_ = nullptr;
     std::atomic<bool> is_over_{false};
 };
-Calls calls;
+
+// Never destroyed: threads of this process may still ask, and calls go on, while it ends.
+Calls& calls() {
+    static auto* const one = new Calls;
+    return *one;
+}
+
+struct EndOfCalls {
+    ~EndOfCalls() { calls().end(); }
+};
+const EndOfCalls end_of_calls;
 
 }  // namespace
 
 class AddressQuestion::Asking {
 public:
     void run(const PmixModule& module) {
-        auto told = module.get([&] { return stopped_.load(std::memory_order_acquire) || calls.is_over(); });
+        auto told = module.get([&] { return stopped_.load(std::memory_order_acquire) || calls().is_over(); });
         const std::scoped_lock lock{mutex_};
         if (!told)
             answer_ = std::unexpected(told.error());
@@ -123,25 +140,25 @@ private:
 };
 
 Result<void> find_pmix() {
-    const auto module = calls.module();
+    const auto module = calls().module();
     if (!module) return std::unexpected(module.error());
     return {};
 }
 
 Result<void> put_up_address(std::string address) {
-    const auto module = calls.module();
+    const auto module = calls().module();
     if (!module) return std::unexpected(module.error());
-    return calls.start([module = *module, text = std::move(address)] {
+    return calls().start([module = *module, text = std::move(address)] {
         if (const auto put = module->put(text); !put)
             log(LogLevel::warning, "other hosts cannot learn this one's address: {}", put.error().message);
     });
 }
 
 Result<AddressQuestion> AddressQuestion::ask() {
-    const auto module = calls.module();
+    const auto module = calls().module();
     if (!module) return std::unexpected(module.error());
     auto asking = std::make_shared<Asking>();
-    if (auto started = calls.start([asking, module = *module] { asking->run(*module); }); !started)
+    if (auto started = calls().start([asking, module = *module] { asking->run(*module); }); !started)
         return std::unexpected(started.error());
     return AddressQuestion{std::move(asking)};
 }

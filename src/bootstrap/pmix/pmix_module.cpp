@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "os/process.hpp"
 
@@ -28,6 +29,7 @@ class Client {
 public:
     Result<pmix_proc_t> connect() {
         const std::scoped_lock lock{mutex_};
+        if (has_left_) return tenon::fail(Status::invalid_usage, "this process has left PMIx: it is ending");
         if (process_ == 0) {
             const pmix_status_t status = PMIx_Init(&self_, nullptr, 0);
             if (status != PMIX_SUCCESS) return pmix_error("reach the launcher's server on this host", status);
@@ -38,12 +40,13 @@ public:
     }
     void leave() {
         const std::scoped_lock lock{mutex_};
-        if (process_ == tenon::os::process_id()) PMIx_Finalize(nullptr, 0);
+        if (process_ == tenon::os::process_id() && !std::exchange(has_left_, true)) PMIx_Finalize(nullptr, 0);
     }
 
 private:
     std::mutex mutex_;
     pid_t process_ = 0;
+    bool has_left_ = false;
     pmix_proc_t self_{};
 };
 
