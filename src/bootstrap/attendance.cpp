@@ -42,7 +42,9 @@ Result<void> put_up_own_address(const Invitation& invitation, const NetworkSetti
     if (invitation.place != place_told_by_pmix) return {};
     const auto own = own_interface(network.interface);
     if (!own) return std::unexpected(own.error());
-    return put_up_address(*own ? (*own)->address.host_text() : std::string{});
+    if (*own) return put_up_address((*own)->address.host_text());
+    log(LogLevel::warning, "other hosts cannot reach this one: it has no network interface");
+    return {};
 }
 
 // A job on one host works with no network at all.

@@ -1,4 +1,5 @@
-// Writing and reading fixed layouts of bytes. Both ends run on one host, so numbers travel in its own byte order.
+// Writing and reading fixed layouts of bytes. Numbers travel as they lie in memory: all machines that Tenon runs on
+// have one byte order.
 //
 // Neither ever leaves its span: what does not fit is a programmer's mistake when writing, since all layouts have fixed
 // sizes, and reads as zeros when reading, with `is_short` set.
@@ -15,6 +16,8 @@
 #include "base/assert.hpp"
 
 namespace tenon::bootstrap {
+
+static_assert(std::endian::native == std::endian::little);
 
 class ByteWriter {
 public:

@@ -146,9 +146,6 @@ void Server::refuse(Error why) {
     linger();
 }
 
-// A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at
-// once, they are held back a little, to tell those who are on their way too; the root's less, to be gone when others
-// return.
 // From here on nobody else is let in, and nobody is told where that would have been.
 void Server::close_door() {
     if (in_file_) remove_root_file(place_.file, post_.invitation.meeting, *in_file_);
@@ -156,6 +153,9 @@ void Server::close_door() {
     branches_.close_door();
 }
 
+// A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at
+// once, they are held back a little, to tell those who are on their way too; the root's less, to be gone when others
+// return.
 void Server::close_to_newcomers(std::uint64_t hold_ms) {
     const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout;
     const os::Deadline until = os::Deadline::after_ms(may_be_late ? hold_ms : 0).or_abort(stopped_);

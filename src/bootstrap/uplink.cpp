@@ -167,9 +167,14 @@ Result<Place> Uplink::place_from_rank_zero() {
         return fail(Status::remote_error,
                     "rank 0 of the launcher's job has not told its address yet, or the "
                     "PMIx server of this host does not answer");
-    if (*answer) return read_place(**answer);
+    auto place = *answer ? read_place(**answer) : std::unexpected(answer->error());
+    if (place && !place->host.empty()) return place;
     question_.reset();
-    return std::unexpected(answer->error());
+    if (!place) return place;
+    return fail(Status::remote_error,
+                fmt::format("rank 0 of the launcher's job told \"{}\" where its host's address should be: see that all "
+                            "ranks run the same version of Tenon, or set MASTER_ADDR to rank 0's host",
+                            **answer));
 }
 
 // The next address at once, if there is one; otherwise a rest, and all over again.
