@@ -1,7 +1,8 @@
 """What a job of several hosts is told of what commonly goes wrong: checks_test.py TENON TENON_PERF [unittest's arguments]
 
-Run inside tests/cluster/run with 2 hosts and 2 ranks on each: ranks 0 and 1 are on host0, 2 and 3 on host1. Each test
-makes one thing wrong, lets `tenon check` run as all ranks, and reads its verdict.
+Run inside tests/cluster/run with 2 hosts and 2 ranks on each (ranks 0 and 1 are on host0, 2 and 3 on host1), or, for
+Pairs, with 3 hosts and a rank on each. Each test makes one thing wrong, lets `tenon check` run as all ranks, and reads
+its verdict.
 """
 
 import os
@@ -33,6 +34,12 @@ def check(settings={}):
 
 
 class Test(unittest.TestCase):
+    hosts = 2
+
+    def setUp(self):
+        if int(os.environ["CLUSTER_HOSTS"]) != self.hosts:
+            self.skipTest(f"it is for {self.hosts} hosts")
+
     def do(self, host, *command, undo=()):
         if undo:
             self.addCleanup(on_host, host, *undo)
@@ -101,6 +108,17 @@ class Packets(Test):
                 self.assert_wrong(job, f"host host{sender} (eth0, 10.77.0.{sender + 1}) sends 9000 bytes a packet to host host{at} (10.77.0.{at + 1})", "small packets arrive, and those of 9000 bytes vanish", "mtu 1500")
                 self.assertEqual(job.out.count("vanish"), 2, job.out)
                 self.doCleanups()
+
+
+class Pairs(Test):
+    hosts = 3
+
+    def test_of_hosts_that_are_no_edge_of_the_tree_are_tried_before_the_verdict(self):
+        job = check()
+        self.assertEqual((job.status, job.log), (0, ""), job.out)
+        self.assertIn("all right: 3 ranks on 3 hosts", job.out)
+        self.filter(1, "ip saddr 10.77.0.3 meta length > 1500 drop")
+        self.assert_wrong(check({None: {"TENON_NETWORK_TIMEOUT_MS": "4000"}}), "rank 1", "rank 2", "MTU")
 
 
 class Addresses(Test):

@@ -67,7 +67,8 @@ Result<void> exchange_data(Communicator& ranks) {
     for (std::size_t i = 0; i < in.size(); i++)
         if (const auto from = static_cast<Rank>(i / block); in[i] != word(from, ranks.rank(), i % block))
             return wrong_data(ranks.rank(), from);
-    return {};
+    // A rank's own part may be done while another pair's packets still vanish: nobody speaks before all are done.
+    return ranks.run({.collective = Collective::barrier});
 }
 
 std::string job_in_words(const Communicator& ranks) {
