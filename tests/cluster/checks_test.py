@@ -92,7 +92,7 @@ class Settings(Test):
         if "all right" in job.out:
             self.skipTest("there is RDMA here")
         self.assert_wrong(job, "cannot use the network: TENON_NETWORK=rdma: ", "process")
-        self.assertEqual(job.out.count("cannot use the network"), 2, "one rank of each host says it")
+        self.assertEqual(job.out.count("cannot use the network"), 4, "all say it where nobody ends them")
 
 
 class Packets(Test):
@@ -106,7 +106,6 @@ class Packets(Test):
                 self.filter(at, "meta length > 1500 drop")
                 job = check()
                 self.assert_wrong(job, f"host host{sender} (eth0, 10.77.0.{sender + 1}) sends 9000 bytes a packet to host host{at} (10.77.0.{at + 1})", "small packets arrive, and those of 9000 bytes vanish", "mtu 1500")
-                self.assertEqual(job.out.count("vanish"), 2, job.out)
                 self.doCleanups()
 
 

@@ -43,6 +43,11 @@ class Check(unittest.TestCase):
         for word in ("TENON_SLOT_MEMORY_BYTES=1m", "TENON_SLOT_MEMORY_BYTES=64m", "rank 2 (process "):
             self.assertIn(word, result.stdout)
 
+    def test_there_is_a_verdict_whichever_rank_fails_first(self):
+        for files in (18, 22, 22, 22):
+            result = check(12, f'ulimit -n {files}; exec "$@"', TENON_TRANSPORT="network")
+            self.assertRegex(result.stdout, "wrong: |all right: ", result.stderr)
+
     def test_a_network_that_cannot_be_used_is_found(self):
         result = check(TENON_NETWORK="carrier_pigeon")
         self.assertEqual(result.returncode, 1)

@@ -2,8 +2,9 @@
 // --hosts a:2,b:2 -- tenon check`); without a launcher it looks at this machine alone.
 //
 // The ranks meet, compare what they find, and send each other data: every pair, more than fits a packet. One line for
-// each finding on standard output, from rank 0, or from the ranks that see an error themselves. Exit status: 0 when all
-// is right, 1 when something was found, 2 with one line on standard error for a wrong variable or option.
+// each finding on standard output, from rank 0, or from the ranks that see an error themselves: none that fails ends
+// without a word, unless its launcher ends it. Exit status: 0 when all is right, 1 when something was found, 2 with one
+// line on standard error for a wrong variable or option.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,7 +25,7 @@ namespace {
 // Of one pair of ranks: more than any packet, and in all no more than a few dozen megabytes.
 constexpr std::uint64_t most_block_bytes = 256 << 10, least_block_bytes = 16 << 10, most_bytes = 64 << 20;
 
-// Launchers end all ranks when the first has failed, which must not be one that says nothing.
+// Launchers end all ranks when the first has failed, so that few say the same; where they do not, all ranks say it.
 constexpr int until_others_have_spoken_ms = 2'000;
 
 void say(std::string_view line) {
@@ -32,12 +33,14 @@ void say(std::string_view line) {
     std::fflush(stdout);
 }
 
-// Errors of a meeting are the same on all of its ranks: one on each host says it, and who has one of its own.
+// Errors of a meeting are the same on all of its ranks: one on each host says it at once, and who has one of its own.
+// "rank 3 (process 7) says ..." is of a disagreement, which all hear.
 bool speaks_of_errors(const Environment& environment, Rank rank, const std::string& message) {
     constexpr std::array<std::string_view, 4> names{"LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID",
                                                     "SLURM_LOCALID"};
-    const std::string own = fmt::format("rank {} (process {}): ", rank, os::process_id());
-    if (rank == 0 || message.starts_with(own)) return true;
+    const std::string own = fmt::format("rank {} ", rank), process = fmt::format("(process {}): ", os::process_id());
+    const bool is_own = message.starts_with(own) && !message.starts_with(own + "(");
+    if (rank == 0 || is_own || message.starts_with(own + process)) return true;
     for (const std::string_view name : names)
         if (const auto at = environment.find(name); at != environment.end()) return at->second == "0";
     return true;
@@ -118,9 +121,9 @@ int check() {
     const Launch launch = launched->value_or(Launch{.job = new_job_name("check")});
     const auto status = check_as_rank(launch, *config);
     if (status) return *status;
-    if (speaks_of_errors(environment, launch.rank, status.error().message))
-        say(fmt::format("wrong: {}: {}", name_of(status.error().status), status.error().message));
-    else os::sleep_ms(until_others_have_spoken_ms);
+    // Who is still there after the pause was not ended for another's error, and perhaps nobody has said it.
+    if (!speaks_of_errors(environment, launch.rank, status.error().message)) os::sleep_ms(until_others_have_spoken_ms);
+    say(fmt::format("wrong: {}: {}", name_of(status.error().status), status.error().message));
     return 1;
 }
 
