@@ -8,6 +8,7 @@
 
 #include "bootstrap/interfaces.hpp"
 #include "bootstrap/roll_call.hpp"
+#include "bootstrap/wire.hpp"
 #include "config/values.hpp"
 
 namespace tenon::bootstrap {
@@ -15,8 +16,15 @@ namespace {
 
 using Settings = std::map<std::string, std::string, std::less<>>;
 
-// Of "NAME=value" lines. What the wire has cut is left out.
-Settings read_settings(std::string_view lines) {
+// What ranks of one text have set. Of a text that the wire has cut, what is missing is not known.
+struct Preferences {
+    Settings settings{};
+    bool is_whole = true;
+};
+
+// Of "NAME=value" lines. A line that the wire has cut is left out.
+Preferences read_preferences(std::string_view lines) {
+    const bool is_cut = lines.size() >= note_bytes_limit || (!lines.empty() && !lines.ends_with('\n'));
     Settings settings;
     for (std::size_t end = lines.find('\n'); end != lines.npos; end = lines.find('\n')) {
         const std::string_view line = lines.substr(0, end);
@@ -24,7 +32,7 @@ Settings read_settings(std::string_view lines) {
         if (is != line.npos) settings.emplace(line.substr(0, is), line.substr(is + 1));
         lines.remove_prefix(end + 1);
     }
-    return settings;
+    return {std::move(settings), !is_cut};
 }
 
 std::string name_hosts(const std::vector<std::string>& names) {
@@ -66,19 +74,21 @@ std::string difference(const Meeting& meeting, std::string_view variable, const 
 }
 
 void find_settings_that_differ(const Meeting& meeting, std::vector<std::string>& found) {
-    std::map<std::uint64_t, Settings> by_digest;
+    std::map<std::uint64_t, Preferences> by_digest;
     std::set<std::string> variables;
     for (const auto& [digest, lines] : meeting.preferences) {
-        by_digest[digest] = read_settings(lines);
-        for (const auto& setting : by_digest[digest]) variables.insert(setting.first);
+        by_digest[digest] = read_preferences(lines);
+        for (const auto& setting : by_digest[digest].settings) variables.insert(setting.first);
     }
     for (const std::string& variable : variables) {
         RanksByValue all;
         for (const Introduction& who : meeting.ranks) {
-            const auto settings = by_digest.find(who.preferences);
-            if (settings == by_digest.end()) continue;
-            const auto at = settings->second.find(variable);
-            all[at == settings->second.end() ? "" : at->second].push_back(who.rank);
+            const auto preferences = by_digest.find(who.preferences);
+            if (preferences == by_digest.end()) continue;
+            const auto& [settings, is_whole] = preferences->second;
+            const auto at = settings.find(variable);
+            if (at != settings.end()) all[at->second].push_back(who.rank);
+            else if (is_whole) all[""].push_back(who.rank);
         }
         if (all.size() > 1) found.push_back(difference(meeting, variable, all));
     }

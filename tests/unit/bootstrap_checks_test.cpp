@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include "bootstrap/wire.hpp"
 #include "config/config.hpp"
 
 namespace tenon::bootstrap {
@@ -73,6 +74,13 @@ TEST(Findings, WhatTheWireHasCutSaysNothingWrong) {
     Meeting meeting = usual_job();
     prefer(meeting, 0, "TENON_PLUGINS=/a/path/that/was/cu");
     EXPECT_THAT(findings(meeting), IsEmpty());
+    for (const Rank rank : {1, 2, 3}) prefer(meeting, rank, "TENON_SPIN=7\n");
+    EXPECT_THAT(findings(meeting), IsEmpty()) << "rank 0 may have set it as well, behind the cut";
+    std::string lines = "TENON_PLUGINS=";
+    lines.resize(note_bytes_limit - 1, 'a');
+    for (const Rank rank : {1, 2, 3}) prefer(meeting, rank, lines.substr(0, 100) + "\nTENON_SPIN=7\n");
+    prefer(meeting, 0, lines + '\n');
+    EXPECT_THAT(findings(meeting), ElementsAre(HasSubstr("TENON_PLUGINS differs"))) << "the cut may be between lines";
 }
 
 TEST(Findings, HostsThatDifferInMtuAndSpeedAreNamed) {
