@@ -1,9 +1,11 @@
-// One rank of a job that any launcher started: launched_rank [JOB | @FOLDER]. Sums with all others and checks the
-// result, twice, each time in a communicator of its own; then says so in one line. With JOB, the program names the job;
-// with FOLDER, rank 0 makes a unique id and hands it to rank R through the pipe FOLDER/R; otherwise what the launcher
-// says brings the ranks together. Exit status: 1 where a call failed or a sum is wrong, 2 where no launcher says who
-// this is.
+// One rank of a job that any launcher started: launched_rank [JOB | @FOLDER | forked]. Sums with all others and checks
+// the result, twice, each time in a communicator of its own; then says so in one line. With JOB, the program names the
+// job; with FOLDER, rank 0 makes a unique id and hands it to rank R through the pipe FOLDER/R; otherwise what the
+// launcher says brings the ranks together; `forked`, a child of what the launcher started is the rank. Exit status: 1
+// where a call failed or a sum is wrong, 2 where no launcher says who this is.
 #include <fmt/format.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstdio>
@@ -62,9 +64,16 @@ int main(int argc, char** argv) {
         return 2;
     }
     const Launch& own = **launch;
+    const std::string how = argc > 1 ? argv[1] : "";
+    if (how == "forked")
+        if (const pid_t child = fork(); child != 0) {
+            int status = 1;
+            waitpid(child, &status, 0);
+            return status == 0 ? 0 : 1;
+        }
     try {
         for (int meeting = 0; meeting < 2; meeting++) {
-            Communicator ranks(own.rank_count, id_of(own, argc > 1 ? argv[1] : ""), own.rank);
+            Communicator ranks(own.rank_count, id_of(own, how == "forked" ? "" : how), own.rank);
             sum_and_check(ranks);
         }
     } catch (const std::exception& error) {

@@ -133,6 +133,10 @@ class OpenMpi(Test):
             self.assertIn("all right: 4 ranks on 2 hosts have met", said)
             self.assertEqual(status, 0, said)
 
+    def test_ranks_that_a_wrapper_forks_meet(self):
+        # It has the library itself, but calls nothing of it.
+        self.assert_right([self.mpirun(program=(RANK, "forked"))])
+
     def test_nobody_waits_for_ranks_that_do_not_meet(self):
         # Nor does mpirun miss them, when it is told not to.
         some = 'if [ "$OMPI_COMM_WORLD_RANK" -lt 3 ]; then OMPI_COMM_WORLD_SIZE=3 exec "$0"; fi'
