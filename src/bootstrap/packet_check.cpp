@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <array>
 
+#include "base/log.hpp"
 #include "bootstrap/bytes.hpp"
 #include "bootstrap/interfaces.hpp"
 #include "bootstrap/wire.hpp"
-#include "os/clock.hpp"
 
 namespace tenon::bootstrap {
 namespace {
@@ -33,8 +33,7 @@ PacketCheck::PacketCheck(const os::InternetAddress& parent, const Secret& secret
                          std::string own_host)
     : own_host_{std::move(own_host)},
       handshake_{os::Handshake::connecting(secret, wire_version, claim)},
-      is_parent_{false},
-      until_{os::Deadline::after_ms(most_ms)} {
+      is_parent_{false} {
     if (auto socket = os::TcpSocket::start_connecting(parent)) socket_ = std::move(*socket);
 }
 
@@ -42,16 +41,24 @@ PacketCheck::PacketCheck(os::TcpSocket socket, std::string own_host)
     : own_host_{std::move(own_host)},
       socket_{std::move(socket)},
       is_parent_{true},
-      is_connected_{true},
-      until_{os::Deadline::after_ms(most_ms)} {}
+      is_connected_{true} {}
 
 void PacketCheck::watch(std::vector<pollfd>& watched) const {
     const short events = !is_connected_ ? POLLOUT : handshake_ ? handshake_->awaits() : POLLIN;
     if (socket_.descriptor().valid()) watched.push_back({socket_.descriptor().number(), events, 0});
 }
 
-Result<bool> PacketCheck::advance(const os::TcpSocket& edge) {
-    if (!socket_.descriptor().valid() || until_.passed()) return true;
+Result<bool> PacketCheck::advance(const os::TcpSocket& edge, std::uint64_t left_ms) {
+    if (!socket_.descriptor().valid()) return true;
+    if (const std::uint64_t waited_ms = (os::now_ns() - begun_at_ns_) / 1'000'000;
+        waited_ms >= std::min(most_ms, left_ms)) {
+        const auto peer = edge.peer_address();
+        log(LogLevel::info,
+            "host {} does not know whether packets of full size get through to {}: the connection to try it has not "
+            "ended in {} ms; see that no firewall drops it",
+            own_host_, peer ? peer->host_text() : "another host", waited_ms);
+        return true;
+    }
     auto done = step(edge);
     if (!done && done.error().status == Status::mismatch) return done;
     return done ? done : true;

@@ -11,11 +11,13 @@
 // thread.
 #pragma once
 
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "bootstrap/unique_id.hpp"
+#include "os/clock.hpp"
 #include "os/handshake.hpp"
 #include "os/internet.hpp"
 
@@ -35,8 +37,9 @@ public:
     PacketCheck(os::TcpSocket socket, std::string own_host);
 
     void watch(std::vector<pollfd>& watched) const;
-    // True when it is over. An error when packets of full size do not arrive; `edge` is to the same host.
-    Result<bool> advance(const os::TcpSocket& edge);
+    // True when it is over. An error when packets of full size do not arrive; `edge` is to the same host. It takes no
+    // longer than what is then left for the meeting.
+    Result<bool> advance(const os::TcpSocket& edge, std::uint64_t left_ms = std::numeric_limits<std::uint64_t>::max());
 
 private:
     Result<bool> step(const os::TcpSocket& edge);
@@ -55,7 +58,7 @@ private:
     bool is_connected_ = false, has_said_name_ = false;
     std::uint64_t sent_at_ns_ = 0;  // the packet of full size; 0: not yet
     std::vector<std::byte> arrived_{};
-    os::Deadline until_;
+    std::uint64_t begun_at_ns_ = os::now_ns();
 };
 
 }  // namespace tenon::bootstrap

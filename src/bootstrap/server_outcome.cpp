@@ -173,7 +173,7 @@ Result<void> Server::verdict_from_above(Error own) {
     const os::Deadline deadline = os::Deadline::after_ms(others_hear_ms).or_abort(stopped_);
     bool is_said = false;
     while (deadline.check("the verdict of the job's root")) {
-        const auto frame = uplink_->advance();
+        const auto frame = uplink_->advance(deadline.remaining_ms());
         if (!frame) break;
         if (*frame && (*frame)->kind == FrameKind::refusal) return std::unexpected(read_refusal((*frame)->payload));
         if (*frame && (*frame)->kind == FrameKind::go && is_ready_) {

@@ -73,7 +73,7 @@ Result<void> Server::take_ranks(Branch& branch, const Frame& frame) {
 // After "go" the edge belongs to whoever gets it next, and so does all that comes over it.
 Result<void> Server::serve_uplink() {
     while (!may_go_) {
-        const auto frame = uplink_->advance();
+        const auto frame = uplink_->advance(meeting_deadline_.remaining_ms());
         if (!frame) {
             refused_from_above_ = !uplink_->has_joined();
             return std::unexpected(frame.error());

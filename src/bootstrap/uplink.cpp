@@ -58,7 +58,7 @@ std::string Uplink::way() const {
                        is_misled ? ", which is this host itself: see /etc/hosts" : "");
 }
 
-Result<std::optional<Frame>> Uplink::advance() {
+Result<std::optional<Frame>> Uplink::advance(std::uint64_t left_ms) {
     while (!has_joined()) {
         const auto moved = step();
         if (!moved) return std::unexpected(moved.error());
@@ -66,7 +66,7 @@ Result<std::optional<Frame>> Uplink::advance() {
     }
     auto frame = reader_.read(socket_);
     if (frame && !*frame && packet_check_)
-        if (auto checked = advance_packet_check(); !checked) return std::unexpected(checked.error());
+        if (auto checked = advance_packet_check(left_ms); !checked) return std::unexpected(checked.error());
     if (!frame && frame.error().status == Status::remote_error)
         return fail(Status::remote_error, fmt::format("the host at {}, next on the way to the job's root, left before "
                                                       "the job had met: look for its own error",
@@ -217,8 +217,8 @@ Secret Uplink::door_secret() const {
     return to_.has_derived_port ? secret_.bound_to(to_.address.port) : secret_;
 }
 
-Result<void> Uplink::advance_packet_check() {
-    const auto done = packet_check_->advance(socket_);
+Result<void> Uplink::advance_packet_check(std::uint64_t left_ms) {
+    const auto done = packet_check_->advance(socket_, left_ms);
     if (!done || *done) packet_check_.reset();
     return done ? Result<void>{} : std::unexpected(done.error());
 }

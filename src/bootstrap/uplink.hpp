@@ -24,8 +24,8 @@ public:
     void watch(std::vector<pollfd>& watched) const;
     int wait_ms() const;
     // A frame from the parent once joined, if one has come whole. Errors are final: the job's refusal, a lost parent,
-    // a root that is there no more, another version.
-    Result<std::optional<Frame>> advance();
+    // a root that is there no more, another version. `left_ms`: for the meeting.
+    Result<std::optional<Frame>> advance(std::uint64_t left_ms);
 
     bool has_joined() const { return stage_ == Stage::joined; }
     // And large packets get through to the parent, as far as can be told.
@@ -52,7 +52,7 @@ private:
     Result<void> begin_handshake();
     Result<void> open_door();
     Result<void> take_welcome(Frame frame);
-    Result<void> advance_packet_check();
+    Result<void> advance_packet_check(std::uint64_t left_ms);
     Secret door_secret() const;
     Result<bool> step();             // false: nothing more can be done now
     bool try_next(const std::string& why);  // true

@@ -109,6 +109,14 @@ class Packets(Test):
                 self.doCleanups()
 
 
+    def test_that_cannot_be_tried_delay_a_job_no_longer_than_it_may_take_to_meet(self):
+        # The first answer of host0 is to host1's way up the tree, all others to the connection that tries packets.
+        self.filter(1, "tcp flags & (syn | ack) == (syn | ack) limit rate over 1/hour burst 1 packets drop")
+        job = check({None: {"TENON_INIT_TIMEOUT_MS": "8000", "TENON_LOG": "info"}})
+        self.assertIn("all right: 4 ranks on 2 hosts have met and exchanged data\n", job.out)
+        self.assertIn("host host1 does not know whether packets of full size get through to 10.77.0.1: ", job.log)
+
+
 class Pairs(Test):
     hosts = 3
 
