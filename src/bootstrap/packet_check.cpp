@@ -18,6 +18,8 @@ constexpr std::uint64_t most_ms = 10'000;
 constexpr std::uint64_t send_ms = 100;  // there is room for a packet in a new connection
 // By then the system has waited for more than a second: 0.2, 0.4 and 0.8 s at least.
 constexpr unsigned lost_after = 3;
+// Since the edge was heard of again: what was sent before that may have been lost with everything else.
+constexpr unsigned lost_after_answer = 2;
 constexpr std::size_t name_bytes = 4 + host_name_limit;
 constexpr std::size_t head_bytes = 4;  // of the packet of full size: how long it is
 constexpr std::size_t largest_packet = 1 << 16;
@@ -135,11 +137,13 @@ Result<void> PacketCheck::send_full_packet() {
     return socket_.send(packet, os::Deadline::after_ms(send_ms));
 }
 
-Result<void> PacketCheck::look_at_answers(const os::TcpSocket& edge) const {
+Result<void> PacketCheck::look_at_answers(const os::TcpSocket& edge) {
     const auto answers = socket_.answers(), of_edge = edge.answers();
-    if (!answers || !of_edge || answers->sent_again < lost_after) return {};
+    if (!answers || !of_edge) return {};
     const std::uint64_t sent_ago_ms = (os::now_ns() - sent_at_ns_) / 1'000'000;
     if (of_edge->silent_ms >= sent_ago_ms) return {};  // the host may be out of reach altogether
+    if (!sent_again_by_answer_) sent_again_by_answer_ = answers->sent_again;
+    if (answers->sent_again < std::max(lost_after, *sent_again_by_answer_ + lost_after_answer)) return {};
     const auto own = socket_.local_address(), peer = socket_.peer_address();
     const HostNetwork network = own ? network_of(*own) : HostNetwork{};
     const std::uint32_t bytes = socket_.path_mtu().value_or(network.mtu);

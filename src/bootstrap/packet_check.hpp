@@ -4,8 +4,8 @@
 //
 // The edges of the tree keep to small packets, so that they can tell of it. Beside each, the child makes one more
 // connection to its parent, for this alone: both say their host's name, then the child sends one packet of full size,
-// and when that has come, the parent does. Who sees that its own is not answered, though small ones that were sent
-// later over the edge are, has found such a way.
+// and when that has come, the parent does. Who sees that its own is not answered, however often it is sent again, while
+// the edge is, has found such a way.
 //
 // A resumable state machine that never waits; what is wrong with the connection itself ends it without a word. For one
 // thread.
@@ -47,7 +47,7 @@ private:
     Result<bool> exchange(const os::TcpSocket& edge);
     Result<void> receive();
     Result<void> send_full_packet();
-    Result<void> look_at_answers(const os::TcpSocket& edge) const;
+    Result<void> look_at_answers(const os::TcpSocket& edge);
     bool has_name() const;
     bool has_all() const;
 
@@ -57,6 +57,7 @@ private:
     bool is_parent_;
     bool is_connected_ = false, has_said_name_ = false;
     std::uint64_t sent_at_ns_ = 0;  // the packet of full size; 0: not yet
+    std::optional<unsigned> sent_again_by_answer_{};  // so often, when the edge was first answered after that
     std::vector<std::byte> arrived_{};
     std::uint64_t begun_at_ns_ = os::now_ns();
 };
