@@ -22,6 +22,12 @@ Result<void> Poller::watch(int descriptor, void* tag) {
     return system_error("cannot watch a descriptor (epoll)");
 }
 
+Result<void> Poller::watch_for_room(const FileDescriptor& descriptor, void* tag, bool also) const {
+    epoll_event event{.events = EPOLLIN | (also ? EPOLLOUT : 0U), .data = {.ptr = tag}};
+    if (epoll_ctl(epoll_.number(), EPOLL_CTL_MOD, descriptor.number(), &event) == 0) return {};
+    return system_error("cannot watch a descriptor for room (epoll)");
+}
+
 Result<void> Poller::forget(const FileDescriptor& descriptor) {
     if (epoll_ctl(epoll_.number(), EPOLL_CTL_DEL, descriptor.number(), nullptr) == 0 || errno == ENOENT) return {};
     return system_error("cannot stop watching a descriptor (epoll)");

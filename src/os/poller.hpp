@@ -15,6 +15,8 @@ public:
     // `tag` is what ready() says of it. A descriptor that is closed is no longer watched.
     Result<void> watch(const FileDescriptor& descriptor, void* tag);
     Result<void> watch(int descriptor, void* tag);  // which another library closes
+    // From now on also ready when there is room to write, or not any more. It must be watched.
+    Result<void> watch_for_room(const FileDescriptor& descriptor, void* tag, bool also) const;
     Result<void> forget(const FileDescriptor& descriptor);
     // The tags of some that are ready now, valid until the next call; empty after `most_ms` without any.
     Result<std::span<void* const>> ready(int most_ms);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 // The kernel's, which has more than the C library's.
@@ -114,6 +115,31 @@ void carry_large_messages(Hosts& hosts, std::size_t count) {
         return std::ranges::all_of(received, [&](std::size_t r) { return r == count; });
     });
     ASSERT_TRUE(moved) << moved.error().message;
+}
+
+bool wakes(const Network& rank) {
+    pollfd watched{rank.wait_descriptor(), POLLIN, 0};
+    return ::poll(&watched, 1, 0) == 1;
+}
+
+// A rank that sleeps because a socket is full is woken by room in it.
+TEST(TcpNetwork, RoomInAFullSocketWakes) {
+    Hosts hosts(2);
+    carry_large_messages(hosts, 1);
+    const auto number_of = [&](Rank rank, Rank peer) {
+        return hosts.connection(rank, peer).sockets()[0]->socket().descriptor().number();
+    };
+    const int least = 1;
+    ASSERT_EQ(::setsockopt(number_of(0, 1), SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    ASSERT_EQ(::setsockopt(number_of(1, 0), SOL_SOCKET, SO_RCVBUF, &least, sizeof least), 0);
+    while (try_send(hosts.send_end(0, 1), bytes_of(16 << 10, 1))) {}
+    ASSERT_EQ(hosts.ranks[0]->progress(), false) << "all fits";
+    EXPECT_FALSE(wakes(*hosts.ranks[0]));
+    // The peer's rank reads and says nothing, since nobody there takes messages.
+    for (const os::Deadline deadline = os::Deadline::after_ms(60'000); !wakes(*hosts.ranks[0]);) {
+        ASSERT_TRUE(hosts.ranks[1]->progress());
+        ASSERT_TRUE(deadline.check("room in the socket"));
+    }
 }
 
 TEST(TcpSockets, AllCarryLargeMessages) {

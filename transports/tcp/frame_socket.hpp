@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "os/internet.hpp"
+#include "os/poller.hpp"
 #include "transports/mirrors/mirror.hpp"
 
 namespace tenon::tcp {
@@ -38,6 +39,13 @@ public:
     void drop_leaving() { first_leaving_ = leaving_; }
     // True when all has gone.
     Result<bool> send();
+
+    // Before a rank sleeps: who waits for room in this socket is woken when there is some.
+    void watch_for_room(const os::Poller& poller) {
+        if (is_open() && has_leaving() != is_watched_for_room_ &&
+            poller.watch_for_room(socket_.descriptor(), this, has_leaving()))
+            is_watched_for_room_ = has_leaving();
+    }
 
     // ---- arriving
     // Until then receive() need not be called.
@@ -80,7 +88,7 @@ private:
     std::array<std::byte, inbox_bytes> inbox_;
     std::size_t inbox_begin_ = 0, inbox_end_ = 0;
     std::optional<Arriving> arriving_;
-    bool something_came_ = true, has_ended_ = false;
+    bool something_came_ = true, has_ended_ = false, is_watched_for_room_ = false;
 };
 
 template <class Begin>

@@ -93,6 +93,12 @@ Result<bool> TcpNetwork::progress() {
     return all_gone;
 }
 
+int TcpNetwork::wait_descriptor() const {
+    for (const Active& a : active_)
+        for (const auto& socket : a.connection->sockets()) socket->watch_for_room(poller_);
+    return poller_.descriptor().number();
+}
+
 // What has gone wrong is said of both ranks.
 Result<bool> TcpNetwork::named(const Active& a, Result<bool> said) const {
     if (!said) said = std::unexpected(links_->lost(a.peer, said.error()));

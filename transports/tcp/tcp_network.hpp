@@ -24,7 +24,7 @@ public:
 
     Connection& connection(Rank peer) override;
     Result<bool> progress() override;
-    int wait_descriptor() const override { return poller_.descriptor().number(); }
+    int wait_descriptor() const override;
     Result<bool> finish_sending() override;
     std::string in_words() const override { return "tcp"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
