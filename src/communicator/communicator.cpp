@@ -103,12 +103,12 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
                               .build = TENON_BUILD_ID,
                               .configuration = agreed_settings(config),
                               .preferences = preferred_settings(config)};
+    os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
+    if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
     NetworkSettings network = network_settings(config);
     network.obstacle = network_obstacle(config);
     network.networks = networks_here(config);
     auto arena = os::SharedArena::of_this_process();
-    os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
-    if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
     auto meeting = meet(id, rank, agreement, arena ? &(*arena)->file() : nullptr, deadline, network);
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);

@@ -40,6 +40,7 @@ struct Registry {
     std::vector<NetworkRow> networks = {built_in_network()};
     std::vector<std::string> plugins;
     std::vector<Algorithm> rows_before_plugins;  // others may hold them: they stay where they are
+    std::set<std::string> usable;                // networks that have been asked, which is slow with some
 };
 Registry& registry() {
     static auto* const made = new Registry;
@@ -134,11 +135,20 @@ Result<NetworkRow> usable_network(std::string_view name) {
     return row;
 }
 
-// What Tenon chooses by itself it has asked already.
+// What Tenon chooses by itself it has asked already. Every communicator of a process comes by, and to hear once that a
+// network is usable is enough; what was in the way may be mended, so that is asked about again.
 std::string network_obstacle(const Config& config) {
     if (config.network.empty()) return {};
+    Registry& r = registry();
+    {
+        const std::scoped_lock lock(r.mutex);
+        if (r.usable.contains(config.network)) return {};
+    }
     const auto row = usable_network(config.network);
-    return row ? std::string{} : row.error().message;
+    if (!row) return row.error().message;
+    const std::scoped_lock lock(r.mutex);
+    r.usable.insert(config.network);
+    return {};
 }
 
 std::vector<NetworkState> networks() {
