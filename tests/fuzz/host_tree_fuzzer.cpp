@@ -103,7 +103,7 @@ class Below {
 public:
     explicit Below(Input& input) {
         TENON_ASSERT(os::fill_random(secret_.bytes), "there are random numbers");
-        claim_ = write_claim(os::resolve("127.0.0.1", 1)->front());
+        claim_ = write_claim({os::resolve("127.0.0.1", 1)->front()});
         if (input.below(4) == 0) {
             const auto lies = input.bytes(claim_.size());
             std::ranges::copy(lies, claim_.begin());
@@ -115,11 +115,17 @@ public:
     void run() {
         branches_.open(std::move(door()), secret_, 2500);
         come_in();
-        if (!failed_) talk();
+        if (!failed_ && !only_tries_packets()) talk();
         door() = std::move(const_cast<os::TcpListener&>(branches_.listener()));
     }
 
 private:
+    // Then it is no host that joins.
+    bool only_tries_packets() const {
+        const auto claim = read_claim(claim_);
+        return claim && claim->errand == Errand::packet_check;
+    }
+
     void come_in() {
         auto handshake = os::Handshake::connecting(secret_, wire_version, claim_);
         auto socket = os::TcpSocket::connect(branches_.listener().address(), ample());
@@ -133,7 +139,7 @@ private:
             TENON_ASSERT(done.has_value(), "who knows the secret is believed");
         }
         const os::Deadline deadline = ample();
-        while (!failed_ && !branches_.has_children()) {
+        while (!failed_ && !only_tries_packets() && !branches_.has_children()) {
             serve(!read_claim(claim_));
             TENON_ASSERT(!deadline.passed(), "and taken in, or refused");
         }
@@ -168,7 +174,7 @@ private:
     os::Handshake::Claim claim_{};
     Bytes said_;
     Expected expected_;
-    Branches branches_{NodeToken{}};
+    Branches branches_{NodeToken{}, "host"};
     os::TcpSocket host_;
     std::size_t taken_ = 0;
     bool failed_ = false;
