@@ -44,6 +44,9 @@ Result<const PmixModule*> load_module() {
     return *module;
 }
 
+std::atomic<bool> process_is_ending{false};
+bool is_ending() { return process_is_ending.load(std::memory_order_acquire); }
+
 // The calls that are under way, and the end of the process, which waits for them but not for a server that is stuck.
 class Calls {
 public:
@@ -60,19 +63,16 @@ public:
     // The call owns what it needs: it may outlive whoever waits for it.
     Result<void> start(std::function<void()> call) {
         const std::scoped_lock lock{mutex_};
-        if (is_over())
+        if (is_ending())
             return fail(Status::invalid_usage, "this process is ending, and PMIx is not asked any more: make "
                                                "communicators before the process ends");
         pid_t none = 0;
         process_.compare_exchange_strong(none, os::process_id());
         return run_beside(std::move(call));
     }
-    bool is_over() const { return is_over_.load(std::memory_order_acquire); }
-
     // A call that does not end is left alone, and so is the server then. A forked child has none of its parent's
     // threads, one of which may have held the lock.
     void end() {
-        is_over_.store(true, std::memory_order_release);
         if (process_.load(std::memory_order_acquire) != os::process_id()) return;
         std::unique_lock lock{mutex_};
         if (all_end(lock) && run_beside(module_->leave)) all_end(lock);
@@ -101,17 +101,22 @@ private:
     int running_ = 0;
     std::atomic<pid_t> process_{0};  // which made the first call
     const PmixModule* module_ = nullptr;
-    std::atomic<bool> is_over_{false};
 };
 
-// Never destroyed: threads of this process may still ask, and calls go on, while it ends.
+// Made by who first needs it, and never destroyed: threads of this process may still ask, and calls go on, while it
+// ends.
+std::atomic<bool> there_were_calls{false};
 Calls& calls() {
     static auto* const one = new Calls;
+    there_were_calls.store(true, std::memory_order_release);
     return *one;
 }
 
 struct EndOfCalls {
-    ~EndOfCalls() { calls().end(); }
+    ~EndOfCalls() {
+        process_is_ending.store(true, std::memory_order_release);
+        if (there_were_calls.load(std::memory_order_acquire)) calls().end();
+    }
 };
 const EndOfCalls end_of_calls;
 
@@ -120,7 +125,7 @@ const EndOfCalls end_of_calls;
 class AddressQuestion::Asking {
 public:
     void run(const PmixModule& module) {
-        auto told = module.get([&] { return stopped_.load(std::memory_order_acquire) || calls().is_over(); });
+        auto told = module.get([&] { return stopped_.load(std::memory_order_acquire) || is_ending(); });
         const std::scoped_lock lock{mutex_};
         if (!told)
             answer_ = std::unexpected(told.error());
