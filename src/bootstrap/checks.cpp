@@ -114,15 +114,13 @@ void find_networks_that_differ(const Meeting& meeting, std::vector<std::string>&
     if (by_mtu.size() > 1)
         found.push_back(
             fmt::format("the MTU differs between hosts: it is {}, but {}; give all interfaces one (ip link set dev "
-                        "NAME mtu BYTES), "
-                        "or choose others (TENON_SOCKET_INTERFACE)",
+                        "NAME mtu BYTES), or choose others (TENON_SOCKET_INTERFACE)",
                         value_on(meeting, *by_mtu.begin()), value_on(meeting, *by_mtu.rbegin())));
     const auto by_speed = hosts_by(meeting, &HostNetwork::speed_mbps);
     if (by_speed.size() > 1)
         found.push_back(
             fmt::format("the speed in Mbit/s differs between hosts: it is {}, but {}; see that each uses the interface "
-                        "that is meant "
-                        "(TENON_SOCKET_INTERFACE), and that its link came up at full speed",
+                        "that is meant (TENON_SOCKET_INTERFACE), and that its link came up at full speed",
                         value_on(meeting, *by_speed.begin()), value_on(meeting, *by_speed.rbegin())));
 }
 
