@@ -86,7 +86,7 @@ Execution::Outcome Execution::reduce_alone(const Operation& o, Tile tile, const 
     const Row row = o.in->row_of(tile.length);
     if (!send_of(o).out->bulk_taken(row, exchange_.exposed)) return Outcome::blocked;
     const Outcome outcome = combine_arrived(o, tile, header);
-    if (outcome == Outcome::done) o.in->release_bulk(row, header.form != MessageForm::staged);
+    if (outcome == Outcome::done) o.in->release_bulk(row, is_exposed(header.form));
     return outcome;
 }
 

@@ -133,7 +133,7 @@ Execution::Outcome Execution::receive_large(const Operation& o, Tile tile) {
     const std::uint64_t tile_number = tile.offset / program_->tile_bytes;
     const Outcome outcome = combines(o.kind) ? combine_arrived(o, tile, header) : store_arrived(o, tile, header);
     if (outcome != Outcome::done) return outcome;
-    o.in->release_bulk(row, header.form != MessageForm::staged);
+    o.in->release_bulk(row, is_exposed(header.form));
     if (o.offers) post_offer(o, tile_number + o.in->offer_count(), o.in->next_number() + o.in->offer_count() - 1);
     return Outcome::done;
 }

@@ -56,6 +56,8 @@ enum class MessageForm : std::uint32_t {
     put = 4,      // already where the receiver offered
     carried = 5,  // at `address` in this process, between which and the peer the transport carries the bytes itself
 };
+// Does its sender wait until the reader has taken it?
+constexpr bool is_exposed(MessageForm form) { return form == MessageForm::arena || form == MessageForm::process; }
 struct alignas(cache_line_bytes) Header {
     std::uint64_t word;
     MessageForm form;
@@ -351,6 +353,7 @@ public:
     }
     // Of a staged message that is here.
     const std::byte* payload(Row row) const { return at(row).payload + header(row).address; }
+    // `at_once`: its sender waits for that.
     void release_bulk(Row row, bool at_once) {
         SlotRow& r = at(row);
         if (reverse_ != nullptr) reverse_->learn(header(row).taken);
