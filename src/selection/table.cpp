@@ -49,7 +49,8 @@ constexpr TableRow rows[] = {
 
 // Hosts over TCP. Ranks of one host follow each other, so a ring crosses each link once each way.
 constexpr TableRow rows_over_network[] = {
-    {all_reduce, 1, any, Cores::any, 32 * K, "recursive_doubling"},
+    {all_reduce, 1, 2, Cores::any, 32 * K, "recursive_doubling"},
+    {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
     {all_reduce, 1, any, Cores::any, any_size, "ring"},
     {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
