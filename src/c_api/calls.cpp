@@ -98,8 +98,9 @@ inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t 
 }  // namespace
 
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
-    if (stream == nullptr && !in_group() && call.collective != Collective::send &&
-        call.collective != Collective::receive && !comm->finalized) [[likely]] {
+    // What is sent to this rank itself is refused as a group of one.
+    const bool is_to_itself = is_point_to_point(call.collective) && call.root == comm->communicator->rank();
+    if (stream == nullptr && !in_group() && !is_to_itself && !comm->finalized) [[likely]] {
         return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {

@@ -14,9 +14,6 @@ namespace {
 
 constexpr std::uint64_t fused_bytes = 16 << 10;  // of one fused all-reduce
 
-bool is_point_to_point(const Call& c) {
-    return c.collective == Collective::send || c.collective == Collective::receive;
-}
 std::uint64_t bytes_of(const Call& c) { return c.count * element_bytes(c.type); }
 
 // What runs as one: a collective, several fused into one, or all sends and receives of the group.
@@ -42,7 +39,7 @@ public:
     Communicator& communicator() { return communicator_; }
 
     void add(const Call& call) {
-        if (is_point_to_point(call)) {
+        if (is_point_to_point(call.collective)) {
             if (!point_to_point_)
                 point_to_point_ = items_.size(),
                 items_.push_back({.calls = {}, .point_to_point = true, .fused_in = {}, .fused_out = {}});

@@ -14,6 +14,8 @@ constexpr bool is_v(Collective c) {
     return c == Collective::all_to_all_v || c == Collective::all_gather_v || c == Collective::reduce_scatter_v;
 }
 
+constexpr bool is_point_to_point(Collective c) { return c == Collective::send || c == Collective::receive; }
+
 struct Call {
     Collective collective = Collective::barrier;
     DataType type = DataType::int8;

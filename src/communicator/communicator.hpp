@@ -43,7 +43,8 @@ public:
     Communicator(const Communicator&) = delete;
     Communicator& operator=(const Communicator&) = delete;
 
-    // Runs a call in this thread; returns when it is done.
+    // Runs a call in this thread; returns when it is done. A send or a receive must not be to this rank itself, which
+    // only a group can be.
     Result<void> run(const Call& call);
 
     // The same for a call like the last small one, as the caller's own words for it say: the shortest way from a call
@@ -133,6 +134,8 @@ private:
     void note(const Program& program);
     Result<void> begin(const Call& call, PreparedCall& prepared);
     Result<PreparedCall*> prepare(const Call& call);
+    Result<void> run_alone(const Call& call);
+    Result<PreparedCall*> prepare_alone(const Call& call);
     Result<void> refuse_if_over();
     Result<void> finish();  // runs execution_ until done
     Progress advance();
@@ -174,6 +177,7 @@ private:
 
     PlanCache plans_;
     PreparedCalls prepared_;
+    PreparedCalls alone_;  // sends and receives, apart: on every rank the same calls push each other out of prepared_
     std::map<std::uint64_t, PathTrial> trials_;  // what calls of a class have found, for those of other counts too
     Execution execution_;
     PreparedCall* running_ = nullptr;
@@ -181,6 +185,7 @@ private:
     PreparedCall* running_small_ = nullptr;
     Program point_to_point_;  // of these:
     std::vector<PointToPoint> point_to_point_calls_;
+    bool has_sent_or_received_ = false;
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
     std::uint64_t tries_ = 0;

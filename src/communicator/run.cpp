@@ -79,6 +79,7 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 
 Result<void> Communicator::run(const Call& call) {
     if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
+    if (is_point_to_point(call.collective)) return run_alone(call);
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
     if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) &&
         call.factor == nullptr && (call.send != nullptr || !prepared->needs_send) &&
@@ -95,6 +96,38 @@ Result<void> Communicator::run(const Call& call) {
     }
     if (progress == Progress::failed) return std::unexpected(fail_call());
     return finish();
+}
+
+// What a group of one does, without what a group must remember.
+Result<void> Communicator::run_alone(const Call& call) {
+    PreparedCall* prepared = alone_.find(CallKey::of(call));
+    const auto* const buffer =
+        static_cast<const std::byte*>(call.collective == Collective::send ? call.send : call.receive);
+    if (prepared == nullptr || buffer == nullptr) [[unlikely]] {
+        auto made = prepare_alone(call);
+        if (!made) return std::unexpected(made.error());
+        prepared = *made;
+    }
+    if (control_.failed() || stopped_.load(std::memory_order_relaxed)) [[unlikely]]
+        if (auto ok = refuse_if_over(); !ok) return ok;
+    call_started_ns_ = 0;
+    record_ = {};  // pairs have no call number in common: their messages alone tell
+    has_sent_or_received_ = true;
+    execution_.begin(prepared->program, {buffer, nullptr, nullptr}, prepared->program.signature, decisions_.access);
+    return finish();
+}
+
+Result<PreparedCall*> Communicator::prepare_alone(const Call& call) {
+    if (auto ok = check(call, rank_, rank_count_); !ok) return std::unexpected(ok.error());
+    if (auto ok = refuse_if_over(); !ok) return std::unexpected(ok.error());
+    const PointToPoint alone{.is_send = call.collective == Collective::send, .peer = call.root,
+                             .bytes = call.count * element_bytes(call.type), .type = call.type};
+    auto program = point_to_point_program({&alone, 1}, rank_, *transport_);
+    if (!program) return std::unexpected(over(program.error()));
+    auto prepared = std::make_unique<PreparedCall>();
+    prepared->key = CallKey::of(call);
+    prepared->program = std::move(*program);
+    return alone_.put(std::move(prepared));
 }
 
 // Ends the communicator with what has made the execution fail.
@@ -264,6 +297,7 @@ Result<void> Communicator::start(std::span<const PointToPoint> calls) {
     }
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
+    has_sent_or_received_ = true;
     execution_.begin(point_to_point_, {}, point_to_point_.signature, decisions_.access);
     return {};
 }

@@ -84,8 +84,8 @@ Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
 }
 
 std::string Communicator::current_call() const {
-    if (call_number_ == 0 && point_to_point_.operations.empty()) return "its first call";
-    return record_.number == 0 ? "a send or receive" : fmt::format("{} (call {})", in_words(record_), record_.number);
+    if (record_.number != 0) return fmt::format("{} (call {})", in_words(record_), record_.number);
+    return has_sent_or_received_ ? "a send or receive" : "its first call";
 }
 
 // Has a rank recorded another call than this one under a number?

@@ -165,7 +165,8 @@ Result<Program> point_to_point_program(std::span<const PointToPoint> calls, Rank
     Program program;
     program.tile_bytes = transport.slot_bytes();
     program.collective = Collective::send;
-    program.signature = signature_of({.collective = Collective::send}, "point to point");
+    static const std::uint32_t signature = signature_of({.collective = Collective::send}, "point to point");
+    program.signature = signature;
     program.algorithm = "point to point";
     std::map<std::pair<Rank, bool>, std::vector<const PointToPoint*>> streams;
     for (const PointToPoint& c : calls) streams[{c.peer, c.is_send}].push_back(&c);

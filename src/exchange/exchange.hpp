@@ -27,12 +27,13 @@ struct ExchangeShape {
 // all_to_all_v, all_gather_v (receive arrays; this rank's block is the input), reduce_scatter_v (receive counts).
 Result<Program> exchange_program(const ExchangeShape& shape, Transport& transport);
 
-// A send or receive of a group. Addresses are given when it runs: `input` of all is address 0, so places are addresses.
+// A send or receive of a group, or one that stands alone. The address counts from `input`, of the program's buffers: 0
+// for a group, whose places are addresses; one alone has its buffer there.
 struct PointToPoint {
     bool is_send = false;
     Rank peer = 0;
     std::uint64_t bytes = 0;
-    std::uint64_t address = 0;  // of the buffer, in this process
+    std::uint64_t address = 0;  // of the buffer
     DataType type = DataType::int8;
     friend bool operator==(const PointToPoint&, const PointToPoint&) = default;
 };

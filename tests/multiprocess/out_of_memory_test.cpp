@@ -1,6 +1,7 @@
 // A rank that runs out of memory in the middle of a call says so to all, instead of letting them wait for it.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <new>
@@ -58,6 +59,29 @@ TEST_P(OutOfMemory, EndsTheCallOnEveryRank) {
     });
     for (const std::string& line : ranks.results())
         EXPECT_TRUE(contains(line, "rank 1") && contains(line, "out of memory")) << line;
+}
+
+// So it neither fails for lack of it, nor waits for it.
+TEST(NoMemory, IsNeededToSendAndReceiveAsBefore) {
+    RankProcesses ranks(2, [](RankProcess& self) -> std::string {
+        tenonComm_t comm = join(self);
+        const int peer = 1 - self.rank();
+        std::array<int, 100> data{};
+        const auto there_and_back = [&](std::size_t count) {
+            for (const bool sends : {self.rank() == 0, self.rank() != 0}) {
+                const tenonResult_t result = sends ? tenonSend(data.data(), count, tenonInt32, peer, comm, nullptr)
+                                                   : tenonRecv(data.data(), count, tenonInt32, peer, comm, nullptr);
+                require(result, comm);
+            }
+        };
+        for (const std::size_t count : {2U, 100U}) there_and_back(count);
+        refused_from_bytes = 1;
+        for (int i = 0; i < 100; i++) there_and_back(i % 2 == 0 ? 2U : 100U);
+        refused_from_bytes = SIZE_MAX;
+        require(tenonCommDestroy(comm));
+        return "done";
+    });
+    for (const std::string& line : ranks.results()) EXPECT_EQ(line, "done");
 }
 
 INSTANTIATE_TEST_SUITE_P(Calls, OutOfMemory, ::testing::Values(How::at_once, How::in_group, How::in_stream));
