@@ -186,6 +186,7 @@ private:
     Program point_to_point_;  // of these:
     std::vector<PointToPoint> point_to_point_calls_;
     bool has_sent_or_received_ = false;
+    bool has_looked_ = false;  // at all that execution_ waits for, in vain, after the network's last turn
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
     std::uint64_t tries_ = 0;

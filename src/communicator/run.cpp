@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstring>
 #include <numeric>
+#include <utility>
 
 #include "base/assert.hpp"
 #include "base/log.hpp"
@@ -245,10 +246,12 @@ Result<void> Communicator::finish() {
 
 // What can be done now, and what the network then takes or brings. A call is done when its messages need it no longer.
 inline Progress Communicator::advance() {
-    const Progress progress = execution_.advance();
+    // Where the last look was behind the network's, the network has its turn first.
+    const bool looked = std::exchange(has_looked_, false);
+    const Progress progress = looked ? Progress::blocked : execution_.advance();
     if (progress == Progress::failed) execution_error_ = execution_.error();
     if (!is_networked_ || progress == Progress::failed) return progress;
-    const bool moved = execution_.moved();
+    const bool moved = !looked && execution_.moved();
     const auto all_gone = transport_->progress();
     if (!all_gone) {
         execution_error_ = all_gone.error();
@@ -256,7 +259,10 @@ inline Progress Communicator::advance() {
     }
     if (progress == Progress::done && *all_gone) return progress;
     // Who has not moved may sleep now, and what the network has just brought would wake nobody.
-    if (moved || execution_.advance() != Progress::failed) return Progress::blocked;
+    if (moved) return Progress::blocked;
+    const Progress brought = execution_.advance();
+    has_looked_ = brought == Progress::blocked && !execution_.moved();
+    if (brought != Progress::failed) return Progress::blocked;
     execution_error_ = execution_.error();
     return Progress::failed;
 }
