@@ -280,6 +280,7 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     const auto* const bytes = reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(from.addr));
     if (wanted.opcode == IBV_WR_SEND) {
         sends++;
+        sent_bytes += from.length;
         return send(*at->second, {bytes, from.length});
     }
     if (!is_registered(wanted.wr.rdma.rkey, wanted.wr.rdma.remote_addr, from.length, IBV_ACCESS_REMOTE_WRITE))

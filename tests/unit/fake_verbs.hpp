@@ -54,8 +54,9 @@ public:
 
     // What must stay 0: sends for which no receive stood, or no connected queue pair; completions too many for a queue.
     std::size_t ran_dry = 0, lost = 0, overruns = 0;
-    // What has been made and not undone, and events that have been taken and not acknowledged; sends so far.
-    std::size_t alive = 0, sends = 0;
+    // What has been made and not undone, and events that have been taken and not acknowledged; sends so far, and
+    // their bytes.
+    std::size_t alive = 0, sends = 0, sent_bytes = 0;
     // What was written, in order.
     struct Write {
         const std::byte* from;

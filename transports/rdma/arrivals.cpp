@@ -12,7 +12,7 @@ void RdmaConnection::arrived(std::uint32_t number, std::span<const std::byte> by
     if (bytes.size() < sizeof(WireHead)) return fail_with(broken("it sent what breaks the protocol: too few bytes"));
     const WireHead head = head_of(bytes.data());
     if (!path.received(head)) return fail_with(broken("it granted more receives than it has"));
-    if (auto taken = take(head, bytes.subspan(sizeof head)); !taken) fail_with(taken.error());
+    if (auto taken = take(head, bytes.subspan(head_bytes(head))); !taken) fail_with(taken.error());
 }
 
 Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byte> bytes) {

@@ -49,10 +49,11 @@ int Path::write(std::byte* slot, const Write& write) {
 }
 
 int Path::send(const WireHead& head, const Send& send) {
-    WireHead& granting = *new (send.slot) WireHead(head);
+    WireHead granting = head;
     granting.granted = std::exchange(free_receives_, 0);
+    std::memcpy(send.slot, &granting, head_bytes(head));
     ibv_sge bytes{.addr = reinterpret_cast<std::uintptr_t>(send.slot),
-                  .length = static_cast<std::uint32_t>(sizeof head) + send.length, .lkey = device_->slots_key()};
+                  .length = static_cast<std::uint32_t>(head_bytes(head)) + send.length, .lkey = device_->slots_key()};
     ibv_send_wr wanted{};
     wanted.wr_id = reinterpret_cast<std::uintptr_t>(send.slot) | std::to_underlying(Work::send);
     wanted.sg_list = &bytes;

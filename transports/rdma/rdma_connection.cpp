@@ -127,7 +127,7 @@ Result<bool> RdmaConnection::progress(bool drained) {
         if (auto ok = push(); !ok) return std::unexpected(ok.error());
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !has_something_to_send() && carried_ == 0 && pending_.empty() && !is_losing_;
+    return carried_ == 0 && pending_.empty() && !is_losing_ && !has_something_to_send();
 }
 
 bool RdmaConnection::has_something_to_send() const {
@@ -190,10 +190,10 @@ Result<void> RdmaConnection::push(Mirror& mirror) {
         if (auto ok = tell_ring(mirror); !ok) return ok;
     if (mirror.has_offers())
         if (auto ok = tell_offers(mirror); !ok) return ok;
-    while (ring.is_known && may_push() && mirror.has_outgoing()) {
+    while (mirror.has_outgoing() && ring.is_known && may_push()) {
         std::byte* const slot = main().device().take_send_slot();
         if (slot == nullptr) break;
-        auto& room = *reinterpret_cast<Mirror::PackedRoom*>(slot + sizeof(WireHead));
+        auto& room = *reinterpret_cast<Mirror::PackedRoom*>(slot + small_head_bytes);
         const auto outgoing = mirror.next_outgoing(room);
         const FrameHead& frame = outgoing->head;
         const bool is_bulk = frame.kind == FrameKind::medium || frame.kind == FrameKind::large;
@@ -270,7 +270,7 @@ Result<void> RdmaConnection::begin_write(Pending& pending) {
 
 Result<void> RdmaConnection::send_in_turn(const WireHead& head, const Send& wanted) {
     if (pending_.empty()) return send(head, wanted);
-    std::memcpy(wanted.slot, &head, sizeof head);
+    std::memcpy(wanted.slot, &head, head_bytes(head));
     pending_.emplace_back(wanted.slot, wanted.length, &main().device());
     return {};
 }
@@ -283,7 +283,7 @@ Result<void> RdmaConnection::send_pending() {
         if (first.slots != &main().device()) {
             wanted.slot = main().device().take_send_slot();
             if (wanted.slot == nullptr) return {};
-            std::memcpy(wanted.slot, first.slot, sizeof(WireHead) + wanted.length);
+            std::memcpy(wanted.slot, first.slot, head_bytes(head_of(first.slot)) + wanted.length);
             first.slots->free_send_slot(first.slot);
         }
         pending_.pop_front();

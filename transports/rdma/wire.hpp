@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <span>
 #include <vector>
@@ -12,7 +13,7 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 3;
+inline constexpr std::uint32_t wire_version = 4;
 
 // Between two ranks, each of another device or port.
 inline constexpr std::size_t most_paths = 4;
@@ -59,6 +60,7 @@ struct WireHead {
     std::uint16_t channel = 0;  // of a ring or of offers
     std::uint32_t granted = 0;  // so many receives are free for the peer's sends again
     FrameHead frame{};
+    // What follows is not sent with small messages.
     // bulk: behind the start of the ring's payloads, or put_place; ring: its address at the sender;
     // path_lost: the sends received
     std::uint64_t place = 0;
@@ -67,6 +69,14 @@ struct WireHead {
 };
 static_assert(sizeof(WireHead) == 64);
 static_assert(std::is_trivially_copyable_v<WireHead> && std::has_unique_object_representations_v<WireHead>);
+
+// A small message's bytes begin where it needs no more of its head: so one of a line stays within the first size of
+// memory that soft RoCE takes for a packet, and shorter packets are quicker everywhere.
+inline constexpr std::size_t small_head_bytes = offsetof(WireHead, place);
+inline std::size_t head_bytes(const WireHead& head) {
+    const bool is_small = head.note == Note::frame && head.frame.kind == FrameKind::packed;
+    return is_small ? small_head_bytes : sizeof(WireHead);
+}
 
 inline WireHead head_of(const std::byte* slot) {
     WireHead head;
