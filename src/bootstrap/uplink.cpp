@@ -45,15 +45,16 @@ std::string Uplink::obstacle() const {
     return fmt::format(
         "it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
         "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
-        place_.is_told_by_pmix ? "the address that rank 0 tells through PMIx" : place_text_, last_problem_);
+        place_.is_told_by_pmix ? "the address that rank 0 tells through PMIx" : place_text_, in_words(last_problem_));
 }
 
-// Where it tries to get, and how: "10.77.0.1:29400, over eth0".
-std::string Uplink::way() const {
-    const auto own = socket_.descriptor().valid() ? socket_.local_address() : Result<os::InternetAddress>{};
-    const std::string interface = own && own->valid() ? network_of(*own).interface : "";
-    const bool is_misled = is_loopback(to_.address) && !place_.is_loopback() && place_.file.empty();
-    return fmt::format("{}{}{}{}{}{}", to_.address.text(), to_.whose.empty() ? "" : ", of ", to_.whose,
+// What went wrong, where it tried to get and how: "Connection refused (10.77.0.1:29400, over eth0)".
+std::string Uplink::in_words(const Problem& problem) const {
+    const auto& [why, at, from] = problem;
+    if (!at.address.valid()) return why;
+    const std::string interface = from.valid() ? network_of(from).interface : "";
+    const bool is_misled = is_loopback(at.address) && !place_.is_loopback() && place_.file.empty();
+    return fmt::format("{} ({}{}{}{}{}{})", why, at.address.text(), at.whose.empty() ? "" : ", of ", at.whose,
                        interface.empty() ? "" : ", over ", interface,
                        is_misled ? ", which is this host itself: see /etc/hosts" : "");
 }
@@ -179,7 +180,8 @@ Result<Place> Uplink::place_from_rank_zero() {
 
 // The next address at once, if there is one; otherwise a rest, and all over again.
 bool Uplink::try_next(const std::string& why) {
-    last_problem_ = to_.address.valid() ? fmt::format("{} ({})", why, way()) : why;
+    last_problem_ = {why, to_, {}};
+    if (socket_.descriptor().valid()) last_problem_.from = socket_.local_address().value_or(os::InternetAddress{});
     go_on();
     return true;
 }

@@ -44,6 +44,16 @@ public:
 
 private:
     enum class Stage { resting, connecting, shaking, awaiting_welcome, joined };
+    struct Target {
+        os::InternetAddress address{};
+        bool has_derived_port = false;
+        std::string whose{};  // of a host that is not the root: "host1, to which the root has sent it"
+    };
+    struct Problem {
+        std::string why = "nothing was tried yet";
+        Target at{};                 // no address where it came to none
+        os::InternetAddress from{};  // not valid where it did not come to a socket
+    };
 
     Result<void> next_target();
     void refill();
@@ -57,7 +67,7 @@ private:
     Result<bool> step();             // false: nothing more can be done now
     bool try_next(const std::string& why);  // true
     void go_on();
-    std::string way() const;
+    std::string in_words(const Problem& problem) const;
     Result<void> count_unreachable(const std::string& why);
 
     const Place place_;
@@ -67,11 +77,6 @@ private:
 
     Secret secret_;
     Stage stage_ = Stage::resting;
-    struct Target {
-        os::InternetAddress address{};
-        bool has_derived_port = false;
-        std::string whose{};  // of a host that is not the root: "host1, to which the root has sent it"
-    };
     std::deque<Target> targets_;
     std::optional<AddressQuestion> question_;  // where rank 0 tells its address through PMIx
     Target to_{};
@@ -81,7 +86,7 @@ private:
     FrameReader reader_;
     os::Deadline until_ = os::Deadline::after_ms(0);  // of the rest, or of the try
     int rounds_ = 0, unreachable_ = 0;
-    std::string last_problem_ = "nothing was tried yet";
+    Problem last_problem_{};
     NodeToken parent_;
     os::TcpListener door_;
     os::InternetAddress listens_;
