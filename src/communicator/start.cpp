@@ -11,17 +11,26 @@
 namespace tenon {
 namespace {
 
-// Communicators that come of splits have the same to say; a process that makes others for ever says it so often.
-bool is_news(const std::string& line) {
-    constexpr std::size_t most_remembered = 256;
-    static std::mutex mutex;
-    static auto* const said = new std::set<std::string>;
-    const std::scoped_lock lock(mutex);
-    return said->size() < most_remembered && said->insert(line).second;
-}
+// What has been said of one level. Communicators that come of splits have the same to say; a process that makes others
+// for ever says so much.
+class Said {
+public:
+    bool is_news(const std::string& line) {
+        constexpr std::size_t most_remembered = 256;
+        const std::scoped_lock lock(mutex_);
+        return lines_.size() < most_remembered && lines_.insert(line).second;
+    }
 
+private:
+    std::mutex mutex_;
+    std::set<std::string> lines_;
+};
+
+// Each level apart: what is only told at `info` takes no room from a warning.
 void tell(LogLevel level, const std::string& line) {
-    if (is_news(line)) log_line(level, line);
+    static auto* const warnings = new Said;
+    static auto* const others = new Said;
+    if ((level == LogLevel::warning ? warnings : others)->is_news(line)) log_line(level, line);
 }
 
 bool is_lowest_of_host(const Meeting& meeting, Rank rank) {
