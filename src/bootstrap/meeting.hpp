@@ -61,7 +61,7 @@ struct HostNetwork {
 struct NetworkSettings {
     std::string interface {};          // TENON_SOCKET_INTERFACE
     std::string host_id{};             // ranks with different ones never share memory; TENON_HOST_ID
-    std::uint64_t patience_ms = 2500;  // how long the other end of a connection may be out of reach
+    std::uint64_t patience_ms = 3000;  // within how long a host that is out of reach is noticed
     bool takes_data = false;           // wants a data listener also where the job is on one host
     NetworkSet networks = 0;           // what this process could use
     std::string obstacle{};            // why this rank cannot use the network: an error for all, if the job needs one

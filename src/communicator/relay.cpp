@@ -21,7 +21,8 @@ os::Background<Relay>& relays() {
     return all;
 }
 
-enum class FrameKind : std::uint32_t { failure = 1, left = 2, calls = 3, goodbye = 4 };
+// A knock says nothing; the other host's system acknowledges it.
+enum class FrameKind : std::uint32_t { failure = 1, left = 2, calls = 3, goodbye = 4, knock = 5 };
 constexpr std::size_t most_payload_bytes = 2048;
 
 struct FrameHead {
@@ -59,6 +60,8 @@ Relay::Relay(const Job& job, Rank rank, std::vector<HostLink> links, os::WakeSig
       last_call_(static_cast<std::size_t>(job.rank_count())),
       told_call_(static_cast<std::size_t>(job.rank_count())) {
     for (HostLink& link : links) edges_.push_back({.link = std::move(link), .leaving = {}, .arriving = {}});
+    // Where one cannot be set, its end is noticed all the same.
+    for (const Edge& e : edges_) static_cast<void>(e.link.socket.set_probes(job_.network.patience_ms));
     watch_processes();
 }
 
@@ -114,6 +117,7 @@ std::vector<pollfd> Relay::what_to_watch() {
 void Relay::tick() {
     for (Edge& e : edges_)
         if (e.open()) receive(e);
+    look_for_silent_hosts();
     look_for_deaths();
     tell_who_left();
     tell_failure();
@@ -175,6 +179,19 @@ void Relay::look_for_deaths() {
     }
 }
 
+void Relay::look_for_silent_hosts() {
+    if (!next_look_at_hosts_.passed()) return;
+    next_look_at_hosts_ = os::Deadline::after_ms(os::TcpSocket::reach_look_every_ms);
+    for (Edge& e : edges_) {
+        if (!e.open()) continue;
+        const auto reach = e.link.socket.reach(job_.network.patience_ms);
+        if (!reach && reach.error().status == Status::timeout)
+            lost(e, reach.error());
+        else if (reach == os::TcpSocket::Reach::doubtful)
+            say(e, {.head = {.kind = FrameKind::knock}, .payload = {}});
+    }
+}
+
 void Relay::tell_who_left() {
     for (Rank r = 0; r < job_.rank_count(); r++) {
         const auto at = static_cast<std::size_t>(r);
@@ -219,14 +236,16 @@ void Relay::tell_calls_of(Rank rank, const JobControl::Calls& calls) {
 // ---- edges --------------------------------------------------------------------------------------------------------
 
 void Relay::tell(const Frame& frame, const Edge* except) {
+    for (Edge& e : edges_)
+        if (&e != except && e.open()) say(e, frame);
+}
+
+void Relay::say(Edge& edge, const Frame& frame) {
     FrameHead head = frame.head;
     head.payload_bytes = static_cast<std::uint32_t>(frame.payload.size());
     const auto head_bytes = std::as_bytes(std::span{&head, 1});
-    for (Edge& e : edges_) {
-        if (&e == except || !e.open()) continue;
-        e.leaving.insert(e.leaving.end(), head_bytes.begin(), head_bytes.end());
-        e.leaving.insert(e.leaving.end(), frame.payload.begin(), frame.payload.end());
-    }
+    edge.leaving.insert(edge.leaving.end(), head_bytes.begin(), head_bytes.end());
+    edge.leaving.insert(edge.leaving.end(), frame.payload.begin(), frame.payload.end());
 }
 
 void Relay::send_what_waits(Edge& edge) {
@@ -271,6 +290,7 @@ void Relay::take_frames(Edge& edge) {
 void Relay::take(Edge& edge, const Frame& frame) {
     const FrameHead& head = frame.head;
     const bool of_other_host = head.rank >= 0 && head.rank < job_.rank_count() && !is_own(head.rank);
+    if (head.kind == FrameKind::knock) return;
     if (head.kind == FrameKind::goodbye) {
         edge.said_goodbye = true;
         return;

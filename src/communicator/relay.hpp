@@ -3,7 +3,9 @@
 //
 // One rank of each host, the lowest, has the Relay, with a thread of its own, and the host's edges of the tree over the
 // hosts. What comes over one edge goes out over all others. A rank of this host that dies, and a host that is gone or
-// out of reach, are the job's error, which names who and who noticed. Nothing here is on the way of a message.
+// out of reach, are the job's error, which names who and who noticed: the latter in the time that TcpSocket::reach()
+// adds up, however deep the tree is, since each of its edges is watched from both ends. Nothing here is on the way of a
+// message.
 //
 // A Relay goes on after its communicator has left, for the others' sake, until all ranks of the job have left, the job
 // has failed and this host's have left, or the process ends; then it says goodbye. run() is one thread's, the rest
@@ -18,6 +20,7 @@
 #include "bootstrap/meeting.hpp"
 #include "communicator/job_control.hpp"
 #include "communicator/job.hpp"
+#include "os/clock.hpp"
 
 namespace tenon {
 
@@ -54,11 +57,13 @@ private:
     void tell_calls_of_those_who_stand_still();
     void tell_calls_of(Rank rank, const JobControl::Calls& calls);
     void look_for_deaths();
+    void look_for_silent_hosts();
     bool is_over() const;
     bool speaks_for_others() const;
     void say_goodbye();
 
     void tell(const Frame& frame, const Edge* except = nullptr);
+    static void say(Edge& edge, const Frame& frame);
     void send_what_waits(Edge& edge);
     void receive(Edge& edge);
     void take_frames(Edge& edge);
@@ -76,6 +81,7 @@ private:
     std::vector<bool> died_, told_left_;         // by rank
     std::vector<std::uint64_t> last_call_, told_call_;  // by rank
     std::uint64_t last_look_at_calls_ns_ = 0;
+    os::Deadline next_look_at_hosts_ = os::Deadline::after_ms(0);
     bool told_failure_ = false;
     std::atomic<bool> stopped_{false}, finished_{false};
 };

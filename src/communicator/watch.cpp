@@ -136,9 +136,11 @@ Error Communicator::explain_mismatch() {
     return control_.failed() ? control_.failure() : execution_.error();
 }
 
-// The same for whatever made the run fail: a peer whose memory is gone is dying, and may not have ended yet.
+// The same for whatever made the run fail: a peer whose memory is gone is dying, and may not have ended yet. A host
+// that was silent for so long has had its time.
 Error Communicator::explain(const Error& error) {
     if (error.status == Status::mismatch) return explain_mismatch();
+    if (error.status == Status::timeout && !control_.failed()) return {Status::remote_error, error.message};
     const os::Deadline deadline = os::Deadline::after_ms(record_comes_within_ms);
     while (error.status == Status::remote_error && !deadline.passed() && !control_.failed() && !aborted()) {
         if (auto dead = dead_peer()) return *dead;

@@ -43,7 +43,7 @@ struct Config {
     std::string rendezvous;
     std::string socket_interface;
     std::string host_id;
-    std::uint64_t network_timeout_ms = 2'500;
+    std::uint64_t network_timeout_ms = 3'000;
     std::optional<std::uint32_t> sockets_per_peer;  // nothing: Tenon decides from the link
 };
 

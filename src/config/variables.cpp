@@ -148,7 +148,7 @@ std::vector<VariableRow> make_rows() {
         should_agree(milliseconds("TENON_INIT_TIMEOUT_MS", &Config::init_timeout_ms,
                                   "how long the ranks of a job wait for each other when they meet")),
         must_agree(milliseconds("TENON_NETWORK_TIMEOUT_MS", &Config::network_timeout_ms,
-                                "how long another host may be out of reach before the job fails")),
+                                "within how long a host that is out of reach is an error on every rank")),
         milliseconds("TENON_LATE_WARNING_MS", &Config::late_warning_ms,
                      "after how long a wait is explained in the log"),
         must_agree(choice<bool>("TENON_DETERMINISTIC", &Config::deterministic, {{"0", false}, {"1", true}},

@@ -59,14 +59,25 @@ public:
     Result<void> finish_connecting() const;
     static Result<TcpSocket> connect(const InternetAddress& to, Deadline deadline, const InternetAddress& from = {});
 
-    // A peer that does not answer the system's probes for so long is lost, whether there is something to send or not.
-    // The peer's process need not run for that, as long as it reads sooner or later what is sent: with much unread, a
-    // stopped one is lost too.
-    Result<void> set_patience(std::uint64_t milliseconds) const;
-    // The same where the peer may leave unread what it likes, for as long as it likes: probes while nothing is sent,
-    // and check_reach(), to be called now and then, for the time while something is.
-    Result<void> set_probes(std::uint64_t milliseconds) const;
-    Result<void> check_reach(std::uint64_t patience_ms) const;
+    // Is the peer's host there, whatever its process does? `patience_ms` is how long it takes at most until all ranks
+    // of a job have been told that it is not, from the moment on which nothing of it comes any more:
+    //   longest_silence_ms, after which reach() says so, if at least three packets in a row stayed without an answer
+    //   + the rest for looking (reach_look_every_ms) and telling.
+    // What is sent and not answered the system sends again, after 0.2 s, 0.4 s later, and so on: three packets within
+    // a second. Where nothing is sent it probes only once a second. So as soon as one probe has stayed unanswered,
+    // reach() is `doubtful`, and its caller sends something, whatever it is. Below 2,000 ms, a connection on which
+    // nothing is sent takes up to two seconds nevertheless.
+    static constexpr std::uint64_t longest_silence_ms(std::uint64_t patience_ms) { return patience_ms / 6 * 5; }
+    static constexpr std::uint64_t reach_look_every_ms = 150;
+    enum class Reach { answers, doubtful };
+    // An error of status `timeout`: the host is out of reach. The process there may leave unread what it likes.
+    Result<Reach> reach(std::uint64_t patience_ms) const;
+    // For those who call reach(). While nobody does, the system gives up a connection on which nothing is sent about a
+    // second later.
+    Result<void> set_probes(std::uint64_t patience_ms) const;
+    // For those who do not: the system gives it up in any case, up to a second and a half later. The process must read
+    // sooner or later what is sent: with much unread, a stopped one is lost too.
+    Result<void> set_patience(std::uint64_t patience_ms) const;
     // What a packet to the peer holds of what is sent, and how large it is in all, as far as the system knows the path.
     Result<std::size_t> segment_bytes() const;
     Result<std::uint32_t> path_mtu() const;

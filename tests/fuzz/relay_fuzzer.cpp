@@ -17,7 +17,7 @@ constexpr Rank rank_count = 4;  // rank 0 on host 0 is real; 1 and 2 are on host
 constexpr std::size_t most_payload_bytes = 2048;
 
 // As relay.cpp has them.
-enum Kind : std::uint32_t { failure = 1, left = 2, calls = 3, goodbye = 4 };
+enum Kind : std::uint32_t { failure = 1, left = 2, calls = 3, goodbye = 4, knock = 5 };
 struct Head {
     std::uint32_t kind, payload_bytes;
     Rank rank;
@@ -29,7 +29,7 @@ struct Frame {
 };
 
 Frame some_frame(Input& input) {
-    Frame frame{{static_cast<std::uint32_t>(1 + input.below(4)), 0, static_cast<Rank>(1 + input.below(3)), 0}, {}};
+    Frame frame{{static_cast<std::uint32_t>(1 + input.below(5)), 0, static_cast<Rank>(1 + input.below(3)), 0}, {}};
     if (frame.head.kind == failure) frame.head.status = static_cast<std::uint32_t>(1 + input.below(10));
     if (frame.head.kind == calls) {
         JobControl::Calls made{};
@@ -53,7 +53,7 @@ Frame some_frame(Input& input) {
 
 // By itself; of a frame that has come whole.
 bool keeps_to_rules(const Head& head, std::span<const std::byte> payload) {
-    if (head.kind == goodbye) return true;
+    if (head.kind == goodbye || head.kind == knock) return true;
     if (head.kind == failure) return head.status >= 1 && head.status <= 10;
     if (head.rank < 1 || head.rank >= rank_count) return false;
     if (head.kind == left) return true;
@@ -108,7 +108,7 @@ private:
             const auto payload = bytes.subspan(sizeof head, head.payload_bytes);
             if (!keeps_to_rules(head, payload)) return void(broken_ = true);
             if (head.kind == goodbye) said_goodbye_ = true;
-            else
+            else if (head.kind != knock)
                 told_on_.insert(told_on_.end(), bytes.begin(),
                                 bytes.begin() + static_cast<std::ptrdiff_t>(sizeof head + payload.size()));
             if (head.kind == left) left_[head.rank] = true;

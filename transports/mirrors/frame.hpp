@@ -15,6 +15,7 @@ enum class FrameKind : std::uint16_t {
     goodbye = 5,  // the sender sends nothing more
     striped = 6,  // a message of the large row, by whichever of several sockets was free (tcp)
     sockets = 7,  // how many of these the sender would have, as `number` (tcp)
+    knock = 8,    // nothing: only the receiver's system is meant to acknowledge it (tcp)
 };
 
 struct FrameHead {

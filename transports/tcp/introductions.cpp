@@ -9,7 +9,7 @@ namespace tenon::tcp {
 namespace {
 
 using Length = std::uint32_t;
-constexpr std::byte farewell_word{1}, ready_word{2};
+constexpr std::byte farewell_word{1}, ready_word{2}, knock_word{3};
 
 std::optional<std::size_t> whole_length(std::span<const std::byte> arrived) {
     if (arrived.size() < sizeof(Length)) return std::nullopt;
@@ -53,6 +53,7 @@ Result<void> TcpIntroductions::take_up_new() {
 Result<std::optional<Introductions::Answer>> TcpIntroductions::next_answer() {
     if (unanswered_ == 0) return std::nullopt;
     if (auto ok = take_up_new(); !ok) return std::unexpected(ok.error());
+    if (auto ok = check_reach(); !ok) return std::unexpected(ok.error());
     for (auto& [peer, a] : all_) {
         if (!a.introduced || a.answered || !a.socket.descriptor().valid()) continue;
         const auto whole = advance(a);
@@ -101,10 +102,24 @@ Result<void> TcpIntroductions::check() {
         auto& a = *static_cast<Acquaintance*>(tag);
         if (auto ok = look_at(a); !ok) return std::unexpected(links_->lost(a.peer, ok.error()));
     }
+    return check_reach();
+}
+
+Result<void> TcpIntroductions::check_reach() {
+    if (!next_look_.passed()) return {};
+    next_look_ = os::Deadline::after_ms(os::TcpSocket::reach_look_every_ms);
+    for (auto& [peer, a] : all_) {
+        if (a.gone || !a.socket.descriptor().valid()) continue;
+        const auto reach = a.socket.reach(links_->patience_ms());
+        if (!reach) return std::unexpected(links_->lost(peer, reach.error()));
+        if (*reach == os::TcpSocket::Reach::doubtful && a.answered && !said_farewell_)
+            if (auto ok = say(a, knock_word); !ok) return std::unexpected(links_->lost(peer, ok.error()));
+    }
     return {};
 }
 
-// After its introduction a peer says that it is ready, perhaps, and farewell, each once; then its socket may end.
+// After its introduction a peer says that it is ready, perhaps, and farewell, each once; then its socket may end. It
+// may knock before.
 Result<void> TcpIntroductions::look_at(Acquaintance& a) {
     std::byte word{};
     const auto got = a.socket.receive_some(std::span{&word, 1});
@@ -118,7 +133,7 @@ Result<void> TcpIntroductions::look_at(Acquaintance& a) {
         a.gone = true;
     } else if (word == ready_word && !std::exchange(a.said_ready, true)) {
         ready_.push_back(a.peer);
-    } else {
+    } else if (word != knock_word) {
         return fail(Status::remote_error, "it sent what breaks the protocol: a word that is not its turn to say");
     }
     return {};
@@ -148,6 +163,7 @@ Result<std::optional<Rank>> TcpIntroductions::next_ready() {
 }
 
 void TcpIntroductions::farewell() {
+    said_farewell_ = true;
     for (auto& [_, a] : all_)
         // A peer that is gone needs none.
         if (a.answered && a.socket.descriptor().valid()) static_cast<void>(say(a, farewell_word));

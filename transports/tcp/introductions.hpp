@@ -1,5 +1,6 @@
 // Introductions over sockets of their own. What a peer says is its length and its bytes, once; later, one more byte
-// when it is ready, where the network needs that, and one when it says farewell.
+// when it is ready, where the network needs that, and one when it says farewell; and one in between whenever it doubts
+// that this host is there, which this host's system acknowledges.
 #pragma once
 
 #include <map>
@@ -36,9 +37,12 @@ private:
     Result<bool> advance(Acquaintance& a);
     Result<void> receive(Acquaintance& a, std::size_t wanted);
     Result<void> look_at(Acquaintance& a);
+    Result<void> check_reach();
     static Result<void> say(Acquaintance& a, std::byte word);
 
     std::unique_ptr<Links> links_;
+    os::Deadline next_look_ = os::Deadline::after_ms(0);  // whether peers' hosts answer
+    bool said_farewell_ = false;
     os::Poller poller_;  // of the sockets of those who have answered
     std::map<Rank, Acquaintance> all_;
     std::size_t unanswered_ = 0;

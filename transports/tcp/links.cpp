@@ -85,7 +85,7 @@ void Links::begin(const Wanted& wanted) {
 
 // True when both sides have proved who they are. A peer that cannot be reached may be, a moment later.
 Result<bool> Links::advance(Call& call) {
-    // Once the socket is there, its system's probes say whether the host lives; its rank may come late.
+    // Once the socket is there, what the peer's system answers says whether the host lives; its rank may come late.
     if (call.handshake) return call.handshake->advance(call.socket);
     if (call.until.passed())
         return fail(Status::timeout, fmt::format("no answer in {} ms{}{}", connect_patience_ms(),
@@ -147,8 +147,11 @@ bool Links::may_fail(const Wanted& wanted, const Error& why) const {
 Result<std::optional<Links::Opened>> Links::next() {
     if (failed_) return std::unexpected(*failed_);
     for (const Wanted& wanted : std::exchange(new_, {})) begin(wanted);
+    const bool looks = !calls_.empty() && look_.is_due();
     for (auto call = calls_.begin(); call != calls_.end();) {
-        const auto open = advance(*call);
+        auto open = advance(*call);
+        if (open && !*open && looks && call->handshake)
+            if (const auto reach = call->socket.reach(patience_ms_); !reach) open = std::unexpected(reach.error());
         if (!open && !may_fail(call->wanted, open.error())) {
             const Rank peer = call->wanted.peer;
             failed_ = call->handshake ? lost(peer, open.error()) : unreachable(peer, open.error());

@@ -44,6 +44,7 @@ public:
     Result<std::optional<Opened>> next();
 
     Rank own() const { return own_; }
+    std::uint64_t patience_ms() const { return patience_ms_; }
     // How many peers have an address.
     std::uint64_t joined_count() const {
         const auto is_joined = [](const Peer& peer) { return peer.address.valid(); };
@@ -93,7 +94,7 @@ private:
     std::vector<Wanted> new_, awaited_;  // awaited: those that the peer makes
     std::vector<Call> calls_;
     os::Deadline further_soon_until_ = os::Deadline::after_ms(0);
-    NowAndThen further_{1'000'000};
+    NowAndThen further_{1'000'000}, look_{os::TcpSocket::reach_look_every_ms * 1'000'000};
     std::optional<Error> failed_{};  // a socket tells only once what is wrong with it
 };
 

@@ -35,12 +35,22 @@ Error TcpConnection::of_socket(unsigned index, const Error& error) const {
     return {error.status, fmt::format("socket {} of {} between them: {}", index, count_, error.message)};
 }
 
-Result<void> TcpConnection::check_reach(std::uint64_t patience_ms) const {
-    for (unsigned i = 0; i < count_; i++)
-        if (sockets_[i]->is_open())
-            if (auto ok = sockets_[i]->socket().check_reach(patience_ms); !ok)
-                return std::unexpected(of_socket(i, ok.error()));
+Result<void> TcpConnection::check_reach(std::uint64_t patience_ms) {
+    for (unsigned i = 0; i < count_; i++) {
+        if (!sockets_[i]->is_open()) continue;
+        const auto reach = sockets_[i]->socket().reach(patience_ms);
+        if (!reach) return std::unexpected(of_socket(i, reach.error()));
+        if (i == 0 && *reach == os::TcpSocket::Reach::doubtful) knock();
+    }
     return {};
+}
+
+// Nothing is on the way by this socket. After a goodbye nothing may follow.
+void TcpConnection::knock() {
+    auto* const room = first().next_room();
+    if (stage_ != Stage::open || may_not_send_ || says_goodbye_ || room == nullptr) return;
+    room->head = {.kind = FrameKind::knock};
+    first().add();
 }
 
 Result<bool> TcpConnection::progress() {
@@ -227,6 +237,7 @@ Result<FrameSocket::Place> TcpConnection::begin_frame(const FrameHead& head, uns
         peer_said_goodbye_ = true;
         return FrameSocket::Place{};
     }
+    if (head.kind == FrameKind::knock) return FrameSocket::Place{};
     if (head.kind == FrameKind::sockets) {
         if (auto taken = take_peers_wish(head); !taken) return std::unexpected(taken.error());
         return FrameSocket::Place{};

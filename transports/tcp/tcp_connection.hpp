@@ -34,8 +34,8 @@ public:
     bool is_open() const { return stage_ == Stage::open; }
     // How many there are, including those that have ended.
     unsigned socket_count() const { return count_; }
-    // An error where the host at the other end is out of reach.
-    Result<void> check_reach(std::uint64_t patience_ms) const;
+    // An error where the host at the other end is out of reach; where that is doubtful, progress() knocks.
+    Result<void> check_reach(std::uint64_t patience_ms);
     // Has something been sent, while there is no socket yet?
     bool waits_for_socket() const { return stage_ == Stage::closed && has_something_to_send(); }
 
@@ -63,6 +63,7 @@ private:
         return peer_wants_ != 0 && !said_wanted_ && !says_goodbye_ && !peer_said_goodbye_;
     }
     bool say_wanted();
+    void knock();
     void agree();
     Result<void> drop_credits();
 

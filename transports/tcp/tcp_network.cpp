@@ -11,7 +11,7 @@ namespace {
 
 // With so few sockets, asking each costs less than asking which.
 constexpr std::size_t few_sockets = 2;
-constexpr std::uint64_t look_every_ns = 250'000'000;
+constexpr std::uint64_t look_every_ns = os::TcpSocket::reach_look_every_ms * 1'000'000;
 
 }  // namespace
 
@@ -94,6 +94,7 @@ Result<bool> TcpNetwork::progress() {
 }
 
 int TcpNetwork::wait_descriptor() const {
+    look_.slept();
     for (const Active& a : active_)
         for (const auto& socket : a.connection->sockets()) socket->watch_for_room(poller_);
     return poller_.descriptor().number();

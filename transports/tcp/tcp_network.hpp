@@ -54,7 +54,7 @@ private:
     std::size_t socket_count_ = 0;
     std::optional<unsigned> sockets_;
     std::map<std::string, unsigned> usual_sockets_;  // by own address
-    NowAndThen look_;  // whether peers answer
+    mutable NowAndThen look_;  // whether peers answer
 };
 
 }  // namespace tenon::tcp

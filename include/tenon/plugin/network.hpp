@@ -20,6 +20,8 @@ public:
     virtual ~Network() = default;
     // As of Transport, whose words hold here too.
     virtual Connection& connection(Rank peer) = 0;
+    // An error of status `timeout`: the peer's host has been silent for too long (NetworkFacts::patience_ms). After any
+    // other of a peer, the communicator waits a little for what explains it better, as the peer's death.
     virtual Result<bool> progress() = 0;
     // Becomes readable when progress() may have something to bring.
     virtual int wait_descriptor() const = 0;
