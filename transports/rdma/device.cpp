@@ -9,6 +9,7 @@
 
 #include "base/log.hpp"
 #include "os/clock.hpp"
+#include "os/internet.hpp"
 #include "os/process.hpp"
 #include "os/system_error.hpp"
 
@@ -28,11 +29,11 @@ void assign(Handle<T, undo>& to, VerbsApi& api, T* made) {
     to = Handle<T, undo>(made, Undo<T, undo>{&api});
 }
 
-// Such that all tries together take about as long as the peer may be out of reach.
-std::uint8_t timeout_for(std::uint64_t patience_ms) {
+// Such that all tries together take no longer than a peer may be silent, as the standard counts.
+std::uint8_t timeout_for(std::uint64_t silence_ms) {
     std::uint8_t exponent = 8;  // 1 ms
     while (exponent < 31 && timeout_unit_ms * static_cast<double>(std::uint64_t{2} << exponent) * (retries + 1) <=
-                                static_cast<double>(patience_ms))
+                                static_cast<double>(silence_ms))
         exponent++;
     return exponent;
 }
@@ -198,7 +199,7 @@ Result<void> Device::size_window(const Wanted& wanted) {
 }
 
 Result<void> Device::set_up(const Wanted& wanted) {
-    timeout_ = timeout_for(wanted.patience_ms);
+    timeout_ = timeout_for(os::TcpSocket::longest_silence_ms(wanted.patience_ms));
     if (auto ok = size_window(wanted); !ok) return ok;
     auto memory = os::Mapping::anonymous({(receive_count_ + send_slot_count) * slot_bytes});
     if (!memory) return std::unexpected(memory.error());

@@ -404,7 +404,9 @@ void RdmaConnection::completed(std::uint32_t number, std::uint64_t id, ibv_wc_st
     }
     const std::string why = fmt::format("{} failed: {}", what_is_sent(head), ibv_wc_status_str(status));
     if (is_lost) return lose(path, why);
-    fail_with(lost(why, advice_for(status)));
+    Error error = lost(why, advice_for(status));
+    if (status == IBV_WC_RETRY_EXC_ERR || status == IBV_WC_RESP_TIMEOUT_ERR) error.status = Status::timeout;
+    fail_with(std::move(error));
 }
 
 // ---- what devices say --------------------------------------------------------------------------------------------
