@@ -61,16 +61,17 @@ Error JobControl::failure() const {
     return {static_cast<Status>(shared_->failure_status), shared_->failure_message};
 }
 
-void JobControl::raise(const Error& error) {
+bool JobControl::raise(const Error& error) {
     std::uint64_t none = 0;
     std::atomic_ref state(shared_->failure_state);
-    if (!state.compare_exchange_strong(none, 1)) return;
+    if (!state.compare_exchange_strong(none, 1)) return false;
     const std::size_t length = std::min(error.message.size(), sizeof shared_->failure_message - 1);
     std::memcpy(shared_->failure_message, error.message.data(), length);
     shared_->failure_message[length] = 0;
     shared_->failure_status = static_cast<std::uint64_t>(error.status);
     state.store(2, std::memory_order_release);
     ring();
+    return true;
 }
 
 void JobControl::ring() {

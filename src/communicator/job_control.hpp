@@ -66,7 +66,7 @@ public:
     bool failed() const { return load_relaxed(shared_->failure_state) != 0; }
     const std::uint64_t* failure_flag() const { return &shared_->failure_state; }  // not 0: failed
     Error failure() const;
-    void raise(const Error& error);  // the first one stays
+    bool raise(const Error& error);  // whether it is the first one, which stays
 
     // What one rank has found out for all, a number below 8 for a question: `what` is any hash of it. May be forgotten.
     void tell_finding(std::uint64_t what, unsigned finding) {

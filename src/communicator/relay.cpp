@@ -120,7 +120,6 @@ void Relay::tick() {
     look_for_silent_hosts();
     look_for_deaths();
     tell_who_left();
-    tell_failure();
     tell_calls_of_those_who_stand_still();
     for (Edge& e : edges_)
         if (e.open()) send_what_waits(e);
@@ -146,7 +145,6 @@ bool Relay::speaks_for_others() const {
 
 void Relay::say_goodbye() {
     tell_who_left();
-    tell_failure();
     // Without it, the others would take the end of this process for a death; and that is right where a rank of it has
     // not left.
     for (Rank r = 0; r < job_.rank_count(); r++)
@@ -192,11 +190,15 @@ void Relay::look_for_silent_hosts() {
     }
 }
 
+// Who leaves because the job has failed would seem to have left the others in the middle of a call, if they heard of
+// that first.
 void Relay::tell_who_left() {
-    for (Rank r = 0; r < job_.rank_count(); r++) {
-        const auto at = static_cast<std::size_t>(r);
-        if (!is_own(r) || told_left_[at] || !control_.has_left(r)) continue;
-        told_left_[at] = true;
+    std::vector<Rank> gone;
+    for (Rank r = 0; r < job_.rank_count(); r++)
+        if (is_own(r) && !told_left_[static_cast<std::size_t>(r)] && control_.has_left(r)) gone.push_back(r);
+    tell_failure();
+    for (const Rank r : gone) {
+        told_left_[static_cast<std::size_t>(r)] = true;
         // Its last calls first: others must not take it for one who has not made them.
         tell_calls_of(r, control_.calls_of(r));
         tell({.head = {.kind = FrameKind::left, .rank = r}, .payload = {}});

@@ -53,7 +53,7 @@ private:
     std::vector<pollfd> what_to_watch();
     void tick();
     void tell_failure();
-    void tell_who_left();
+    void tell_who_left();  // and, before, of a failure
     void tell_calls_of_those_who_stand_still();
     void tell_calls_of(Rank rank, const JobControl::Calls& calls);
     void look_for_deaths();

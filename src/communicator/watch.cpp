@@ -56,8 +56,8 @@ Error Communicator::over(Error error) {
     if (over_.load(std::memory_order_relaxed)) return over_error_;
     if (aborted()) {
         error = {Status::aborted, fmt::format("rank {}: {} was aborted", rank_, current_call())};
-    } else {
-        control_.raise(error);
+    } else if (!control_.raise(error)) {
+        error = control_.failure();
     }
     over_error_ = error;
     over_.store(true, std::memory_order_release);

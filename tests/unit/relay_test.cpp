@@ -99,6 +99,16 @@ TEST_F(TwoHosts, HearOfLastCallsBeforeAFarewell) {
     EXPECT_FALSE(right.control->is_behind(0, 7));
 }
 
+// Who leaves because its job has failed must not seem to have left the others in the middle of a call.
+TEST_F(TwoHosts, HearOfAFailureBeforeTheFarewellThatFollowsIt) {
+    left.control->raise({Status::remote_error, "a link was cut"});
+    left.control->leave();
+    left.relay->tell_now();
+    std::uint32_t kind = 0;
+    ASSERT_TRUE(right_socket.receive(std::as_writable_bytes(std::span{&kind, 1}), os::Deadline::after_ms(60'000)));
+    EXPECT_EQ(kind, 1U) << "the failure";
+}
+
 TEST_F(TwoHosts, MissAHostThatEndsWithoutAWord) {
     right_socket.close();
     ASSERT_TRUE(comes([&] { return left.control->failed(); }));
