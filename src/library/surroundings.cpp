@@ -38,9 +38,13 @@ std::shared_ptr<tcp::DataPort> data_port(const NetworkShare& network) {
     auto& known = (*ports)[network.listener.get()];
     auto port = known.lock();
     if (port == nullptr) {
-        // It ends before what it listens on.
+        // It ends before what it listens on, and that, with all else of the meeting, with it: what is known of it here
+        // would keep the deleter, and whatever that holds.
         port = std::shared_ptr<tcp::DataPort>(new tcp::DataPort(*network.listener, network.key),
-                                              [listener = network.listener](tcp::DataPort* made) { delete made; });
+                                              [listener = network.listener](tcp::DataPort* made) mutable {
+                                                  delete made;
+                                                  listener.reset();
+                                              });
         known = port;
     }
     return port;
