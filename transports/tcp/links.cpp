@@ -11,7 +11,8 @@
 namespace tenon::tcp {
 namespace {
 
-constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20, further_soon_ms = 1'000;
+constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20, further_soon_ms = 1'000,
+                        told_after_ms = 1'000;
 
 }  // namespace
 
@@ -137,11 +138,22 @@ Result<std::optional<Links::Opened>> Links::take_arrival() {
 }
 
 // Whether to go on without it.
-bool Links::may_fail(const Wanted& wanted, const Error& why) const {
+bool Links::may_fail(const Wanted& wanted, const Error& why) {
     if (wanted.number == 0) return false;
-    log(LogLevel::info, "rank {} on {} could not make socket {} to rank {} on {}: {}; it uses those that there are",
-        own_, peer(own_).host, wanted.number, wanted.peer, peer(wanted.peer).host, why.message);
+    failed_further_.push_back({wanted, why, os::Deadline::after_ms(told_after_ms)});
     return true;
+}
+
+void Links::tell_of_failed(const std::function<bool(Rank)>& is_there) {
+    std::erase_if(failed_further_, [&](const Failed& failed) {
+        if (!failed.tell_at.passed()) return false;
+        const auto& [peer, number] = failed.wanted;
+        if (is_there(peer))
+            log(LogLevel::info,
+                "rank {} on {} could not make socket {} to rank {} on {}: {}; it uses those that there are", own_,
+                this->peer(own_).host, number, peer, this->peer(peer).host, failed.why.message);
+        return true;
+    });
 }
 
 Result<std::optional<Links::Opened>> Links::next() {

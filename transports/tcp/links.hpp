@@ -3,10 +3,11 @@
 // a pair they are numbered, from 0.
 //
 // For the rank's thread. Nothing waits; a peer that cannot be reached in time is an error that names both ranks. A pair
-// can do without further sockets than the first: where one cannot be made, that is logged.
+// can do without further sockets than the first: where one cannot be made while the peer is there, that is logged.
 #pragma once
 
 #include <algorithm>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ public:
         os::TcpSocket socket;
     };
     Result<std::optional<Opened>> next();
+    // Logs which further sockets could not be made a second ago or earlier, to peers that are still there: at the end
+    // of a job that is no news.
+    void tell_of_failed(const std::function<bool(Rank)>& is_there);
 
     Rank own() const { return own_; }
     std::uint64_t patience_ms() const { return patience_ms_; }
@@ -78,7 +82,7 @@ private:
     static bool is_own(const os::InternetAddress& address);
     Result<bool> connect(Call& call);
     Result<bool> advance(Call& call);
-    bool may_fail(const Wanted& wanted, const Error& why) const;
+    bool may_fail(const Wanted& wanted, const Error& why);
     Result<std::optional<Opened>> take_arrival();
     bool has_come(const Wanted& wanted) const {
         return (came_[static_cast<std::size_t>(wanted.peer)] >> wanted.number & 1) != 0;
@@ -93,6 +97,12 @@ private:
     std::vector<std::uint32_t> came_;  // by rank: which sockets of it have come, as bits
     std::vector<Wanted> new_, awaited_;  // awaited: those that the peer makes
     std::vector<Call> calls_;
+    struct Failed {
+        Wanted wanted;
+        Error why;
+        os::Deadline tell_at;
+    };
+    std::vector<Failed> failed_further_;
     os::Deadline further_soon_until_ = os::Deadline::after_ms(0);
     NowAndThen further_{1'000'000}, look_{os::TcpSocket::reach_look_every_ms * 1'000'000};
     std::optional<Error> failed_{};  // a socket tells only once what is wrong with it

@@ -111,6 +111,7 @@ Result<void> TcpNetwork::check_reach() {
         if (a.connection->is_open())
             if (auto ok = a.connection->check_reach(facts_.patience_ms); !ok)
                 return std::unexpected(links_->lost(a.peer, ok.error()));
+    links_->tell_of_failed([this](Rank peer) { return connection_to(peer).is_open(); });
     return {};
 }
 
