@@ -47,7 +47,8 @@ public:
         for (std::uint64_t call = 1;; call++) {
             static constexpr std::size_t counts[] = {1, 16, 300, 5'000, 100'000};
             const std::size_t count = counts[random_() % std::size(counts)];
-            switch (random_() % 4) {
+            // The first call connects every host to every other: what is cut has been there.
+            switch (call == 1 ? 2 : random_() % 4) {
                 case 0: all_reduce(call, count); break;
                 case 1: all_gather(call, count); break;
                 case 2: all_to_all(call, count); break;
