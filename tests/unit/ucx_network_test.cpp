@@ -105,6 +105,30 @@ TEST(UcxNetwork, MayBeDestroyedWithWhateverIsUnderWay) {
         }
 }
 
+// A call that has failed has its memory to itself, whatever was on its way there.
+TEST(UcxNetwork, TouchesNoMemoryOnceWithdrawn) {
+    for (int turns = 0; turns < 24; turns++) {
+        NetworkHosts hosts(kind("", "0"), 2);
+        expect_acquainted(hosts);
+        auto sent = bytes_of(16 << 10, 3);
+        std::vector<std::byte> received(sent.size());
+        ReceiveEnd& in = hosts.receive_end(1, 0);
+        const auto place = hosts.ranks[1]->connection(0).expose(received.data(), received.size());
+        ASSERT_TRUE(place);
+        in.offer(in.next_number(), place->form, place->address, received.size(), network_signature);
+        const auto exposed = hosts.ranks[0]->connection(1).expose(sent.data(), sent.size());
+        ASSERT_TRUE(exposed);
+        hosts.send_end(0, 1).send_carried(Row::large, sent.size(), exposed->address, network_signature);
+        int left = turns;
+        ASSERT_TRUE(hosts.move_until([&] { return left-- == 0; }));
+        hosts.ranks[1]->withdraw();
+        std::ranges::fill(received, std::byte{0xaa});
+        for (int turn = 0; turn < 100; turn++) static_cast<void>(hosts.ranks[0]->progress());
+        hosts.ranks[1].reset();
+        EXPECT_TRUE(std::ranges::all_of(received, [](std::byte b) { return b == std::byte{0xaa}; })) << turns;
+    }
+}
+
 // ---- who breaks the rules -------------------------------------------------------------------------------------------
 
 // Rank 0, played by hand, to a rank 1 that is real.

@@ -51,7 +51,13 @@ UcxNetwork::UcxNetwork(NetworkFacts facts)
       introduced_(static_cast<std::size_t>(facts_.rank_count)),
       check_(check_every_ns) {}
 
-UcxNetwork::~UcxNetwork() {
+UcxNetwork::~UcxNetwork() { close(); }
+
+// As long as UCX lives, a message may still be on its way into the call's memory, or out of it.
+void UcxNetwork::withdraw() { close(); }
+
+void UcxNetwork::close() {
+    if (worker_ == nullptr) return;
     const os::Deadline deadline = os::Deadline::after_ms(closing_patience_ms);
     for (;;) {
         bool all_closed = true;
@@ -71,7 +77,7 @@ Connection& UcxNetwork::connection(Rank peer) {
     if (made == nullptr)
         made = std::make_unique<UcxConnection>(
             Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]},
-            worker_->handle(), memory_, [this, peer] { introduce(peer); });
+            worker_ != nullptr ? worker_->handle() : nullptr, memory_, [this, peer] { introduce(peer); });
     return *made;
 }
 
@@ -135,6 +141,7 @@ ucs_status_t UcxNetwork::arrived(const void* bytes, std::size_t head_length, voi
 // ---- moving -------------------------------------------------------------------------------------------------------
 
 Result<bool> UcxNetwork::progress() {
+    if (worker_ == nullptr) return true;
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
@@ -147,10 +154,11 @@ Result<bool> UcxNetwork::progress() {
 
 int UcxNetwork::wait_descriptor() const {
     check_.slept();
-    return worker_->wait_descriptor();
+    return worker_ != nullptr ? worker_->wait_descriptor() : -1;
 }
 
 Result<bool> UcxNetwork::finish_sending() {
+    if (worker_ == nullptr) return true;
     const auto moved = progress();
     if (moved && !*moved) return false;
     // Also where one peer is lost: the others must have their goodbye.

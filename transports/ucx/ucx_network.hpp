@@ -24,6 +24,7 @@ public:
     Result<bool> progress() override;
     int wait_descriptor() const override;
     Result<bool> finish_sending() override;
+    void withdraw() override;
     std::string in_words() const override { return "ucx"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
 
@@ -35,12 +36,13 @@ private:
     explicit UcxNetwork(NetworkFacts facts);
     void introduce(Rank peer);
     Result<void> take_answers();
+    void close();
 
     NetworkFacts facts_;
     MirrorMemory memory_;
     std::mutex connecting_;
     std::vector<std::unique_ptr<UcxConnection>> connections_;  // by rank; they outlive the worker, which calls them
-    std::unique_ptr<UcxWorker> worker_;
+    std::unique_ptr<UcxWorker> worker_;                      // null once withdrawn
 
     std::vector<UcxConnection*> introduced_;  // by rank
     std::vector<UcxConnection*> active_;      // the same, in order
