@@ -46,13 +46,21 @@ constexpr std::string_view network_name = "tcp";
 const std::vector<std::string> modules = {};
 #endif
 
-// Of one rank in a covering row: blocks are made smaller instead.
-constexpr std::size_t most_covering_bytes = 16 << 20;
+// Of one rank in a covering row, and in the product with usual slots and with few: blocks are made smaller instead.
+// These go round the rings several times, and further turns are like them.
+constexpr std::size_t most_covering_bytes = 16 << 20, most_product_bytes = 4 << 20, most_bytes_in_few_slots = 512 << 10;
 
 // Makes the smallest slots, and enough of them for every channel that the algorithms use.
 constexpr std::uint64_t least_slot_memory_of_a_peer = 250 << 10;
 
 Rank root_of(int choice, Rank rank_count) { return choice == 0 ? 0 : choice == 1 ? rank_count - 1 : rank_count / 2; }
+
+support::Shape no_larger(support::Shape shape, std::size_t most_bytes) {
+    const std::size_t elements = std::max(input_elements(shape, shape.root), output_elements(shape, shape.root));
+    const std::size_t bytes = elements * element_bytes(shape.type);
+    if (bytes > most_bytes) shape.count /= bytes / most_bytes + 1;
+    return shape;
+}
 
 support::Shape shape_of(const CoveringRow& row, const Ways& ways) {
     const Algorithm& algorithm = algorithms()[static_cast<std::size_t>(row[algorithm_])];
@@ -62,10 +70,7 @@ support::Shape shape_of(const CoveringRow& row, const Ways& ways) {
                          .rank_count = ways.rank_counts[static_cast<std::size_t>(row[ranks_])],
                          .count = element_counts[row[count_]]};
     shape.root = root_of(row[root_], shape.rank_count);
-    const std::size_t elements = std::max(input_elements(shape, shape.root), output_elements(shape, shape.root));
-    const std::size_t bytes = elements * element_bytes(shape.type);
-    if (bytes > most_covering_bytes) shape.count /= bytes / most_covering_bytes + 1;
-    return shape;
+    return no_larger(shape, most_covering_bytes);
 }
 
 // What a dimension that means nothing to a collective must be, so that no row is wasted on it.
@@ -108,7 +113,47 @@ Case case_of(const CoveringRow& row, const Ways& ways) {
             .values = static_cast<Values>(row[values_])};
 }
 
+// The row of a size in the configuration number `together` of the product, not in place and in ordinary memory. Over
+// all of them each type has each size, and each algorithm each type.
+CoveringRow product_row(int algorithm, int transport, int slots, int together, int count) {
+    const Collective collective = algorithms()[static_cast<std::size_t>(algorithm)].collective;
+    const int turn = together * static_cast<int>(std::size(element_counts)) + count;
+    CoveringRow row(dimension_count, 0);
+    row[algorithm_] = algorithm;
+    row[transport_] = transport;
+    row[slots_] = slots;
+    row[access_] = (together + together / 4) % 4;
+    row[streaming_] = (together / 2 + together / 8) % 2;
+    row[count_] = count;
+    if (collective != Collective::barrier) row[type_] = (turn + together / 2) % static_cast<int>(data_type_count);
+    if (is_rooted(collective)) row[root_] = turn % 3;
+    if (reduces(collective)) {
+        row[op_] = turn % static_cast<int>(reduce_op_count);
+        row[values_] = turn / 2 % 2;
+    }
+    return row;
+}
+
+void add_ways_to_hold(const CoveringRow& size, const Ways& ways, std::vector<Case>& cases) {
+    for (const int held : {0, 1, 2, 3}) {
+        CoveringRow row = size;
+        row[in_place_] = held % 2;
+        row[memory_] = held / 2;
+        if (!is_allowed(row, ways)) continue;
+        Case& c = cases.emplace_back(case_of(row, ways));
+        c.shape = no_larger(c.shape, c.few_slots ? most_bytes_in_few_slots : most_product_bytes);
+    }
+}
+
 }  // namespace
+
+std::string name_of(const CasesTogether& together) {
+    const Case& c = together.cases.front();
+    return fmt::format("{}_{}{}{}", name_of(c.shape.collective), c.algorithm->name,
+                       c.transport == TransportChoice::network ? "_network" : "", c.few_slots ? "_few_slots" : "");
+}
+
+void PrintTo(const CasesTogether& together, std::ostream* out) { *out << name_of(together); }
 
 std::string name_of(const Case& c) {
     const support::Shape& s = c.shape;
@@ -173,6 +218,20 @@ std::vector<Case> covering_cases(const Ways& ways) {
     const auto allowed = [&](const CoveringRow& row) { return is_allowed(row, ways); };
     for (const CoveringRow& row : support::cover_pairs(sizes, allowed)) cases.push_back(case_of(row, ways));
     return cases;
+}
+
+std::vector<CasesTogether> product_cases(const Ways& ways) {
+    std::vector<CasesTogether> all;
+    int number = 0;
+    for (int algorithm = 0; algorithm < static_cast<int>(algorithms().size()); algorithm++)
+        for (int transport = 0; transport < static_cast<int>(ways.transports.size()); transport++)
+            for (int slots = 0; slots < 2; slots++, number++) {
+                CasesTogether together;
+                for (int count = 0; count < static_cast<int>(std::size(element_counts)); count++)
+                    add_ways_to_hold(product_row(algorithm, transport, slots, number, count), ways, together.cases);
+                if (!together.cases.empty()) all.push_back(std::move(together));
+            }
+    return all;
 }
 
 }  // namespace tenon::conformance

@@ -49,4 +49,14 @@ struct Ways {
 };
 std::vector<Case> covering_cases(const Ways& ways = {});
 
+// Cases of one configuration, for one communicator.
+struct CasesTogether {
+    std::vector<Case> cases;
+};
+std::string name_of(const CasesTogether& together);  // what they have in common
+void PrintTo(const CasesTogether& together, std::ostream* out);
+// The full product of what a transport can see of a call: algorithm x transport x slots x size x in place x memory.
+// What it cannot see (type, operation, root, values) goes round from one size to the next.
+std::vector<CasesTogether> product_cases(const Ways& ways);
+
 }  // namespace tenon::conformance

@@ -1,6 +1,6 @@
 // The conformance matrix between processes that a launcher has started, on several hosts: every rank runs this program,
-// and all run the same rows in the same order, each in a communicator of its own. "Covering" are the rows that cover
-// every two values, "Sample" a few of them.
+// and all run the same rows in the same order. "Covering" are the rows that cover every two values, "Sample" a few of
+// them, each in a communicator of its own. "Product" is the full product of what a transport can see (product_cases()).
 #include <gtest/gtest.h>
 
 #include <set>
@@ -21,10 +21,19 @@ std::unique_ptr<Communicator> world;
 std::uint64_t seed = 0;  // rank 0's
 Config own_config;       // as the environment has it: the network is the user's choice
 
-std::vector<Case> cases_between_hosts() {
+Ways between_hosts() {
     static const Rank rank_count = find_launch(process_environment())->value().rank_count;
     static constexpr TransportChoice transports[] = {TransportChoice::automatic, TransportChoice::network};
-    return covering_cases({.rank_counts = {&rank_count, 1}, .transports = transports});
+    return {.rank_counts = {&rank_count, 1}, .transports = transports};
+}
+
+std::vector<Case> cases_between_hosts() { return covering_cases(between_hosts()); }
+
+Result<std::unique_ptr<Communicator>> communicator_for(const Case& c) {
+    Config config = config_of(c);
+    config.plugins = own_config.plugins;
+    config.network = own_config.network;
+    return world->split(0, world->rank(), config);
 }
 
 class MatrixBetweenHosts : public ::testing::TestWithParam<Case> {};
@@ -32,10 +41,7 @@ class MatrixBetweenHosts : public ::testing::TestWithParam<Case> {};
 TEST_P(MatrixBetweenHosts, EqualsTheReference) {
     const Case& c = GetParam();
     const Reference reference(c.shape, c.values, false, seed);
-    Config config = config_of(c);
-    config.plugins = own_config.plugins;
-    config.network = own_config.network;
-    auto made = world->split(0, world->rank(), config);
+    const auto made = communicator_for(c);
     ASSERT_TRUE(made) << made.error().message;
     for (int call = 0; call < 3; call++) expect_right(**made, reference, c.in_place, c.memory);
 }
@@ -52,6 +58,23 @@ std::vector<Case> sample_between_hosts() {
 INSTANTIATE_TEST_SUITE_P(Sample, MatrixBetweenHosts, ::testing::ValuesIn(sample_between_hosts()),
                          [](const auto& row) { return name_of(row.param); });
 INSTANTIATE_TEST_SUITE_P(Covering, MatrixBetweenHosts, ::testing::ValuesIn(cases_between_hosts()),
+                         [](const auto& row) { return name_of(row.param); });
+
+class ProductBetweenHosts : public ::testing::TestWithParam<CasesTogether> {};
+
+TEST_P(ProductBetweenHosts, EqualsTheReference) {
+    const std::vector<Case>& cases = GetParam().cases;
+    const auto made = communicator_for(cases.front());
+    ASSERT_TRUE(made) << made.error().message;
+    std::optional<Reference> reference;
+    for (const Case& c : cases) {
+        SCOPED_TRACE(name_of(c));
+        if (!reference || reference->shape() != c.shape) reference.emplace(c.shape, c.values, false, seed);
+        expect_right(**made, *reference, c.in_place, c.memory);
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Product, ProductBetweenHosts, ::testing::ValuesIn(product_cases(between_hosts())),
                          [](const auto& row) { return name_of(row.param); });
 
 // The rings of a rank with those of its host and with those of others, in one cap: by what its peers use of it.

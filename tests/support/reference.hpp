@@ -24,6 +24,7 @@ struct Shape {
     Rank rank_count = 1;
     Rank root = 0;
     std::size_t count = 0;  // of one block
+    bool operator==(const Shape&) const = default;
 };
 
 std::string in_words(const Shape& shape);
