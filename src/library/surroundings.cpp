@@ -57,11 +57,12 @@ SegmentLayout network_layout(const HostShare& share) {
 
 // Joins this rank to those of its peers for whom `is_joined` holds.
 Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostShare& share,
+                                              const std::shared_ptr<SlotBudget>& slots,
                                               const std::function<bool(Rank)>& is_joined) {
     std::vector<tcp::Peer> peers;
     NetworkFacts facts{.rank = share.rank, .rank_count = share.rank_count,
                        .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
-                       .slot_memory_cap_bytes = share.slot_memory_bytes, .patience_ms = share.network.patience_ms,
+                       .slots = slots, .patience_ms = share.network.patience_ms,
                        .known_memory = share.known_memory, .registered_cap_bytes = share.registered_cap_bytes,
                        .devices = share.network_devices};
     for (Rank r = 0; r < share.rank_count; r++) {
@@ -84,7 +85,7 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
 }
 
 // Each pair on its best network; both sides come to the same one.
-Result<Networks> make_networks(const HostShare& share) {
+Result<Networks> make_networks(const HostShare& share, const std::shared_ptr<SlotBudget>& slots) {
     std::vector<std::string_view> names(static_cast<std::size_t>(share.rank_count));
     for (std::size_t r = 0; r < names.size(); r++)
         if (const PeerFacts& peer = share.peers[r]; peer.over_network)
@@ -95,7 +96,7 @@ Result<Networks> make_networks(const HostShare& share) {
         const auto is_joined = [&](Rank r) { return names[static_cast<std::size_t>(r)] == names[first]; };
         auto row = usable_network(names[first]);
         if (!row) return std::unexpected(row.error());
-        auto made = make_network(*row, share, is_joined);
+        auto made = make_network(*row, share, slots, is_joined);
         if (!made) return std::unexpected(made.error());
         for (std::size_t r = first; r < names.size(); r++)
             if (names[r] == names[first]) networks.by_rank[r] = made->get();
@@ -107,7 +108,7 @@ Result<Networks> make_networks(const HostShare& share) {
 }
 
 // By rank; the shared memory parts take what they need of the facts.
-std::unique_ptr<RingTransport> make_rings(HostShare& share) {
+std::unique_ptr<RingTransport> make_rings(HostShare& share, std::shared_ptr<SlotBudget> slots) {
     const auto layout = SegmentLayout::of(share.rank_count, share.slot_memory_bytes, share.control_bytes);
     bool has_threads = false;
     for (Rank r = 0; r < share.rank_count; r++)
@@ -118,18 +119,19 @@ std::unique_ptr<RingTransport> make_rings(HostShare& share) {
         if (facts.same_process) return inproc_reach();
         return shm_reach({facts.process, std::move(facts.arena), facts.kernel_copies});
     };
-    return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count,
-                                           share.slot_memory_bytes, reach_of, has_threads ? inproc_shares : shm_shares);
+    return std::make_unique<RingTransport>(share.segment, layout, share.rank, share.rank_count, std::move(slots),
+                                           reach_of, has_threads ? inproc_shares : shm_shares);
 }
 
 }  // namespace
 
 Result<std::unique_ptr<Transport>> make_transport(HostShare share) {
-    if (std::ranges::none_of(share.peers, &PeerFacts::over_network)) return make_rings(share);
-    auto remote = make_networks(share);
+    auto slots = std::make_shared<SlotBudget>(share.slot_memory_bytes);
+    if (std::ranges::none_of(share.peers, &PeerFacts::over_network)) return make_rings(share, std::move(slots));
+    auto remote = make_networks(share, slots);
     if (!remote) return std::unexpected(remote.error());
     const std::uint64_t remote_slot = network_layout(share).pair_shape(0).slot_bytes;
-    auto local = make_rings(share);
+    auto local = make_rings(share, std::move(slots));
     const std::uint64_t slot = std::min(local->slot_bytes(), remote_slot);
     return std::make_unique<JoinedTransport>(std::move(local), std::move(*remote), slot);
 }

@@ -44,7 +44,7 @@ struct Side {
         wires.push_back({std::move(ends->second), {}});
     }
     unsigned agreed = 1;
-    MirrorMemory memory{0, [](std::uint16_t) { return small_shape; }, 64 << 20};
+    MirrorMemory memory{0, [](std::uint16_t) { return small_shape; }, std::make_shared<SlotBudget>(64 << 20)};
     tcp::TcpConnection connection{memory, [] {}, [this](unsigned sockets) { agreed = sockets; }};
     std::vector<Wire> wires;
     std::vector<SendEnd*> out;

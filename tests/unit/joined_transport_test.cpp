@@ -6,11 +6,13 @@
 #include "library/registry.hpp"
 #include "os/memory.hpp"
 #include "transports/inproc/inproc.hpp"
+#include "transports/mirrors/mirrored.hpp"
 
 namespace tenon {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
 
 class NamedConnection final : public Connection {
 public:
@@ -58,7 +60,7 @@ class Joined : public ::testing::Test {
 protected:
     Joined() {
         auto rings = std::make_unique<RingTransport>(
-            memory_.data(), layout_, 0, 5, cap, [](Rank) { return inproc_reach(); }, inproc_shares);
+            memory_.data(), layout_, 0, 5, budget_, [](Rank) { return inproc_reach(); }, inproc_shares);
         Networks networks{.made = {}, .by_rank = {nullptr, nullptr, quick_, slow_, slow_}};
         networks.made.emplace_back(quick_);
         networks.made.emplace_back(slow_);
@@ -66,6 +68,7 @@ protected:
     }
 
     static constexpr std::uint64_t cap = 16 << 20;
+    const std::shared_ptr<SlotBudget> budget_ = std::make_shared<SlotBudget>(cap);
     const SegmentLayout layout_ = SegmentLayout::of(5, cap, 0);
     const os::Mapping memory_ = std::move(*os::Mapping::anonymous({layout_.bytes()}));
     PretendedNetwork* const quick_ = new PretendedNetwork("quick", 7);
@@ -81,6 +84,31 @@ TEST_F(Joined, HasEachPairOnItsOwnPath) {
     EXPECT_EQ(path_to(4), "slow");
     EXPECT_EQ(joined_->network_in_words(), "quick, slow");
     EXPECT_EQ(joined_->slot_memory().value, 2000U) << "rank 1's rings were never asked for";
+}
+
+// Two networks that take all they can, and the memory shared with rank 1, which then finds nothing left.
+TEST_F(Joined, HasOneBudgetOfSlotsForAllPaths) {
+    const RingShape shape = layout_.pair_shape(0);
+    const std::uint64_t of_a_mirror = 2 * shape.bytes();
+    MirrorMemory quick{0, [&](std::uint16_t) { return shape; }, budget_};
+    MirrorMemory slow{0, [&](std::uint16_t) { return shape; }, budget_};
+    std::vector<std::unique_ptr<Mirror>> mirrors;
+    std::string refusal;
+    while (refusal.empty()) {
+        auto made = (mirrors.size() % 3 == 0 ? quick : slow).make(0);
+        if (made) mirrors.push_back(std::move(*made));
+        else refusal = made.error().message;
+    }
+    EXPECT_THAT(refusal, HasSubstr("raise TENON_SLOT_MEMORY_BYTES"));
+    EXPECT_GT(quick.taken().value, 0U);
+    EXPECT_LE(quick.taken().value + slow.taken().value, cap);
+    EXPECT_GT(quick.taken().value + slow.taken().value, cap - of_a_mirror) << "nothing of it is kept back";
+    Connection& near = joined_->connection(1);
+    std::uint16_t channel = 0;
+    auto last = near.receive_end(channel++);
+    while (last && channel < layout_.channels()) last = near.receive_end(channel++);
+    ASSERT_FALSE(last);
+    EXPECT_THAT(last.error().message, HasSubstr("raise TENON_SLOT_MEMORY_BYTES"));
 }
 
 TEST_F(Joined, SleepsOnEveryNetwork) { EXPECT_THAT(joined_->wait_descriptors(), ElementsAre(7, 8)); }

@@ -68,8 +68,7 @@ public:
         : secret(fresh_secret()) {
         std::vector<tcp::Peer> peers;
         NetworkFacts facts{.rank_count = count, .shape_of = [](std::uint16_t) { return network_shape; },
-                           .slot_memory_cap_bytes = cap, .patience_ms = patience_ms, .known_memory = memory,
-                           .registered_cap_bytes = registered_cap};
+                           .patience_ms = patience_ms, .known_memory = memory, .registered_cap_bytes = registered_cap};
         for (Rank r = 0; r < count; r++) {
             auto listener = os::TcpListener::listen(os::resolve("127.0.0.1", 0)->front());
             EXPECT_TRUE(listener && *listener);
@@ -80,6 +79,7 @@ public:
         for (Rank r = 0; r < count; r++) {
             auto port = std::make_shared<tcp::DataPort>(*listeners[static_cast<std::size_t>(r)], secret);
             facts.rank = r;
+            facts.slots = std::make_shared<SlotBudget>(cap);
             auto made = kind.make(facts, [&](tcp::Purpose purpose) {
                 return std::make_unique<tcp::Links>(r, peers, purpose, secret, port, patience_ms);
             });

@@ -28,7 +28,8 @@ public:
         : layout_(SegmentLayout::of(rank_count, cap, 4096)),
           memory_(std::move(*os::Mapping::anonymous({layout_.bytes()}))) {
         for (Rank r = 0; r < rank_count; r++)
-            ranks.push_back(std::make_unique<RingTransport>(memory_.data(), layout_, r, rank_count, cap,
+            ranks.push_back(std::make_unique<RingTransport>(memory_.data(), layout_, r, rank_count,
+                                                            std::make_shared<SlotBudget>(cap),
                                                             [](Rank) { return std::make_unique<NoReach>(); },
                                                             [](const void*) { return false; }));
     }

@@ -16,12 +16,12 @@ std::unexpected<Error> no_access() {
 Result<std::unique_ptr<Mirror>> MirrorMemory::make(std::uint16_t channel) {
     const RingShape shape = shape_of_(channel);
     const std::uint64_t bytes = 2 * shape.bytes();
-    if (bytes_ + bytes > cap_bytes_)
+    if (!budget_->take(bytes))
         return fail(Status::system_error,
                     fmt::format("rank {}: one more channel to another host, of {} bytes, would exceed the {} bytes of "
-                                "slots that a rank may have for them in a communicator; raise TENON_SLOT_MEMORY_BYTES "
-                                "on every rank",
-                                own_, bytes, cap_bytes_));
+                                "slots that a rank may have in a communicator; raise TENON_SLOT_MEMORY_BYTES on every "
+                                "rank",
+                                own_, bytes, budget_->cap_bytes()));
     auto made = Mirror::make(shape, channel);
     if (made) bytes_ += bytes;
     return made;

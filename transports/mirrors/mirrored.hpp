@@ -4,26 +4,29 @@
 #include <array>
 #include <atomic>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "tenon/plugin/plan.hpp"
+#include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
 #include "transports/mirrors/mirror.hpp"
 
 namespace tenon {
 
-// Makes the Mirrors of one rank, as many as its cap allows.
+// Makes the Mirrors of one rank in one network, as many as its budget allows.
 class MirrorMemory {
 public:
-    MirrorMemory(Rank own, std::function<RingShape(std::uint16_t channel)> shape_of, std::uint64_t cap_bytes)
-        : own_(own), shape_of_(std::move(shape_of)), cap_bytes_(cap_bytes) {}
+    MirrorMemory(Rank own, std::function<RingShape(std::uint16_t channel)> shape_of,
+                 std::shared_ptr<SlotBudget> budget)
+        : own_(own), shape_of_(std::move(shape_of)), budget_(std::move(budget)) {}
     Result<std::unique_ptr<Mirror>> make(std::uint16_t channel);
     ByteCount taken() const { return {bytes_.load(std::memory_order_relaxed)}; }  // by any thread
 
 private:
     Rank own_;
     std::function<RingShape(std::uint16_t channel)> shape_of_;
-    std::uint64_t cap_bytes_;
+    std::shared_ptr<SlotBudget> budget_;
     std::atomic<std::uint64_t> bytes_ = 0;
 };
 

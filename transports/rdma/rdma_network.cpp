@@ -40,7 +40,7 @@ Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi&
     std::vector<std::unique_ptr<Device>> devices;
     for (std::size_t i = 0; i < count; i++) {
         auto device = Device::open(api, std::move((*ports)[i]),
-                                   {.peers = peers, .slots_cap_bytes = facts.slot_memory_cap_bytes / 8 / count,
+                                   {.peers = peers, .slots_cap_bytes = facts.slots->cap_bytes() / 8 / count,
                                     .patience_ms = facts.patience_ms});
         if (!device) return failed(device.error());
         devices.push_back(std::move(*device));
@@ -53,7 +53,7 @@ Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi&
 RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>> devices,
                          std::optional<os::Poller> poller)
     : facts_(std::move(facts)),
-      memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
+      memory_(facts_.rank, facts_.shape_of, facts_.slots),
       devices_(std::move(devices)),
       poller_(std::move(poller)),
       registrations_(this->devices(), facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),

@@ -98,13 +98,13 @@ private:
 };
 
 RingTransport::RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
-                             std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of,
-                             Shares peer_shares)
+                             std::shared_ptr<SlotBudget> budget,
+                             std::function<std::unique_ptr<Reach>(Rank)> reach_of, Shares peer_shares)
     : segment_(segment),
       layout_(layout),
       rank_(rank),
       rank_count_(rank_count),
-      slot_memory_cap_(slot_memory_cap_bytes),
+      budget_(std::move(budget)),
       reach_of_(std::move(reach_of)),
       shares_(peer_shares),
       connections_(static_cast<std::size_t>(rank_count)),
@@ -148,11 +148,11 @@ Result<ReceiveEnd*> RingTransport::board_receive_end(Rank writer) {
 }
 
 Result<void> RingTransport::account(const RingShape& shape) {
-    if (slot_memory_ + shape.bytes() > slot_memory_cap_)
+    if (!budget_->take(shape.bytes()))
         return fail(Status::system_error,
                     fmt::format("rank {}: one more ring of {} bytes would exceed the {} bytes of slots that a rank may "
                                 "have in a communicator; raise TENON_SLOT_MEMORY_BYTES on every rank",
-                                rank_, shape.bytes(), slot_memory_cap_));
+                                rank_, shape.bytes(), budget_->cap_bytes()));
     slot_memory_ += shape.bytes();
     return {};
 }

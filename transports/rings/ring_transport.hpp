@@ -10,6 +10,7 @@
 #include <mutex>
 #include <vector>
 
+#include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
 #include "transports/rings/segment_layout.hpp"
 
@@ -34,7 +35,7 @@ class RingTransport final : public Transport {
 public:
     // reach_of(peer) is asked for once for each peer, when it is first spoken to.
     RingTransport(std::byte* segment, const SegmentLayout& layout, Rank rank, Rank rank_count,
-                  std::uint64_t slot_memory_cap_bytes, std::function<std::unique_ptr<Reach>(Rank)> reach_of,
+                  std::shared_ptr<SlotBudget> budget, std::function<std::unique_ptr<Reach>(Rank)> reach_of,
                   Shares peer_shares);
     ~RingTransport() override;
 
@@ -54,7 +55,7 @@ private:
     SegmentLayout layout_;
     Rank rank_, rank_count_;
     std::atomic<std::uint64_t> slot_memory_ = 0;  // any thread may ask
-    std::uint64_t slot_memory_cap_;
+    std::shared_ptr<SlotBudget> budget_;
     std::function<std::unique_ptr<Reach>(Rank)> reach_of_;
     Shares shares_;
     std::mutex connecting_;  // any thread may ask what joins it to a peer

@@ -27,7 +27,7 @@ TcpNetwork::TcpNetwork(NetworkFacts facts, std::unique_ptr<Links> links, std::op
     : facts_(std::move(facts)),
       links_(std::move(links)),
       poller_(std::move(poller)),
-      memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
+      memory_(facts_.rank, facts_.shape_of, facts_.slots),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
       sockets_(sockets),
       look_(look_every_ns) {}

@@ -46,7 +46,7 @@ Result<std::unique_ptr<Network>> UcxNetwork::make(NetworkFacts facts) {
 
 UcxNetwork::UcxNetwork(NetworkFacts facts)
     : facts_(std::move(facts)),
-      memory_(facts_.rank, facts_.shape_of, facts_.slot_memory_cap_bytes),
+      memory_(facts_.rank, facts_.shape_of, facts_.slots),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
       introduced_(static_cast<std::size_t>(facts_.rank_count)),
       check_(check_every_ns) {}

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
 
 namespace tenon {
@@ -79,7 +80,7 @@ struct NetworkFacts {
     Rank rank_count = 1;
     std::vector<std::string> hosts{};  // by rank, for messages; also this rank's, and empty for those not joined
     std::function<RingShape(std::uint16_t channel)> shape_of{};  // of both rings of a channel; the same on all ranks
-    std::uint64_t slot_memory_cap_bytes = 0;                     // for all rings of this rank
+    std::shared_ptr<SlotBudget> slots{};  // for the rings; this rank's other networks take from it, too
     std::uint64_t patience_ms = 0;                               // how long a peer may be out of reach
     std::shared_ptr<Introductions> introductions{};
     std::shared_ptr<KnownMemory> known_memory{};  // null where there is none
