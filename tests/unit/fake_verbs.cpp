@@ -36,8 +36,10 @@ struct FakeVerbs::Pair : ibv_qp {
 FakeVerbs::FakeVerbs() = default;
 FakeVerbs::~FakeVerbs() = default;
 
-bool FakeVerbs::refuses(const char* call) {
-    const auto at = refused.find(call);
+bool FakeVerbs::refuses(const std::string& call, const ibv_context* context) {
+    auto at = refused.find(call);
+    if (at == refused.end() && context != nullptr)
+        at = refused.find(call + " on " + static_cast<const Context*>(context)->name);
     if (at != refused.end()) errno = at->second;
     return at != refused.end();
 }
@@ -127,14 +129,14 @@ int FakeVerbs::query_gid_ex(ibv_context*, std::uint8_t, std::uint32_t index, ibv
 // ---- what is made on them -----------------------------------------------------------------------------------------
 
 ibv_pd* FakeVerbs::alloc_pd(ibv_context* context) {
-    if (refuses("alloc_pd")) return nullptr;
+    if (refuses("alloc_pd", context)) return nullptr;
     alive++;
     return new ibv_pd{.context = context, .handle = 0};
 }
 int FakeVerbs::dealloc_pd(ibv_pd* domain) { return undo(domain); }
 
 ibv_mr* FakeVerbs::reg_mr(ibv_pd* domain, void* address, std::size_t length, int access) {
-    if (refuses("reg_mr")) return nullptr;
+    if (refuses("reg_mr", domain->context)) return nullptr;
     alive++;
     auto* const region = new ibv_mr{};
     region->pd = domain;
@@ -171,7 +173,7 @@ int FakeVerbs::destroy_comp_channel(ibv_comp_channel* channel) {
 }
 
 ibv_cq* FakeVerbs::create_cq(ibv_context* context, int entries, ibv_comp_channel* channel) {
-    if (refuses("create_cq")) return nullptr;
+    if (refuses("create_cq", context)) return nullptr;
     alive++;
     auto* const made = new Queue;
     made->context = context;
@@ -191,7 +193,7 @@ ibv_srq* FakeVerbs::create_srq(ibv_pd*, ibv_srq_init_attr* attributes) {
 int FakeVerbs::destroy_srq(ibv_srq* queue) { return undo(static_cast<Shared*>(queue)); }
 
 ibv_qp* FakeVerbs::create_qp(ibv_pd*, ibv_qp_init_attr* attributes) {
-    if (refuses("create_qp")) return nullptr;
+    if (refuses("create_qp", attributes->send_cq->context)) return nullptr;
     if (attributes->cap.max_inline_data > most_inline) {
         errno = EINVAL;
         return nullptr;
@@ -209,7 +211,8 @@ ibv_qp* FakeVerbs::create_qp(ibv_pd*, ibv_qp_init_attr* attributes) {
     return made;
 }
 int FakeVerbs::modify_qp(ibv_qp* pair, ibv_qp_attr* attributes, int mask) {
-    if (refuses("modify_qp")) return errno;
+    if (refuses("modify_qp", pair->context)) return errno;
+    if (attributes->qp_state == IBV_QPS_RTR && refuses("connect", pair->context)) return errno;
     const bool is_next = attributes->qp_state == pair->state + 1 || attributes->qp_state == IBV_QPS_ERR;
     if ((mask & IBV_QP_STATE) == 0 || !is_next) return EINVAL;
     pair->state = attributes->qp_state;

@@ -39,7 +39,8 @@ public:
     void cut(const std::string& device) { cut_.insert(device); }
     // The same after so many more work requests on it.
     void cut_after(const std::string& device, std::size_t requests) { cut_after_[device] = requests; }
-    // The calls of this name fail with this error number.
+    // The calls of this name, or of this name on one device ("create_qp on fake1"), fail with this error number.
+    // "connect" is the modify_qp that tells a queue pair of its peer's.
     std::map<std::string, int> refused{};
     // Brings bytes to a queue pair as if its peer had sent them.
     void deliver(std::uint32_t pair_number, std::span<const std::byte> bytes);
@@ -110,7 +111,7 @@ private:
         ibv_wr_opcode what;
         ibv_wc_status status;
     };
-    bool refuses(const char* call);
+    bool refuses(const std::string& call, const ibv_context* context = nullptr);
     template <class T>
     int undo(T* made);
     bool is_registered(std::uint32_t key, std::uint64_t address, std::uint64_t length, int access) const;

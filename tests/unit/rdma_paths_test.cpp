@@ -20,6 +20,15 @@ protected:
         make_acquainted();
         fabric.writes.clear();
     }
+    // Each rank with two devices of its own.
+    void begin_apart() {
+        fabric.devices = {"fake0", "fake1", "fake2", "fake3"};
+        const NetworkKind with_two = kind("", fabric);
+        hosts.emplace(NetworkKind{"", [&](NetworkFacts facts, const LinksFor& links_for) {
+                                      fabric.wanted_devices = facts.rank == 0 ? "fake0,fake1" : "fake2,fake3";
+                                      return with_two.make(std::move(facts), links_for);
+                                  }}, 2);
+    }
     // Messages of many lengths from either rank to the other, in order, with their right bytes; the error that ends it.
     std::string stream(std::size_t count) {
         constexpr std::size_t lengths[] = {8, length, 500, length, 2000, length, length};
@@ -110,6 +119,90 @@ TEST_F(RdmaPaths, EveryPortOfADeviceIsOne) {
     const auto second = find_ports(fabric, "fake1:2");
     ASSERT_TRUE(second);
     EXPECT_EQ(second->size(), 1U);
+}
+
+// ---- one that cannot be joined ------------------------------------------------------------------------------------
+
+// At making or at connecting its queue pair, and whose it is: rank 0's fake0 and fake1 meet rank 1's fake2 and fake3.
+class RdmaPathNever : public RdmaPaths, public ::testing::WithParamInterface<std::tuple<const char*, int>> {};
+
+TEST_P(RdmaPathNever, IsLoggedOnceAndTheOtherUsed) {
+    const auto [call, number] = GetParam();
+    const int rank = number / 2, other = number % 2 == 0 ? number + 1 : number - 1;
+    const std::string device = "fake" + std::to_string(number);
+    fabric.refused[std::string(call) + " on " + device] = ENETUNREACH;
+    begin_apart();
+    std::string error;
+    const std::string log = log_of_stream(300, error);
+    EXPECT_THAT(error, IsEmpty());
+    const std::string peer = std::to_string(1 - rank);
+    const std::string words = "rank " + std::to_string(rank) + ": the RDMA device " + device +
+                              " cannot join it to rank " + peer + " on host" + peer;
+    EXPECT_EQ(lines_about(log, words), 1U) << log;
+    EXPECT_THAT(log, AllOf(HasSubstr(strerror(ENETUNREACH)), HasSubstr("fake" + std::to_string(other) + " is used")));
+    EXPECT_EQ(lines_about(log, "\n"), 2U) << "the peer says it once, too: " << log;
+    EXPECT_EQ(fabric.bytes_written_by(device), 0U);
+    EXPECT_GT(fabric.bytes_written_by("fake" + std::to_string(other)), 0U);
+    EXPECT_THAT(stream(50), IsEmpty()) << "and it stays so";
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, RdmaPathNever,
+                         ::testing::Combine(::testing::Values("create_qp", "connect"), ::testing::Range(0, 4)),
+                         [](const auto& row) {
+                             return std::get<0>(row.param) + std::string("_on_fake") +
+                                    std::to_string(std::get<1>(row.param));
+                         });
+
+TEST_F(RdmaPaths, WhereNoneCanBeJoinedTheErrorNamesAll) {
+    for (const char* device : {"fake0", "fake1"}) fabric.refused[std::string("connect on ") + device] = ENETUNREACH;
+    begin_apart();
+    std::string error;
+    log_of_stream(10, error);
+    EXPECT_THAT(error, AllOf(HasSubstr("rank 0 cannot reach rank 1 on host1"), HasSubstr("the RDMA device fake0"),
+                             HasSubstr("the RDMA device fake1"), HasSubstr(strerror(ENETUNREACH))));
+}
+
+TEST_F(RdmaPaths, SoItDoesWhereTheTwoHaveNoneInCommon) {
+    for (const char* device : {"fake0", "fake3"}) fabric.refused[std::string("create_qp on ") + device] = ENOMEM;
+    begin_apart();
+    std::string error;
+    log_of_stream(10, error);
+    EXPECT_THAT(error, AllOf(HasSubstr("cannot reach rank"), HasSubstr("the peer cannot use its device")));
+}
+
+TEST_F(RdmaPaths, OneThatCannotBeOpenedIsLeftOut) {
+    fabric.refused["create_cq on fake0"] = ENOMEM;
+    testing::internal::CaptureStderr();
+    begin({"fake0", "fake1"});
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(lines_about(log, "does without an RDMA device and uses fake1: the RDMA device fake0"), 2U) << log;
+    EXPECT_THAT(stream(50), IsEmpty());
+    EXPECT_EQ(fabric.bytes_written_by("fake0"), 0U);
+}
+
+TEST_F(RdmaPaths, UnlessItIsNamed) {
+    fabric.devices = {"fake0", "fake1"};
+    fabric.refused["create_cq on fake0"] = ENOMEM;
+    const auto made = RdmaNetwork::make({.rank_count = 2, .hosts = {"host0", "host1"},
+                                         .slots = std::make_shared<SlotBudget>(64 << 20), .devices = "fake0,fake1"},
+                                        fabric);
+    ASSERT_FALSE(made);
+    EXPECT_THAT(made.error().message, HasSubstr("the RDMA device fake0"));
+}
+
+TEST_F(RdmaPaths, OneThatRegistersNoFurtherChannelIsLost) {
+    begin({"fake0", "fake1"});
+    fabric.refused["reg_mr on fake1"] = ENOMEM;
+    ASSERT_TRUE(try_send(hosts->send_end(0, 1, 1), bytes_of(length, 7)));
+    testing::internal::CaptureStderr();
+    std::optional<std::vector<std::byte>> got;
+    const auto moved = hosts->move_until(
+        [&] { return (got = try_receive(hosts->receive_end(1, 0, 1), length)).has_value(); });
+    const std::string log = testing::internal::GetCapturedStderr();
+    ASSERT_TRUE(moved) << moved.error().message;
+    EXPECT_EQ(*got, bytes_of(length, 7));
+    EXPECT_EQ(lines_about(log, "rank 0: the RDMA device fake1 joins it to rank 1 on host1 no longer"), 1U) << log;
+    EXPECT_THAT(stream(50), IsEmpty());
 }
 
 // ---- one that fails -----------------------------------------------------------------------------------------------

@@ -23,18 +23,48 @@ void RdmaConnection::lose(Path& path, std::string_view why) {
     losing_ns_ = 0;
     // What was told over this path may not have come.
     for (Loss& loss : losses_) loss.is_told = loss.is_settled;
-    const auto next = std::ranges::find_if(paths_, &Path::is_open);
-    if (next == paths_.end()) {
-        std::vector<std::string> reasons;
-        for (const Path& lost : paths_) reasons.push_back(lost.why_lost());
+    const Path* const next = first_open();
+    if (next == nullptr)
         return fail_with({Status::remote_error,
                           fmt::format("rank {} has lost its RDMA connection to rank {} on {}, {}; look whether that "
                                       "process and its host live, and at the network between them",
-                                      ends_.own, ends_.peer, ends_.peer_host, fmt::join(reasons, ", and "))});
-    }
-    main_ = static_cast<std::size_t>(next - paths_.begin());
+                                      ends_.own, ends_.peer, ends_.peer_host, why_lost())});
+    main_ = next->number();
     log(LogLevel::warning, "rank {}: the RDMA device {} joins it to rank {} on {} no longer ({}); {} carries on",
         ends_.own, device, ends_.peer, ends_.peer_host, why, main().device().name());
+}
+
+Path* RdmaConnection::first_open() {
+    const auto first = std::ranges::find_if(paths_, &Path::is_open);
+    return first != paths_.end() ? &*first : nullptr;
+}
+
+std::string RdmaConnection::why_lost() const {
+    std::vector<std::string> reasons;
+    for (const Path& path : paths_)
+        if (!path.is_open()) reasons.push_back(path.why_lost());
+    return fmt::format("{}", fmt::join(reasons, ", and "));
+}
+
+// Nothing has been sent there, and nothing could come: what the peer would answer is known. But a peer that has joined
+// its end may send there, and must be told.
+void RdmaConnection::never_opens(Path& path, std::string why, bool peer_may_use_it) {
+    path.give_up(std::move(why));
+    losses_[path.number()] = {.is_drained = true, .is_told = !peer_may_use_it, .is_answered = true,
+                              .is_settled = !peer_may_use_it};
+    if (peer_may_use_it) is_losing_ = true;
+}
+
+Result<void> RdmaConnection::begin_with_what_opens() {
+    const Path* const first = first_open();
+    if (first == nullptr) return cannot_reach(why_lost());
+    main_ = first->number();
+    for (const Path& path : paths_)
+        if (!path.is_open())
+            log(LogLevel::warning,
+                "rank {}: the RDMA device {} cannot join it to rank {} on {} ({}); {} is used instead", ends_.own,
+                path.device().name_and_state(), ends_.peer, ends_.peer_host, path.why_lost(), first->device().name());
+    return {};
 }
 
 // Completions that were there when it stopped have been told when they are drained for the second time.
@@ -65,14 +95,11 @@ Result<void> RdmaConnection::wait_for_answer() {
     losing_ns_ += std::min(now - last_turn_ns_, longest_turn_ns);
     last_turn_ns_ = now;
     if (losing_ns_ <= ends_.patience_ms * 1'000'000) return {};
-    std::vector<std::string> reasons;
-    for (const Path& path : paths_)
-        if (!path.is_open()) reasons.push_back(path.why_lost());
     return std::unexpected(Error{
         Status::remote_error,
         fmt::format("rank {} has lost an RDMA device's way to rank {} on {} ({}), and that rank has not said within {} "
                     "ms what it has received there; look whether it still makes calls on this communicator",
-                    ends_.own, ends_.peer, ends_.peer_host, fmt::join(reasons, ", "), ends_.patience_ms)});
+                    ends_.own, ends_.peer, ends_.peer_host, why_lost(), ends_.patience_ms)});
 }
 
 // Perhaps for the second time, where the first may not have come.

@@ -91,6 +91,11 @@ void Path::stop(std::string why) {
     device_->stop(*pair_);
 }
 
+void Path::give_up(std::string why) {
+    why_lost_ = std::move(why);
+    close();
+}
+
 void Path::close() {
     state_ = State::closed;
     pair_.reset();

@@ -67,6 +67,8 @@ public:
     // Nothing more arrives; what has arrived is still to be taken from the device.
     void stop(std::string why);
     void close();
+    // One that never opens: nothing has gone there, nor can it.
+    void give_up(std::string why);
 
 private:
     ibv_send_wr write_request(std::byte* slot, const Write& write, ibv_sge& bytes) const;

@@ -89,6 +89,11 @@ std::string RdmaConnection::devices_in_words() const {
     return fmt::format("{} {}", names.size() == 1 ? "device" : "devices", fmt::join(names, " and "));
 }
 
+std::unexpected<Error> RdmaConnection::cannot_reach(std::string_view why) const {
+    return fail(Status::system_error, fmt::format("rank {} cannot reach rank {} on {} over RDMA: {}", ends_.own,
+                                                  ends_.peer, ends_.peer_host, why));
+}
+
 Error RdmaConnection::broken(std::string_view why) const {
     return lost(why, "look whether all ranks run the same version of Tenon");
 }
@@ -100,22 +105,28 @@ void RdmaConnection::fail_with(Error error) {
 Result<std::vector<Introduction>> RdmaConnection::begin() {
     std::vector<Introduction> own;
     for (Device* const device : devices_) {
-        auto introduction = paths_.emplace_back(*device, static_cast<std::uint32_t>(paths_.size())).begin();
-        if (!introduction) return std::unexpected(introduction.error());
-        own.push_back(*introduction);
+        Path& path = paths_.emplace_back(*device, static_cast<std::uint32_t>(paths_.size()));
+        const auto introduction = path.begin();
+        own.push_back(introduction ? *introduction : Introduction{});
+        if (!introduction) never_opens(path, introduction.error().message, false);
     }
+    if (first_open() == nullptr) return cannot_reach(why_lost());
     return own;
 }
 
 Result<void> RdmaConnection::open(std::span<const Introduction> peer) {
     while (paths_.size() > peer.size()) paths_.pop_back();
-    for (Path& path : paths_)
-        if (auto joined = path.open(peer[path.number()]); !joined)
-            return fail(joined.error().status,
-                        fmt::format("rank {} cannot reach rank {} on {} over RDMA: {}", ends_.own, ends_.peer,
-                                    ends_.peer_host, joined.error().message));
+    for (Path& path : paths_) {
+        if (!path.is_open()) continue;
+        const Introduction& other = peer[path.number()];
+        if (other.window == 0) {
+            never_opens(path, "the peer cannot use its device there", false);
+        } else if (auto joined = path.open(other); !joined) {
+            never_opens(path, joined.error().message, true);
+        }
+    }
     stage_ = Stage::open;
-    return {};
+    return begin_with_what_opens();
 }
 
 // ---- leaving ------------------------------------------------------------------------------------------------------
@@ -157,16 +168,25 @@ Result<void> RdmaConnection::register_new() {
     for (; registered_ < mirrors().size(); registered_++) {
         const Mirror& mirror = *mirrors()[registered_];
         Ring& ring = (*rings_)[mirror.channel()];
-        for (const Path& path : paths_) {
-            auto outgoing = path.device().register_memory(mirror.outgoing_payloads(), false);
-            if (!outgoing) return std::unexpected(outgoing.error());
-            auto incoming = path.device().register_memory(mirror.incoming_payloads(), true);
-            if (!incoming) return std::unexpected(incoming.error());
-            ring.local[path.number()] = (*outgoing)->lkey;
-            ring.outgoing[path.number()] = std::move(*outgoing);
-            ring.incoming[path.number()] = std::move(*incoming);
-        }
+        for (Path& path : paths_)
+            if (auto ok = register_ring(path, mirror, ring); !ok) {
+                if (!may_lose_one()) return ok;
+                lose(path, ok.error().message);
+            }
     }
+    return {};
+}
+
+// With the device of a path that is not lost.
+Result<void> RdmaConnection::register_ring(const Path& path, const Mirror& mirror, Ring& ring) {
+    if (!path.is_open()) return {};
+    auto outgoing = path.device().register_memory(mirror.outgoing_payloads(), false);
+    if (!outgoing) return std::unexpected(outgoing.error());
+    auto incoming = path.device().register_memory(mirror.incoming_payloads(), true);
+    if (!incoming) return std::unexpected(incoming.error());
+    ring.local[path.number()] = (*outgoing)->lkey;
+    ring.outgoing[path.number()] = std::move(*outgoing);
+    ring.incoming[path.number()] = std::move(*incoming);
     return {};
 }
 
@@ -174,7 +194,8 @@ Result<void> RdmaConnection::tell_ring(Mirror& mirror) {
     Ring& ring = (*rings_)[mirror.channel()];
     const auto payloads = mirror.incoming_payloads();
     Keys keys{};
-    for (const Path& path : paths_) keys[path.number()] = ring.incoming[path.number()]->rkey;
+    for (const Path& path : paths_)
+        if (const Region& region = ring.incoming[path.number()]; region != nullptr) keys[path.number()] = region->rkey;
     const auto told = send_note({.note = Note::ring, .channel = mirror.channel(),
                                  .place = reinterpret_cast<std::uintptr_t>(payloads.data()),
                                  .size = static_cast<std::uint32_t>(payloads.size())},

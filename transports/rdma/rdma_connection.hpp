@@ -39,11 +39,11 @@ public:
     std::optional<Exposure> expose(const void* bytes, std::size_t length) const override;
     const Ends& ends() const { return ends_; }
 
-    // Makes the queue pairs, one for each device; what the peer must know of them.
+    // Makes the queue pairs, one for each device that can; what the peer must know of them.
     Result<std::vector<Introduction>> begin();
     std::span<const Path> paths() const { return paths_; }
     // The peer has introduced itself: from now on what it sends is taken in. There are as many paths as the one of the
-    // two has devices that has fewer.
+    // two has devices that has fewer; what cannot be joined is lost, and an error only where it is all.
     Result<void> open(std::span<const Introduction> peer);
     // And it takes in what this rank sends.
     void peer_is_ready() { stage_ = Stage::ready; }
@@ -101,6 +101,7 @@ private:
     // Leaving.
     Result<void> push();
     Result<void> register_new();
+    static Result<void> register_ring(const Path& path, const Mirror& mirror, Ring& ring);
     Result<void> push(Mirror& mirror);
     Result<void> tell_ring(Mirror& mirror);
     Result<void> tell_offers(Mirror& mirror);
@@ -126,6 +127,10 @@ private:
     // Losing a path (failover.cpp).
     bool may_lose_one() const { return paths_.size() > 1 && stage_ == Stage::ready; }
     void lose(Path& path, std::string_view why);
+    void never_opens(Path& path, std::string why, bool peer_may_use_it);
+    Result<void> begin_with_what_opens();
+    Path* first_open();
+    std::string why_lost() const;
     void close_stopped();
     Result<void> tell_lost();
     Result<void> wait_for_answer();
@@ -135,6 +140,7 @@ private:
 
     void fail_with(Error error);
     Error lost(std::string_view why, std::string_view advice) const;
+    std::unexpected<Error> cannot_reach(std::string_view why) const;
     std::string devices_in_words() const;
 
     Ends ends_;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/assert.hpp"
+#include "base/log.hpp"
 #include "os/clock.hpp"
 
 namespace tenon::rdma {
@@ -25,8 +26,24 @@ Result<std::optional<os::Poller>> poller_of(const std::vector<std::unique_ptr<De
     return std::optional(std::move(*poller));
 }
 
+struct Opened {
+    std::vector<std::unique_ptr<Device>> devices;
+    std::vector<Error> left_out;
+};
+
+Opened open_devices(VerbsApi& api, std::vector<Port> ports, const Device::Wanted& wanted) {
+    Opened opened;
+    for (Port& port : ports) {
+        auto device = Device::open(api, std::move(port), wanted);
+        if (device) opened.devices.push_back(std::move(*device));
+        else opened.left_out.push_back(std::move(device.error()));
+    }
+    return opened;
+}
+
 }  // namespace
 
+// Of several devices that nobody has named, those that cannot be used are left out.
 Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi& api) {
     std::uint64_t peers = 0;
     for (Rank r = 0; r < static_cast<Rank>(facts.hosts.size()); r++)
@@ -36,15 +53,16 @@ Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi&
     };
     auto ports = find_ports(api, facts.devices);
     if (!ports) return failed(ports.error());
-    const std::size_t count = std::min(ports->size(), most_paths);
-    std::vector<std::unique_ptr<Device>> devices;
-    for (std::size_t i = 0; i < count; i++) {
-        auto device = Device::open(api, std::move((*ports)[i]),
-                                   {.peers = peers, .slots_cap_bytes = facts.slots->cap_bytes() / 8 / count,
-                                    .patience_ms = facts.patience_ms});
-        if (!device) return failed(device.error());
-        devices.push_back(std::move(*device));
-    }
+    ports->resize(std::min(ports->size(), most_paths));
+    const Device::Wanted wanted{.peers = peers, .slots_cap_bytes = facts.slots->cap_bytes() / 8 / ports->size(),
+                                .patience_ms = facts.patience_ms};
+    auto opened = open_devices(api, std::move(*ports), wanted);
+    if (!opened.left_out.empty() && (opened.devices.empty() || !facts.devices.empty()))
+        return failed(opened.left_out.front());
+    auto& devices = opened.devices;
+    for (const Error& error : opened.left_out)
+        log(LogLevel::warning, "rank {} does without an RDMA device and uses {}: {}", facts.rank,
+            devices.front()->name(), error.message);
     auto poller = poller_of(devices);
     if (!poller) return failed(poller.error());
     return std::unique_ptr<Network>(new RdmaNetwork(std::move(facts), std::move(devices), std::move(*poller)));
@@ -97,7 +115,7 @@ void RdmaNetwork::introduce(Rank peer) {
                     : Result<void>{std::unexpected(own.error())};
     if (told) {
         for (const Path& path : connection.paths())
-            by_pair_[path.number()][path.pair_number()] = {&connection, path.number()};
+            if (path.is_open()) by_pair_[path.number()][path.pair_number()] = {&connection, path.number()};
         active_.push_back(&connection);
         unanswered_++;
         unready_++;

@@ -13,14 +13,15 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 4;
+inline constexpr std::uint32_t wire_version = 5;
 
 // Between two ranks, each of another device or port.
 inline constexpr std::size_t most_paths = 4;
 using Keys = std::array<std::uint32_t, most_paths>;  // of one piece of memory, by path
 
 // A rank introduces itself with one for each path that it could use.
-// How to reach one queue pair of a rank, and how many receives stand there for this peer's sends.
+// How to reach one queue pair of a rank, and how many receives stand there for this peer's sends: none where the rank
+// cannot use its port for this peer, which keeps the paths' numbers as they are.
 struct Introduction {
     std::uint32_t version = wire_version;
     std::uint32_t pair_number = 0;
