@@ -136,6 +136,11 @@ ByteCount pinned_memory_limit() {
     return {limit.rlim_cur};
 }
 
+bool can_pin(ByteCount bytes) {
+    const auto memory = Mapping::anonymous(bytes);
+    return memory && mlock(memory->data(), memory->size()) == 0;  // unmapping it ends that, too
+}
+
 std::string pinned_memory_advice() {
     const std::uint64_t limit = pinned_memory_limit().value;
     if (limit == UINT64_MAX) return "this process may pin as much memory as there is";

@@ -52,6 +52,8 @@ Result<ByteCount> available_memory();
 
 // How much of its memory this process may pin (RLIMIT_MEMLOCK); UINT64_MAX where there is no limit.
 ByteCount pinned_memory_limit();
+// Whether so much can be pinned now; who has a low limit may be allowed to pin in spite of it.
+bool can_pin(ByteCount bytes);
 // That limit, and how it is raised wherever it may come from: "this process may pin 65536 bytes; ...".
 std::string pinned_memory_advice();
 

@@ -3,6 +3,7 @@
 #include "transports/ucx/ucx_network.hpp"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 
@@ -50,6 +51,29 @@ TEST(UcxModule, SaysWhatKeepsItFromBeingUsed) {
     EXPECT_THAT(obstacle_of(1, 13), IsEmpty());
     EXPECT_THAT(obstacle_of(2, 0), IsEmpty());
     EXPECT_THAT(obstacle_of(1, 12), AllOf(HasSubstr("UCX 1.12"), HasSubstr("1.13"), HasSubstr("TENON_NETWORK=tcp")));
+}
+
+TEST(UcxModule, KnowsWhetherAContextUsesAnRdmaDevice) {
+    constexpr std::string_view sockets =
+        "#     component 4  :  ib\n"
+        "#      resource 0  :  md 0  dev 0  flags -- self/memory0\n"
+        "#      resource 1  :  md 1  dev 1  flags -- tcp/eth0\n";
+    EXPECT_THAT(rdma_device_in(sockets), IsEmpty());
+    const std::string with_devices = std::string{sockets} +
+                                     "#      resource 2  :  md 4  dev 3  flags -- rc_verbs/mlx5_0:1\n"
+                                     "#      resource 3  :  md 4  dev 3  flags -- ud_verbs/mlx5_0:1\n";
+    EXPECT_EQ(rdma_device_in(with_devices), "mlx5_0:1");
+}
+
+TEST(UcxModule, PinsNothingWhereThereIsNoSuchDevice) {
+    setenv("UCX_TLS", "tcp,self", 1);
+    rlimit before{};
+    getrlimit(RLIMIT_MEMLOCK, &before);
+    const rlimit low{.rlim_cur = 65536, .rlim_max = before.rlim_max};
+    ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &low), 0);
+    EXPECT_THAT(pinning_obstacle(), IsEmpty());
+    setrlimit(RLIMIT_MEMLOCK, &before);
+    unsetenv("UCX_TLS");
 }
 
 TEST(UcxModule, NoTransportsAreAnErrorThatNamesTheVariables) {

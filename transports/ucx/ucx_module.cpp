@@ -7,7 +7,8 @@ namespace {
 std::string obstacle() {
     unsigned major = 0, minor = 0, patch = 0;
     ucp_get_version(&major, &minor, &patch);
-    return tenon::ucx::obstacle_of(major, minor);
+    const std::string too_old = tenon::ucx::obstacle_of(major, minor);
+    return too_old.empty() ? tenon::ucx::pinning_obstacle() : too_old;
 }
 
 constexpr tenon::NetworkRow networks[] = {

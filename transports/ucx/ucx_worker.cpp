@@ -6,9 +6,11 @@
 #include <array>
 #include <cstdarg>
 #include <cstdio>
+#include <cstdlib>
 #include <mutex>
 
 #include "base/log.hpp"
+#include "os/memory.hpp"
 #include "transports/ucx/wire.hpp"
 
 namespace tenon::ucx {
@@ -50,6 +52,55 @@ std::string obstacle_of(unsigned major, unsigned minor) {
     return fmt::format("UCX {}.{} is installed here, but {}.{} or newer is needed; install a newer libucx, or choose "
                        "TENON_NETWORK=tcp",
                        major, minor, least_major, least_minor);
+}
+
+namespace {
+
+// "resource 5  :  md 4  dev 3  flags -- rc_verbs/mlx5_0:1": a way to send, and the device.
+std::string context_in_words(ucp_context_h context) {
+    char* text = nullptr;
+    std::size_t length = 0;
+    std::FILE* const file = open_memstream(&text, &length);
+    if (file == nullptr) return {};
+    ucp_context_print_info(context, file);
+    std::fclose(file);
+    std::string words(text, length);
+    std::free(text);
+    return words;
+}
+
+std::string rdma_device_of_ucx() {
+    ucp_params_t wanted{};
+    wanted.field_mask = UCP_PARAM_FIELD_FEATURES;
+    wanted.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
+    ucp_context_h context = nullptr;
+    if (ucp_init(&wanted, nullptr, &context) != UCS_OK) return {};
+    std::string device = rdma_device_in(context_in_words(context));
+    ucp_cleanup(context);
+    return device;
+}
+
+}  // namespace
+
+std::string rdma_device_in(std::string_view context_in_words) {
+    for (const std::string_view way : {"-- rc_", "-- ud_", "-- dc_"}) {
+        const auto at = context_in_words.find(way);
+        if (at == std::string_view::npos) continue;
+        std::string_view rest = context_in_words.substr(at + way.size());
+        rest = rest.substr(0, rest.find_first_of(" \n"));
+        return std::string{rest.substr(rest.find('/') + 1)};
+    }
+    return {};
+}
+
+std::string pinning_obstacle() {
+    constexpr std::uint64_t wanted = 16 << 20;
+    if (os::pinned_memory_limit().value >= 4 * wanted || os::can_pin({wanted})) return {};
+    const std::string device = rdma_device_of_ucx();
+    if (device.empty()) return {};
+    return fmt::format("UCX would use the RDMA device {}, and cannot pin {} bytes of memory for it: {}; or keep UCX "
+                       "from it (UCX_TLS=tcp,self), or use TENON_NETWORK=tcp",
+                       device, wanted, os::pinned_memory_advice());
 }
 
 Error ucx_error(Status status, std::string_view what, ucs_status_t cause) {

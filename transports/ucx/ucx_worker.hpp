@@ -9,6 +9,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "os/socket.hpp"
 
@@ -16,6 +17,13 @@ namespace tenon::ucx {
 
 // Why this UCX cannot be used; empty where it can.
 std::string obstacle_of(unsigned major, unsigned minor);
+
+// Why this process may not pin what UCX would pin for the RDMA devices it would use; empty where it may, or where UCX
+// would use none.
+std::string pinning_obstacle();
+// The first RDMA device that a context uses, by what UCX says of it (ucp_context_print_info); empty where there is
+// none.
+std::string rdma_device_in(std::string_view context_in_words);
 
 // "what: UCX's words for the status".
 Error ucx_error(Status status, std::string_view what, ucs_status_t cause);
