@@ -207,6 +207,21 @@ class Hosts(unittest.TestCase):
         self.assertEqual(lines, [f"[{rank}] {rank} 5 {local} {there} a {host} it's more {job}" for rank, local, there, host in
                                  [(0, 0, 2, "a"), (1, 1, 2, "a"), (2, 0, 1, "b"), (3, 0, 2, "c"), (4, 1, 2, "c")]])
 
+    def test_the_name_of_the_job_is_on_no_command_line(self):
+        look = ("import glob, os\njob = os.environ['TENON_JOB'].encode()\n"
+                "def words(path):\n  try: return open(path, 'rb').read()\n  except OSError: return b''\n"
+                "print('read by others:', [path for path in glob.glob('/proc/[0-9]*/cmdline') if job in words(path)])")
+        result = tenon_run(*self.arguments("a,b"), look)
+        self.assertEqual(sorted(result.stdout.splitlines()), [f"[{rank}] read by others: []" for rank in (0, 1)],
+                         result.stderr)
+
+    def test_a_given_name_is_that_of_the_ranks_of_all_hosts(self):
+        result = tenon_run(*self.arguments("a,b", "--job", "it's mine"), "import os; print(os.environ['TENON_JOB'])")
+        self.assertEqual(sorted(result.stdout.splitlines()), ["[0] it's mine", "[1] it's mine"], result.stderr)
+        result = tenon_run(*self.arguments("a,b", "-x", "TENON_JOB=mine"), "")
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("--job", result.stderr)
+
     def test_what_begins_with_tenon_goes_along(self):
         result = tenon_run(*self.arguments("a,b"), "import os; print(os.environ['TENON_LOG'])",
                            env=os.environ | {"TENON_LOG": "debug"})
@@ -244,7 +259,8 @@ class Hosts(unittest.TestCase):
 class BadInput(unittest.TestCase):
     def test_is_one_line_and_exit_status_2(self):
         for arguments in (["-n", "0", "--", "true"], ["-n", "two", "--", "true"], ["-n", "2"], ["--bogus", "--", "true"],
-                          ["--job", "j" * 65, "--", "true"], ["--grace-ms", "-1", "--", "true"]):
+                          ["--job", "j" * 65, "--", "true"], ["--job", "a\nb", "--", "true"],
+                          ["--grace-ms", "-1", "--", "true"]):
             result = tenon_run(*arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertEqual(result.stdout, "")

@@ -1,8 +1,13 @@
 #include "tools/tenon/remote_ranks.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
 
 #include "config/values.hpp"
+#include "tools/tenon/job_name.hpp"
 
 namespace tenon {
 namespace {
@@ -54,9 +59,9 @@ std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& par
     std::string line = fmt::format("cd {} && exec env MASTER_ADDR={}", quoted(run.folder),
                                    quoted(first.substr(first.rfind('@') + 1)));
     for (const std::string& variable : run.exported) line += " " + quoted(variable);
-    line += fmt::format(" {} run --lifeline --first-rank {} --world-size {} -n {} --job {} --grace-ms {}{} --",
+    line += fmt::format(" {} run --lifeline --first-rank {} --world-size {} -n {} --grace-ms {}{} --",
                         quoted(run.program), part.first_rank, last.first_rank + last.rank_count, part.rank_count,
-                        quoted(run.job), run.grace_ms, run.prefix_output ? "" : " --no-prefix");
+                        run.grace_ms, run.prefix_output ? "" : " --no-prefix");
     for (const std::string& word : run.command) line += " " + quoted(word);
     std::vector<std::string> words;
     for (const std::string_view word : split(run.agent, ' '))
@@ -66,6 +71,27 @@ std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& par
     return words;
 }
 
+Result<void> write_job_name(int lifeline, std::string_view job) {
+    const std::string line = fmt::format("{}\n", job);
+    // So few bytes fit into a pipe that is empty.
+    if (::write(lifeline, line.data(), line.size()) == static_cast<ssize_t>(line.size())) return {};
+    return fail(Status::system_error, fmt::format("cannot write the job's name: {}", std::strerror(errno)));
+}
+
+Result<std::string> read_job_name(int lifeline) {
+    std::string job;
+    while (job.size() <= job_name_limit) {
+        char next = 0;
+        const ssize_t got = ::read(lifeline, &next, 1);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return fail(Status::remote_error, "the launcher ended before it had named the job");
+        if (next == '\n') return job;
+        job += next;
+    }
+    return fail(Status::invalid_argument, "its standard input does not begin with a job's name; --lifeline is only for "
+                                          "`tenon run --hosts` of the same version");
+}
+
 Result<std::vector<std::string>> exported_variables(const Environment& environment,
                                                     const std::vector<std::string>& asked) {
     std::vector<std::string> variables;
@@ -73,6 +99,9 @@ Result<std::vector<std::string>> exported_variables(const Environment& environme
         if (name.starts_with("TENON_") && name != "TENON_JOB") variables.push_back(name + "=" + value);
     for (const std::string& text : asked) {
         const std::string name = text.substr(0, text.find('='));
+        if (name == "TENON_JOB")
+            return fail(Status::invalid_argument,
+                        "--export TENON_JOB: the ranks get the name that --job gives, or a new one");
         const auto at = environment.find(name);
         if (name.size() < text.size()) variables.push_back(text);
         else if (at != environment.end()) variables.push_back(name + "=" + at->second);

@@ -1,6 +1,7 @@
 // Ranks on several hosts: `tenon run --hosts a:4,b:4`. On each host an agent (ssh, or another program that takes a host
 // and a command line) starts `tenon run` again for that host's part, whose standard input is its lifeline: when it
-// ends, because this process or the connection has, so do the ranks there.
+// ends, because this process or the connection has, so do the ranks there. Its first line names the job: the job's
+// secret follows from that name, and every user of a host can read command lines.
 #pragma once
 
 #include <string>
@@ -25,7 +26,6 @@ struct RemoteRun {
     std::string agent = "ssh -o BatchMode=yes";
     std::string program;                // of tenon itself, there
     std::string folder;                 // to start in
-    std::string job;
     std::vector<std::string> exported;  // NAME=value, for the ranks
     bool prefix_output = true;
     int grace_ms = 5000;
@@ -34,6 +34,10 @@ struct RemoteRun {
 
 // What the agent is started with for one host: its own words, the host, and one line for a shell there.
 std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& part);
+
+// The first line of a lifeline, at its two ends.
+Result<void> write_job_name(int lifeline, std::string_view job);
+Result<std::string> read_job_name(int lifeline);
 
 // NAME=value of each TENON_ variable, and of those that are asked for by name or given whole.
 Result<std::vector<std::string>> exported_variables(const Environment& environment,

@@ -91,6 +91,11 @@ int supervise(LocalRanks job, const RunOptions& options) {
 int run_here(RunOptions options) {
     if (!program_exists(options.command[0])) return complain("no program " + options.command[0], 127);
     if (options.world_size == 0) options.world_size = options.rank_count;
+    if (options.has_lifeline) {
+        auto named = read_job_name(STDIN_FILENO);
+        if (!named) return complain(named.error().message, 1);
+        options.job = std::move(*named);
+    }
     const std::string job = options.job.empty() ? new_job_name("run") : options.job;
     return supervise({.rank_count = options.rank_count,
                       .prefix_output = !options.no_prefix,
@@ -101,7 +106,20 @@ int run_here(RunOptions options) {
                      options);
 }
 
-// An agent's standard input stays open as long as this process lives; nothing is ever written to it.
+// What each agent reads from stays open as long as this process lives; the job's name is all that is written to it.
+Result<std::vector<int>> lifelines(std::size_t count, std::string_view job) {
+    std::vector<int> ends;
+    for (std::size_t i = 0; i < count; i++) {
+        int lifeline[2];
+        if (::pipe2(lifeline, O_CLOEXEC) != 0)
+            return fail(Status::system_error, fmt::format("cannot create a pipe for each host: {}; raise ulimit -n",
+                                                          std::strerror(errno)));
+        if (auto written = write_job_name(lifeline[1], job); !written) return std::unexpected(written.error());
+        ends.push_back(lifeline[0]);
+    }
+    return ends;
+}
+
 int run_on_hosts(const RunOptions& options) {
     auto hosts = parse_hosts(options.hosts);
     if (!hosts) return complain("--hosts: " + hosts.error().message, 2);
@@ -112,20 +130,19 @@ int run_on_hosts(const RunOptions& options) {
                         .agent = options.agent,
                         .program = there.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : there,
                         .folder = std::filesystem::current_path(),
-                        .job = options.job.empty() ? new_job_name("run") : options.job,
                         .exported = std::move(*exported),
                         .prefix_output = !options.no_prefix,
                         .grace_ms = options.grace_ms,
                         .command = options.command};
-    int lifeline[2];
-    if (::pipe2(lifeline, O_CLOEXEC) != 0) return complain("cannot create a pipe", 1);
+    const auto lifeline = lifelines(run.hosts.size(), options.job.empty() ? new_job_name("run") : options.job);
+    if (!lifeline) return complain(lifeline.error().message, 1);
     const auto part = [&](Rank index) -> const HostPart& { return run.hosts[static_cast<std::size_t>(index)]; };
     return supervise({.rank_count = static_cast<Rank>(run.hosts.size()),
                       .label = [&](Rank index) { return part(index).host; },
                       .what = "host",
                       .rank_main =
                           [&](Rank index) {
-                              read_from(lifeline[0]);
+                              read_from((*lifeline)[static_cast<std::size_t>(index)]);
                               return become(agent_command(run, part(index)));
                           },
                       .report = {}},
@@ -142,9 +159,10 @@ void add_run_command(CLI::App& program, Action& action) {
     command->add_option("-n,--ranks", options->rank_count, "How many ranks")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
-    command->add_option("--job", options->job, "The job's name, 1 to 64 characters (default: a new one)")
+    command->add_option("--job", options->job, "The job's name, 1 to 64 characters (default: a new one, which nobody can guess)")
         ->check([](const std::string& name) {
-            return name.empty() || name.size() > 64 ? "a job's name has 1 to 64 characters" : "";
+            const bool fits = !name.empty() && name.size() <= job_name_limit && name.find('\n') == std::string::npos;
+            return fits ? "" : "a job's name has 1 to 64 characters, all in one line";
         });
     command->add_flag("--no-prefix", options->no_prefix,
                       "Pass output on as it is, without \"[rank] \" before each line");
