@@ -88,6 +88,8 @@ void Branches::drop_stranger(Newcomer& newcomer, std::string_view why) {
     log(has_logged_stranger_ ? LogLevel::debug : LogLevel::warning,
         "a stranger ({}) connected to the rendezvous and was dropped: {}", newcomer.from, why);
     has_logged_stranger_ = true;
+    if (newcomer.handshake.is_stranger() && refused_stranger_.empty())
+        refused_stranger_ = fmt::format("{}, since {}", newcomer.from, why);
     newcomer.socket.close();
 }
 

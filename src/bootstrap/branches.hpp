@@ -57,6 +57,8 @@ public:
     void drop_unknown();
     bool has_children() const { return !children_.empty(); }
     bool has_newcomers() const { return !newcomers_.empty(); }
+    // Who came without the job's secret and was dropped, in words; empty if nobody has.
+    const std::string& refused_stranger() const { return refused_stranger_; }
     // This host's address as its children see it; not valid before there is one.
     const os::InternetAddress& seen_as() const { return seen_as_; }
 
@@ -86,6 +88,7 @@ private:
     Bytes refusal_;
     os::InternetAddress seen_as_;
     bool has_logged_stranger_ = false;
+    std::string refused_stranger_;
 };
 
 }  // namespace tenon::bootstrap

@@ -133,9 +133,16 @@ Error Server::never_came() const {
     const std::string_view where = place_.is_one_host() ? ", on this host (for several see TENON_RENDEZVOUS)" : "";
     return {Status::timeout,
             fmt::format("{} of {} never came to the rendezvous, waited for {} ms: see that {} started{}, with the same "
-                        "unique id or job name, or raise TENON_INIT_TIMEOUT_MS",
+                        "unique id or job name, or raise TENON_INIT_TIMEOUT_MS{}",
                         name_ranks(missing), roll_.agreement().rank_count, waited_ms,
-                        missing.size() == 1 ? "it was" : "they were", where)};
+                        missing.size() == 1 ? "it was" : "they were", where, who_was_refused())};
+}
+
+// A host of another job's id is a stranger here, and says the same of us there.
+std::string Server::who_was_refused() const {
+    const std::string& stranger = branches_.refused_stranger();
+    return stranger.empty() ? "" : fmt::format("; a stranger was refused, {}: if it is of this job, see that all ranks "
+                                               "have the same unique id, or the same TENON_JOB", stranger);
 }
 
 Error Server::never_joined() const {

@@ -52,6 +52,7 @@ private:
     int wait_ms() const;
     Result<void> check_time() const;
     Error never_came() const;
+    std::string who_was_refused() const;
     Error never_joined() const;
     void shorten(std::uint64_t patience_ms);
 

@@ -42,21 +42,30 @@ void Uplink::watch(std::vector<pollfd>& watched) const {
 int Uplink::wait_ms() const { return has_joined() ? os::abort_check_ms : until_.slice_ms(); }
 
 std::string Uplink::obstacle() const {
+    if (refused_by_)
+        return fmt::format(
+            "it cannot join the job's root: who listens at {} does not accept this job's secret: see that all ranks "
+            "have the same unique id, or the same TENON_JOB; the last that was heard: {}",
+            way_of(*refused_by_), in_words(last_problem_));
     return fmt::format(
         "it cannot reach the job's root at {}: {}; see that rank 0 has started, that no firewall is "
         "between, and that TENON_RENDEZVOUS and TENON_SOCKET_INTERFACE are right",
         place_.is_told_by_pmix ? "the address that rank 0 tells through PMIx" : place_text_, in_words(last_problem_));
 }
 
-// What went wrong, where it tried to get and how: "Connection refused (10.77.0.1:29400, over eth0)".
-std::string Uplink::in_words(const Problem& problem) const {
+// Where it tried to get and how: "10.77.0.1:29400, over eth0".
+std::string Uplink::way_of(const Problem& problem) const {
     const auto& [why, at, from] = problem;
-    if (!at.address.valid()) return why;
     const std::string interface = from.valid() ? network_of(from).interface : "";
     const bool is_misled = is_loopback(at.address) && !place_.is_loopback() && place_.file.empty();
-    return fmt::format("{} ({}{}{}{}{}{})", why, at.address.text(), at.whose.empty() ? "" : ", of ", at.whose,
+    return fmt::format("{}{}{}{}{}{}", at.address.text(), at.whose.empty() ? "" : ", of ", at.whose,
                        interface.empty() ? "" : ", over ", interface,
                        is_misled ? ", which is this host itself: see /etc/hosts" : "");
+}
+
+// And what went wrong: "Connection refused (10.77.0.1:29400, over eth0)".
+std::string Uplink::in_words(const Problem& problem) const {
+    return problem.at.address.valid() ? fmt::format("{} ({})", problem.why, way_of(problem)) : problem.why;
 }
 
 Result<std::optional<Frame>> Uplink::advance(std::uint64_t left_ms) {
@@ -94,6 +103,7 @@ Result<bool> Uplink::step() {
         const auto done = handshake_->advance(socket_);
         if (!done && done.error().status == Status::mismatch)
             return fail(Status::mismatch, fmt::format("{}: {}", to_.address.text(), done.error().message));
+        if (!done && handshake_->awaits_acceptance()) return not_accepted();
         if (!done) return try_next(done.error().message);
         if (*done) {
             stage_ = Stage::awaiting_welcome;
@@ -183,6 +193,13 @@ bool Uplink::try_next(const std::string& why) {
     last_problem_ = {why, to_, {}};
     if (socket_.descriptor().valid()) last_problem_.from = socket_.local_address().value_or(os::InternetAddress{});
     go_on();
+    return true;
+}
+
+// Perhaps it has only ended just then, so it is tried again; what is heard later, at other ports say, does not hide it.
+bool Uplink::not_accepted() {
+    try_next("it does not accept this job's secret");
+    refused_by_ = last_problem_;
     return true;
 }
 

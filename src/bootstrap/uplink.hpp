@@ -66,7 +66,9 @@ private:
     Secret door_secret() const;
     Result<bool> step();             // false: nothing more can be done now
     bool try_next(const std::string& why);  // true
+    bool not_accepted();                    // true
     void go_on();
+    std::string way_of(const Problem& problem) const;
     std::string in_words(const Problem& problem) const;
     Result<void> count_unreachable(const std::string& why);
 
@@ -87,6 +89,7 @@ private:
     os::Deadline until_ = os::Deadline::after_ms(0);  // of the rest, or of the try
     int rounds_ = 0, unreachable_ = 0;
     Problem last_problem_{};
+    std::optional<Problem> refused_by_;  // who did not accept our secret
     NodeToken parent_;
     os::TcpListener door_;
     os::InternetAddress listens_;

@@ -40,6 +40,8 @@ public:
 
     Result<bool> advance(StreamSocket& socket);
     bool is_stranger() const { return is_stranger_; }
+    // The connecting side has sent its proof: who leaves from here on does not accept it, or has ended.
+    bool awaits_acceptance() const { return !accepts_ && message_ + 1 == ends.size(); }
     const Claim& claim() const { return claim_; }
     // Which events of the socket to wait for.
     short awaits() const { return sends() ? POLLOUT : POLLIN; }

@@ -87,6 +87,13 @@ class Settings(Test):
         for line in ("hosts host0 (10.77.0.1), host1 (10.77.0.2) talk over eth0, MTU 9000", "host host0 joins others by tcp", "host host1 joins others by tcp"):
             self.assertEqual(job.log.count(line), 1, job.log)
 
+    def test_another_jobs_name_is_told_on_both_sides(self):
+        place = {"TENON_RENDEZVOUS": "host0:29400", "TENON_INIT_TIMEOUT_MS": "4000"}
+        other = {"TENON_JOB": "another"}
+        self.assert_wrong(check({None: place, 2: other, 3: other}),
+                          "ranks 2 and 3 of 4 never came", "a stranger was refused, 10.77.0.2:", "does not know the job's secret",
+                          "host host1 waited for", "10.77.0.1:29400, over eth0 does not accept this job's secret", "the same TENON_JOB")
+
     def test_a_network_that_a_rank_cannot_use_is_told_to_all(self):
         job = check({None: {"TENON_NETWORK": "rdma"}})
         if "all right" in job.out:

@@ -271,15 +271,14 @@ TEST(Hosts, MeetThoughTheIdWasMadeElsewhere) {
     expect_met(meet_all(fresh_id("elsewhere"), guests), guests);
 }
 
+std::string free_place() {
+    const auto free = os::TcpListener::listen(os::resolve("127.0.0.1", 0).value().front());
+    return (*free)->address().text();
+}
+
 TEST(Hosts, AtAPortOfOnesChoice) {
-    const auto any = os::resolve("127.0.0.1", 0).value().front();
-    std::uint16_t port = 0;
-    {
-        const auto free = os::TcpListener::listen(any);
-        port = (*free)->address().port;
-    }
     const auto guests = whole_job(4, 2);
-    expect_met(meet_all(named_id("127.0.0.1:" + std::to_string(port)), guests), guests);
+    expect_met(meet_all(named_id(free_place()), guests), guests);
 }
 
 TEST(Hosts, AFileIsGoneAfterwards) {
@@ -431,6 +430,22 @@ TEST(HostsMissing, TheRootIsNamedWithWhatWentWrong) {
     for (Guest& guest : guests) guest.deadline = os::Deadline::after_ms(800);
     expect_all_refused(meet_all(named_id((*silent)->address().text()), guests), Status::timeout,
                        HasSubstr("does not answer in time"));
+}
+
+TEST(HostsMissing, ThoseOfAnotherJobAreToldApart) {
+    const std::string place = free_place();
+    auto guests = whole_job(2, 1);
+    for (Guest& guest : guests) guest.deadline = os::Deadline::after_ms(3'000);
+    std::vector<Met> root;
+    std::thread first{[&] { root = meet_all(named_id(place), {guests[0]}); }};
+    const auto other = meet_all(named_id(place), {guests[1]});
+    first.join();
+    expect_all_refused(root, Status::timeout,
+                       AllOf(HasSubstr("rank 1 of 2 never came"), HasSubstr("a stranger was refused, 127.0.0.1:"),
+                             HasSubstr("does not know the job's secret"), HasSubstr("same TENON_JOB")));
+    expect_all_refused(other, Status::timeout,
+                       AllOf(HasSubstr("/h1"), HasSubstr(place), HasSubstr("does not accept this job's secret"),
+                             HasSubstr("same TENON_JOB"), HasSubstr("same unique id")));
 }
 
 TEST(HostsMissing, AnAbortOnOneEndsItForAll) {

@@ -24,9 +24,7 @@ os::TcpSocket connect(const os::InternetAddress& to) {
 }
 
 // The connecting side's part, with a claim that leads nowhere.
-Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret) {
-    const auto nowhere = os::resolve("127.0.0.1", 1).value().front();
-    auto handshake = os::Handshake::connecting(secret, wire_version, write_claim({nowhere}));
+Result<void> shake_hands(os::StreamSocket& socket, os::Handshake handshake) {
     for (;;) {
         const auto done = handshake.advance(socket);
         if (!done) return std::unexpected(done.error());
@@ -34,6 +32,10 @@ Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret) {
         if (auto ready = os::wait_for(socket.descriptor(), handshake.awaits(), ample(), "a handshake"); !ready)
             return ready;
     }
+}
+Result<void> shake_hands(os::StreamSocket& socket, const Secret& secret, std::uint32_t version = wire_version) {
+    const auto nowhere = os::resolve("127.0.0.1", 1).value().front();
+    return shake_hands(socket, os::Handshake::connecting(secret, version, write_claim({nowhere})));
 }
 
 struct Answer {
@@ -195,6 +197,50 @@ TEST(TcpStrangers, OfTheJobThatTalkNonsenseEndIt) {
     rank.join();
     ASSERT_FALSE(met);
     EXPECT_THAT(met.error().message, testing::HasSubstr("malformed"));
+}
+
+// Builds of different times: whoever is the older, both sides say what the other speaks.
+testing::Matcher<std::string> tells_of_version(std::uint32_t other) {
+    return testing::AllOf(testing::HasSubstr("the other side speaks version " + std::to_string(other) + " of"),
+                          testing::HasSubstr("use one build of Tenon"));
+}
+
+Met meet_as(const UniqueId& id, Rank rank) {
+    return meet(id, rank, {.rank_count = 2, .segment = {4096}}, nullptr, ample(),
+                {.interface = {}, .host_id = "h" + std::to_string(rank)});
+}
+
+TEST(TcpVersions, OfAHostThatComesAreToldOnBothSides) {
+    const UniqueId id = create_unique_id({.interface = {}, .host_id = "h0"}).value();
+    const auto invitation = read_unique_id(id).value();
+    Met met = fail(Status::internal_error, "not run");
+    std::thread root{[&] { met = meet_as(id, 0); }};
+    const auto place = read_place(invitation.place).value();
+    auto socket = connect(os::resolve(place.host, place.port).value().front());
+    const auto shaken = shake_hands(socket, invitation.secret, wire_version + 1);
+    root.join();
+    ASSERT_FALSE(shaken);
+    EXPECT_EQ(shaken.error().status, Status::mismatch);
+    ASSERT_FALSE(met);
+    EXPECT_EQ(met.error().status, Status::mismatch);
+    EXPECT_THAT(met.error().message, tells_of_version(wire_version + 1));
+}
+
+TEST(TcpVersions, OfTheRootAreToldOnBothSides) {
+    auto door = os::TcpListener::listen(os::resolve("127.0.0.1", 0).value().front()).value().value();
+    const Invitation invitation{
+        .secret = {}, .meeting = os::now_ns(), .is_by_job = true, .place = door.address().text()};
+    Met met = fail(Status::internal_error, "not run");
+    std::thread host{[&] { met = meet_as(write_unique_id(invitation), 1); }};
+    ASSERT_TRUE(os::wait_for(door.descriptor(), POLLIN, ample(), "a host"));
+    auto socket = door.accept().value().value();
+    const auto shaken = shake_hands(socket, os::Handshake::accepting(invitation.secret, wire_version + 1));
+    host.join();
+    ASSERT_FALSE(shaken);
+    EXPECT_EQ(shaken.error().status, Status::mismatch);
+    ASSERT_FALSE(met);
+    EXPECT_EQ(met.error().status, Status::mismatch);
+    EXPECT_THAT(met.error().message, tells_of_version(wire_version + 1));
 }
 
 }  // namespace
