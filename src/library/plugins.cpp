@@ -27,18 +27,18 @@ Result<const TenonPluginModule*> open_module(const std::string& path) {
         const os::SignalsKept kept;  // libraries that a module links may take them over (UCX does)
         return os::SharedLibrary::open(path);
     }();
-    if (!opened) return fail(Status::invalid_argument, "TENON_PLUGINS: " + opened.error().message);
+    if (!opened) return std::unexpected(opened.error());
     auto module = opened->symbol<const TenonPluginModule*>("tenonPlugin");
-    if (!module) return fail(Status::invalid_argument, "TENON_PLUGINS: " + module.error().message);
+    if (!module) return fail(Status::invalid_argument, module.error().message);
     const TenonPluginModule& m = **module;
     if (m.version != TENON_PLUGIN_VERSION)
         return fail(
             Status::invalid_argument,
-            fmt::format("TENON_PLUGINS: {} was built for plugin version {}, this library has {}; build it again", path,
+            fmt::format("{} was built for plugin version {}, this library has {}; build it again", path,
                         m.version, TENON_PLUGIN_VERSION));
     if (std::string_view{m.build_tag} != TENON_BUILD_TAG)
         return fail(Status::invalid_argument,
-                    fmt::format("TENON_PLUGINS: {} was built as \"{}\", this library as \"{}\"; build both alike", path,
+                    fmt::format("{} was built as \"{}\", this library as \"{}\"; build both alike", path,
                                 m.build_tag, TENON_BUILD_TAG));
     keep(std::move(*opened));
     return &m;
@@ -57,7 +57,7 @@ Result<void> add(std::vector<Row>& rows, const std::vector<Row>& known, std::spa
         const auto same = [&](const Row& other) { return is_same(row, other); };
         if (std::ranges::any_of(known, same) || std::ranges::any_of(rows, same))
             return fail(Status::invalid_argument,
-                        fmt::format("TENON_PLUGINS: {} brings {}, which there is already; give it another name", path,
+                        fmt::format("{} brings {}, which there is already; give it another name", path,
                                     in_words(row)));
         rows.push_back(row);
     }

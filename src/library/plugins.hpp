@@ -16,7 +16,8 @@ struct Brought {
 };
 
 // What these modules bring, in order. Modules stay loaded to the end of the process. A module that cannot be loaded,
-// has another version or build tag, or names what is `known` already, is an error that says which.
+// has another version or build tag, or names what is `known` already, is an error that says which; system_error where
+// the loader could not open it.
 Result<Brought> load_plugins(std::span<const std::string> paths, const Brought& known);
 
 }  // namespace tenon

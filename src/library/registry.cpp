@@ -72,7 +72,7 @@ Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
         return fail(Status::invalid_usage,
                     "TENON_PLUGINS has changed since this process made its first communicator; set it before");
     auto brought = load_plugins(config.plugins, {.algorithms = r.rows, .networks = r.networks});
-    if (!brought) return std::unexpected(brought.error());
+    if (!brought) return fail(Status::invalid_argument, "TENON_PLUGINS: " + brought.error().message);
     r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
     std::vector<Algorithm> grown = r.rows;
     grown.insert(grown.end(), brought->algorithms.begin(), brought->algorithms.end());
@@ -85,6 +85,36 @@ namespace {
 
 // Of networks; the module for PMIx is named otherwise.
 constexpr std::string_view module_prefix = "libtenon_", module_suffix = ".so";
+
+// What Debian calls the packages that a module needs, to run and to be built.
+struct Needs {
+    std::string_view network, to_run, to_build;
+};
+constexpr std::array needs{Needs{"ucx", "libucx0", "libucx-dev"},
+                           Needs{"rdma", "libibverbs1 and ibverbs-providers", "libibverbs-dev"}};
+
+const Needs* needs_of(std::string_view network) {
+    const auto* const at = std::ranges::find(needs, network, &Needs::network);
+    return at != needs.end() ? at : nullptr;
+}
+
+Error cannot_be_loaded(std::string_view network, const Error& why) {
+    const Needs* const its = needs_of(network);
+    if (why.status != Status::system_error || its == nullptr) return {Status::system_error, why.message};
+    return {Status::system_error, fmt::format("its module does not load: {}; install {} (Debian's name), or use "
+                                              "TENON_NETWORK=tcp", why.message, its->to_run)};
+}
+
+Error no_such_network(std::string_view name, const std::vector<NetworkRow>& known) {
+    if (const Needs* const its = needs_of(name); its != nullptr)
+        return {Status::invalid_argument,
+                fmt::format("this Tenon was built without its module: install {} (Debian's name) and build it again, "
+                            "or use TENON_NETWORK=tcp", its->to_build)};
+    std::vector<std::string_view> names;
+    for (const NetworkRow& row : known) names.push_back(row.name);
+    return {Status::invalid_argument, fmt::format("there is no such network here; there are: {}, and the modules in "
+                                                  "the folder tenon beside libtenon", fmt::join(names, ", "))};
+}
 
 // Where the module of a network lies, if there is such a one.
 std::optional<std::string> own_module(std::string_view name) {
@@ -115,21 +145,17 @@ Result<NetworkRow> network_named(std::string_view name) {
     if (find() == r.networks.end())
         if (const auto path = own_module(name)) {
             auto brought = load_plugins({&*path, 1}, {.algorithms = r.rows, .networks = r.networks});
-            if (!brought) return std::unexpected(brought.error());
+            if (!brought) return std::unexpected(cannot_be_loaded(name, brought.error()));
             r.networks.insert(r.networks.end(), brought->networks.begin(), brought->networks.end());
         }
     if (const auto at = find(); at != r.networks.end()) return *at;
-    std::vector<std::string_view> known;
-    for (const NetworkRow& row : r.networks) known.push_back(row.name);
-    return fail(Status::invalid_argument,
-                fmt::format("TENON_NETWORK={}: there is no such network here; there are: {}, and the modules in the "
-                            "folder tenon beside libtenon",
-                            name, fmt::join(known, ", ")));
+    return std::unexpected(no_such_network(name, r.networks));
 }
 
 Result<NetworkRow> usable_network(std::string_view name) {
     auto row = network_named(name);
-    if (!row || row->obstacle == nullptr) return row;
+    if (!row) return fail(row.error().status, fmt::format("TENON_NETWORK={}: {}", name, row.error().message));
+    if (row->obstacle == nullptr) return row;
     if (const std::string why = row->obstacle(); !why.empty())
         return fail(Status::system_error, fmt::format("TENON_NETWORK={}: {}", row->name, why));
     return row;

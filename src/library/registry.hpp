@@ -17,7 +17,7 @@ std::vector<const Algorithm*> algorithms_of(Collective collective);
 const Algorithm* find_algorithm(Collective collective, std::string_view name);
 
 // A copy, since others may load plugins meanwhile. Networks that come with the library as modules are loaded when they
-// are asked for.
+// are asked for. An error says why there is none, for lines that name it themselves.
 Result<NetworkRow> network_named(std::string_view name);
 // The same, or why it cannot be used on this machine.
 Result<NetworkRow> usable_network(std::string_view name);

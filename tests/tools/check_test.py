@@ -5,9 +5,12 @@ tests/cluster/checks_test.py lets it run between hosts, with all that can go wro
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
+from pathlib import Path
 
 PROGRAM = sys.argv.pop(1)
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TENON_")}
@@ -59,6 +62,27 @@ class Check(unittest.TestCase):
         result = check(2, TENON_NETWORK="carrier_pigeon", TENON_TRANSPORT="network")
         self.assertEqual(result.returncode, 1)
         self.assertIn("cannot use the network: TENON_NETWORK=carrier_pigeon", result.stdout)
+
+    def test_a_library_that_a_network_needs_and_is_not_there_is_named_with_its_package(self):
+        for network, library, package in (("ucx", "libucp.so.0", "libucx0"), ("rdma", "libibverbs.so.1", "libibverbs1")):
+            with self.subTest(network), tempfile.TemporaryDirectory() as folder:
+                Path(folder, library).touch()  # found first, and is none
+                result = check(2, TENON_NETWORK=network, TENON_TRANSPORT="network", LD_LIBRARY_PATH=folder)
+                if "was built without" in result.stdout:
+                    self.skipTest(f"the module of {network} was not built")
+                self.assertEqual(result.returncode, 1)
+                for word in (f"TENON_NETWORK={network}: its module does not load: ", library, f"install {package}", "TENON_NETWORK=tcp"):
+                    self.assertIn(word, result.stdout)
+                self.assertNotIn("TENON_PLUGINS", result.stdout)
+
+    def test_a_network_whose_module_was_not_built_is_named_with_what_builds_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            alone = shutil.copy(PROGRAM, folder)  # modules lie beside the program or its library
+            for network, package in (("ucx", "libucx-dev"), ("rdma", "libibverbs-dev")):
+                result = subprocess.run([alone, "check"], capture_output=True, text=True, timeout=120, env=CLEAN | {"TENON_NETWORK": network})
+                self.assertEqual(result.returncode, 1)
+                for word in (f"found: TENON_NETWORK={network}: this Tenon was built without its module", package, "TENON_NETWORK=tcp"):
+                    self.assertIn(word, result.stdout)
 
     def test_a_wrong_variable_is_one_line_and_status_2(self):
         result = check(TENON_SPINS="7")
