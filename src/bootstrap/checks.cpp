@@ -14,6 +14,11 @@
 namespace tenon::bootstrap {
 namespace {
 
+// No variable has such a name. The line is shorter than what the wire takes of all lines together.
+constexpr std::string_view refused_network = "network not taken";
+constexpr std::size_t refusal_bytes_limit = 400;
+static_assert(refused_network.size() + refusal_bytes_limit + 2 < note_bytes_limit);
+
 using Settings = std::map<std::string, std::string, std::less<>>;
 
 // What ranks of one text have set. Of a text that the wire has cut, what is missing is not known.
@@ -78,7 +83,8 @@ void find_settings_that_differ(const Meeting& meeting, std::vector<std::string>&
     std::set<std::string> variables;
     for (const auto& [digest, lines] : meeting.preferences) {
         by_digest[digest] = read_preferences(lines);
-        for (const auto& setting : by_digest[digest].settings) variables.insert(setting.first);
+        for (const auto& setting : by_digest[digest].settings)
+            if (setting.first != refused_network) variables.insert(setting.first);
     }
     for (const std::string& variable : variables) {
         RanksByValue all;
@@ -92,6 +98,18 @@ void find_settings_that_differ(const Meeting& meeting, std::vector<std::string>&
         }
         if (all.size() > 1) found.push_back(difference(meeting, variable, all));
     }
+}
+
+void find_networks_that_are_refused(const Meeting& meeting, std::vector<std::string>& found) {
+    RanksByValue all;
+    for (const Introduction& who : meeting.ranks) {
+        const auto lines = meeting.preferences.find(who.preferences);
+        if (lines == meeting.preferences.end()) continue;
+        const Settings settings = read_preferences(lines->second).settings;
+        if (const auto at = settings.find(refused_network); at != settings.end()) all[at->second].push_back(who.rank);
+    }
+    for (const auto& [why, ranks] : all)
+        found.push_back(refused_network_in_words(fmt::format("on {}", place_ranks(meeting, ranks)), why));
 }
 
 // Hosts by a number of theirs; where it is unknown they are left out.
@@ -162,10 +180,22 @@ std::vector<std::string> networks_in_words(const Meeting& meeting) {
     return lines;
 }
 
+std::string line_of_refused_network(std::string_view why) {
+    if (why.empty()) return {};
+    std::string line = fmt::format("{}={}", refused_network, why.substr(0, refusal_bytes_limit));
+    std::ranges::replace(line, '\n', ' ');
+    return line + '\n';
+}
+
+std::string refused_network_in_words(std::string_view who, std::string_view why) {
+    return fmt::format("there is hardware for a quicker network {}, which is not used: {}", who, why);
+}
+
 std::vector<std::string> findings(const Meeting& meeting) {
     std::vector<std::string> found;
     find_settings_that_differ(meeting, found);
     if (meeting.hosts.size() < 2) return found;
+    find_networks_that_are_refused(meeting, found);
     find_networks_that_differ(meeting, found);
     find_addresses_that_are_shared(meeting, found);
     return found;

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
+#include "bootstrap/checks.hpp"
 #include "bootstrap/launch.hpp"
 #include "communicator/start.hpp"
 #include "os/clock.hpp"
@@ -102,7 +103,8 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
                               .configuration = agreed_settings(config),
-                              .preferences = preferred_settings(config)};
+                              .preferences = bootstrap::line_of_refused_network(refused_networks(config)) +
+                                             preferred_settings(config)};
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
     if (aborted != nullptr) deadline = deadline.or_abort(*aborted);
     NetworkSettings network = network_settings(config);

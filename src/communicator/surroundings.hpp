@@ -60,6 +60,9 @@ std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_byte
 Result<std::unique_ptr<Transport>> make_transport(HostShare share);
 // The networks beside tcp that this process could use where TENON_NETWORK leaves the choice to Tenon; looked up once.
 NetworkSet networks_here(const Config& config);
+// Why Tenon does not choose a network though the system shows hardware for it, such as too little memory that may be
+// pinned; empty where nothing is refused.
+std::string refused_networks(const Config& config);
 // Why this process cannot use the network that the configuration names; empty where it can.
 std::string network_obstacle(const Config& config);
 // With those of the plugins that the configuration names, which are loaded on first use.

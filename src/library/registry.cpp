@@ -205,7 +205,12 @@ constexpr std::array candidates{Candidate{"rdma", "/sys/class/infiniband"}};
 constexpr std::size_t bits_of_kinds = 8;
 static_assert(candidates.size() * bits_of_kinds <= 8 * sizeof(NetworkSet));
 
-std::uint8_t usable_kinds(const Candidate& candidate) {
+struct Found {
+    NetworkSet usable = 0;
+    std::string refused{};  // the first that the hardware is there for, and what is in the way
+};
+
+std::uint8_t usable_kinds(const Candidate& candidate, std::string& refused) {
     std::error_code none;
     if (std::filesystem::directory_iterator{candidate.hardware, none} == std::filesystem::directory_iterator{})
         return 0;
@@ -215,22 +220,32 @@ std::uint8_t usable_kinds(const Candidate& candidate) {
     if (kinds == 0)
         log(LogLevel::info, "{} shows hardware for the network {}, which is not taken unasked: {}", candidate.hardware,
             candidate.network, obstacle.empty() ? "it cannot all that is needed" : obstacle);
+    // What cannot do all that is needed is nothing to mend.
+    if (kinds == 0 && !obstacle.empty() && refused.empty())
+        refused = fmt::format("{}: {}", candidate.network, obstacle);
     return kinds;
 }
 
-NetworkSet look_for_networks() {
-    NetworkSet found = 0;
+Found look_for_networks() {
+    Found found;
     for (std::size_t i = 0; i < candidates.size(); i++)
-        found |= NetworkSet{usable_kinds(candidates[i])} << bits_of_kinds * i;
+        found.usable |= NetworkSet{usable_kinds(candidates[i], found.refused)} << bits_of_kinds * i;
     return found;
+}
+
+const Found& networks_found() {
+    static const auto* const found = new Found{look_for_networks()};
+    return *found;
 }
 
 }  // namespace
 
 NetworkSet networks_here(const Config& config) {
-    if (!config.network.empty()) return 0;
-    static const NetworkSet found = look_for_networks();
-    return found;
+    return config.network.empty() ? networks_found().usable : NetworkSet{0};
+}
+
+std::string refused_networks(const Config& config) {
+    return config.network.empty() ? networks_found().refused : std::string{};
 }
 
 std::string_view best_network(NetworkSet own, NetworkSet peer) {

@@ -101,6 +101,23 @@ class Settings(Test):
         self.assert_wrong(job, "cannot use the network: TENON_NETWORK=rdma: ", "process")
         self.assertEqual(job.out.count("cannot use the network"), 4, "all say it where nobody ends them")
 
+    def test_hardware_that_is_not_taken_is_found_with_the_cause(self):
+        # As libibverbs sees it there is none, but the system shows some.
+        script = ("mkdir -p /dev/shm/class/net /dev/shm/class/infiniband/none0 && mount --bind /sys/class/net /dev/shm/class/net"
+                  " && mount --rbind /dev/shm/class /sys/class")
+        self.do(1, "sh", "-c", script, undo=("sh", "-c", "umount -R /sys/class; umount /dev/shm/class/net; rm -r /dev/shm/class"))
+        job = check()
+        if "built without" in job.out:
+            self.skipTest("the module of rdma was not built")
+        self.assert_wrong(job, "found: there is hardware for a quicker network on ranks 2 and 3 (host1), which is not used: rdma: ", "RDMA device",
+                          "TENON_NETWORK=tcp", "apart from that it works: 4 ranks on 2 hosts")
+        self.assertEqual(job.out.count("found:"), 1)
+        job = Job(PERF, "all_reduce", "--sizes", "8", "-n", "1")
+        self.assertEqual(job.status, 0, job.log)
+        self.assertEqual(job.log.count("there is hardware for a quicker network"), 1, job.log)
+        job = check({None: {"TENON_NETWORK": "tcp"}})
+        self.assert_right(job)
+
 
 class Packets(Test):
     def test_interfaces_of_different_mtu_are_found(self):

@@ -70,6 +70,21 @@ TEST(Findings, EachVariableIsToldApart) {
     EXPECT_THAT(findings(meeting), IsEmpty()) << "all have it";
 }
 
+TEST(Findings, ANetworkThatIsNotTakenThoughItsHardwareIsThereIsToldWithTheCause) {
+    Meeting meeting = usual_job();
+    const std::string why = "rdma: mlx5_0 cannot pin memory:\nraise ulimit -l";
+    for (const Rank rank : {2, 3}) prefer(meeting, rank, line_of_refused_network(why));
+    EXPECT_THAT(findings(meeting), ElementsAre("there is hardware for a quicker network on ranks 2 and 3 (b), which is "
+                                               "not used: rdma: mlx5_0 cannot pin memory: raise ulimit -l"));
+    for (const Rank rank : {0, 1}) prefer(meeting, rank, line_of_refused_network(why) + "TENON_SPIN=7\n");
+    EXPECT_THAT(findings(meeting), testing::UnorderedElementsAre(HasSubstr("TENON_SPIN differs"),
+                                                                 HasSubstr("on ranks 0, 1, 2 and 3 (a ...), which")));
+    EXPECT_EQ(line_of_refused_network(""), "");
+    EXPECT_LT(line_of_refused_network(std::string(2000, 'x')).size(), note_bytes_limit);
+    meeting.hosts.pop_back();
+    EXPECT_THAT(findings(meeting), ElementsAre(HasSubstr("TENON_SPIN"))) << "on one host nobody needs a network";
+}
+
 TEST(Findings, WhatTheWireHasCutSaysNothingWrong) {
     Meeting meeting = usual_job();
     prefer(meeting, 0, "TENON_PLUGINS=/a/path/that/was/cu");

@@ -107,6 +107,8 @@ Result<int> check_as_rank(const Launch& launch, const Config& config) {
     // Of a job that needs it, the ranks have heard when they met.
     if (const std::string obstacle = network_obstacle(config); !obstacle.empty() && launch.rank_count == 1)
         found.push_back(obstacle);
+    if (const std::string why = refused_networks(config); !why.empty() && launch.rank_count == 1)
+        found.push_back(bootstrap::refused_network_in_words("on this host", why));
     return judge(**ranks, found);
 }
 
