@@ -97,6 +97,39 @@ def cells_of(rows, meta):
     return found, impossible
 
 
+LARGE_BYTES = 16 << 20
+LEAST_OF_LIMIT = 0.9
+
+
+def bars_of(key, cells, meta):
+    """What Tenon is held to in a line of the table: for each bar that it does not reach, why."""
+    collective, bytes_ = key
+    where = f"{collective}{f', {size_name(bytes_)}' if bytes_ else ''}"
+    tenon_us, _ = cells["tenon"].best()
+    if not tenon_us:
+        return [f"{where}: there is no figure of Tenon"]
+    missed = []
+    for peer in PEERS:
+        peer_us, setting = cells[peer].best()
+        if peer != "tenon" and peer_us and tenon_us > peer_us:
+            missed.append(f"{where}: {TITLES[peer]} ({setting}) takes {number(peer_us)} us, Tenon {number(tenon_us)}: "
+                          f"{tenon_us / peer_us:.2f} times as long, no longer is the bar")
+    limit = limit_us(collective, bytes_, meta["hosts"], meta["ranks_per_host"], meta["rate_bits"])
+    if limit and bytes_ >= LARGE_BYTES and limit < LEAST_OF_LIMIT * tenon_us:
+        missed.append(f"{where}: {limit / tenon_us:.2f} of the link's limit, {LEAST_OF_LIMIT} is the bar")
+    return missed
+
+
+def bars_missed(rows):
+    """A line for each bar that is not reached, and for each program without figures that it could be held against."""
+    meta = next(row["meta"] for row in rows if "meta" in row)
+    cells, _ = cells_of(rows, meta)
+    failed = [f"{row['collective']}: {row['failed']} failed" for row in rows if "failed" in row]
+    nothing = [f"{collective}: there is no figure of Tenon" for collective in meta["collectives"]
+               if not any(key[0] == collective for key in cells)]
+    return failed + nothing + [line for key in sorted(cells) for line in bars_of(key, cells[key], meta)]
+
+
 def head(meta, rows):
     versions = {row["peer"]: row["version"] for row in rows if "us_median" in row}
     rate = meta["rate"] or "no limit"

@@ -1,4 +1,4 @@
-"""What users see of perf/rdma/compare: compare_test.py TENON_PERF Reading|Programs [unittest's arguments]
+"""What users see of perf/rdma/compare: compare_test.py TENON_PERF Reading|Bars|Programs [unittest's arguments]
 
 Programs runs what was built and what was installed in the VM; status 77 where there is none, or no perftest. No test looks at
 how fast anything is.
@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import unittest
 from pathlib import Path
 
@@ -62,6 +63,30 @@ class Reading(unittest.TestCase):
                                 ({"ping_pong": tenon(9, transport="tcp")}, "over tcp")):
             with self.assertRaisesRegex(compare.Unreadable, reason):
                 compare.rounds_of(output(**changes))
+
+
+class Bars(unittest.TestCase):
+    def judge(self, **changes):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(output(**changes))
+            file.flush()
+            return subprocess.run([COMPARE, "--bars", "--from", file.name], capture_output=True, text=True, timeout=DEADLINE_S)
+
+    def test_that_are_reached_give_status_0(self):
+        done = self.judge(ping_pong=tenon(26, p50_us=20.8))  # 1.3 of each
+        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+
+    def test_that_are_not_are_a_line_each_and_status_1(self):
+        done = self.judge(stream=tenon(23_000), ping_pong=tenon(27, p50_us=20.9))
+        self.assertEqual(done.returncode, 1)
+        self.assertRegex(done.stderr, r"(?s)\Acompare: [^\n]*1 MiB[^\n]*: 0.870 of ib_write_bw, 0.90 or more is the bar\n"
+                                      r"compare: [^\n]*, median: 1.306 of ib_send_lat, [^\n]*\n"
+                                      r"compare: [^\n]*, mean: 1.350 of ib_send_lat, 1.30 or less is the bar\n\Z")
+
+    def test_what_cannot_be_read_gives_status_1(self):
+        done = self.judge(stream="no device")
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("no device", done.stderr)
 
 
 class Programs(unittest.TestCase):
