@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <bit>
 #include <span>
 
 #include "bootstrap/bytes.hpp"
@@ -81,11 +82,12 @@ Result<Invitation> invitation_for_job(std::string_view job, std::string_view pla
                         "a name, or a shorter path (TENON_RENDEZVOUS)",
                         place, place_bytes_limit));
     if (auto read = read_place(place); !read) return std::unexpected(read.error());
+    // All users of a host see the meeting's name, as that of a socket: it must not lead back to the job's name.
     const auto derived = [&](std::string_view use) {
-        return digest(fmt::format("tenon {} of user {} job {}", use, os::user_id(), job));
+        return Secret::derived_from(fmt::format("tenon {} of user {} job {}", use, os::user_id(), job));
     };
-    return Invitation{.secret = std::bit_cast<Secret>(derived("secret")),
-                      .meeting = derived("name").low,
+    return Invitation{.secret = derived("secret"),
+                      .meeting = std::bit_cast<std::array<std::uint64_t, 2>>(derived("name"))[0],
                       .is_by_job = true,
                       .place = std::string{place}};
 }

@@ -24,6 +24,14 @@ bool Secret::equals(const Secret& other) const {
     return sodium_memcmp(bytes.data(), other.bytes.data(), bytes.size()) == 0;
 }
 
+Secret Secret::derived_from(std::string_view text) {
+    Secret derived;
+    const int made = crypto_generichash(reinterpret_cast<unsigned char*>(derived.bytes.data()), derived.bytes.size(),
+                                        reinterpret_cast<const unsigned char*>(text.data()), text.size(), nullptr, 0);
+    TENON_ASSERT(made == 0, "BLAKE2b takes any text");
+    return derived;
+}
+
 Secret Secret::bound_to(std::uint16_t port) const {
     Secret bound;
     const int made = crypto_generichash(reinterpret_cast<unsigned char*>(bound.bytes.data()), bound.bytes.size(),

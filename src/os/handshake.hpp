@@ -15,6 +15,7 @@
 #pragma once
 
 #include <array>
+#include <string_view>
 
 #include "os/socket.hpp"
 
@@ -22,6 +23,8 @@ namespace tenon::os {
 
 struct Secret {
     std::array<std::byte, 16> bytes{};
+    // The same for the same text (its BLAKE2b). It leads back neither to the text nor to what others like it give.
+    static Secret derived_from(std::string_view text);
     // Takes the same time whatever the bytes, so that nobody can guess the secret piece by piece.
     bool equals(const Secret& other) const;
     // Another one, which only who knows this one can make: for what listens at this port, so that nobody who listens at

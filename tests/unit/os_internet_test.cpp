@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -143,6 +144,14 @@ TEST(HandshakeTest, WhoKnowsTheSecretIsBelieved) {
     EXPECT_EQ(accepting.claim(), claim_of('c'));
 }
 
+// All users of a host see what is derived of a job's name for another use; a hash for tables would give the name away.
+TEST(SecretTest, OfATextIsItsBlake2b) {
+    const Secret derived = Secret::derived_from("tenon");
+    std::string text;
+    for (const std::byte byte : derived.bytes) text += fmt::format("{:02x}", std::to_integer<int>(byte));
+    EXPECT_EQ(text, "3ed487c6b16b04abe471dfb1421c3f4e");
+}
+
 TEST(HandshakeTest, AnotherSecretIsAStranger) {
     Joined ends = join();
     Handshake accepting = Handshake::accepting(secret_of('s'), 7);
@@ -151,6 +160,8 @@ TEST(HandshakeTest, AnotherSecretIsAStranger) {
     EXPECT_FALSE(one);
     EXPECT_TRUE(accepting.is_stranger());
     EXPECT_FALSE(other) << "nobody may pass for the accepting side either";
+    EXPECT_TRUE(connecting.awaits_acceptance()) << "what it showed was not believed";
+    EXPECT_FALSE(accepting.awaits_acceptance());
 }
 
 TEST(HandshakeTest, VersionsAreToldToBoth) {
