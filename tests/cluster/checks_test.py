@@ -190,6 +190,16 @@ class Addresses(Test):
                 self.assert_wrong(job, "host host1 waited for", "cannot reach the job's root at 10.77.0.1: ", words, ", over eth0)", "ranks 2 and 3 of 4 never came")
                 self.doCleanups()
 
+    @unittest.skipUnless(os.environ.get("CLUSTER_ADDRESSES6"), "this kernel has no IPv6")
+    def test_of_ipv6_join_hosts_that_are_named_so(self):
+        for hosts in ("fd77::1,fd77::2", "[fd77::1]:2,[fd77::2]:2", "host0-ipv6:2,host1-ipv6"):
+            with self.subTest(hosts=hosts):
+                command = ["on-host", "0", TENON, "run", "--launch-agent", "rsh-agent", "--hosts", hosts, "--", TENON, "check"]
+                job = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S)
+                self.assertEqual(job.returncode, 0, job.stdout + job.stderr)
+                self.assertIn("on 2 hosts have met and exchanged data\n", job.stdout)
+                self.assertRegex(job.stdout, r"hosts host0 \(fd77::1\), host1 \(fd77::2\) talk over eth0, .*, by tcp\n")
+
 
 if __name__ == "__main__":
     unittest.main()

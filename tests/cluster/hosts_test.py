@@ -98,7 +98,7 @@ class Hosts(Test):
             self.assertEqual(len({self.do("on-host", k, "cat", path) for k in "012"}), 3, path)
 
     def test_go_by_number_name_and_address(self):
-        for name in ("1", "host1", "10.77.0.2", "fd77::2"):
+        for name in ("1", "host1", "10.77.0.2", "host1-ipv6", "fd77::2"):
             self.assertEqual(self.do("on-host", name, "hostname"), "host1\n")
         self.assertEqual(self.do("rsh-agent", "host2", "hostname;", "echo", "more  words"), "host2\nmore words\n")
 

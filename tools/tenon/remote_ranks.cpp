@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
+#include "bootstrap/interfaces.hpp"
+#include "bootstrap/place.hpp"
 #include "config/values.hpp"
 #include "tools/tenon/job_name.hpp"
 
@@ -24,18 +28,55 @@ std::string quoted(std::string_view word) {
     return text + "'";
 }
 
-Result<HostPart> parse_host(std::string_view text, Rank first_rank) {
-    HostPart part{.host = std::string{text.substr(0, text.rfind(':'))}, .first_rank = first_rank};
-    if (const auto colon = text.rfind(':'); colon != std::string_view::npos) {
-        const auto count = parse_number(text.substr(colon + 1));
-        if (!count || *count < 1 || *count > most_ranks)
-            return fail(Status::invalid_argument,
-                        fmt::format("'{}': behind the colon stands how many ranks, 1 to {}", text, most_ranks));
-        part.rank_count = static_cast<Rank>(*count);
+// A host and what stands behind its colon. An IPv6 address has colons of its own, so it stands in brackets, which ssh
+// does not take, or has no number behind it.
+struct HostText {
+    std::string_view user_at, host, count;
+    bool has_count = false;
+};
+
+std::optional<HostText> split_host(std::string_view text) {
+    const std::size_t name = text.rfind('@') + 1;  // 0 where there is none
+    HostText parts{.user_at = text.substr(0, name), .host = text.substr(name), .count = {}};
+    std::size_t colon = parts.host.find(':');
+    if (parts.host.starts_with('[')) {
+        const std::size_t end = parts.host.find(']');
+        if (end == std::string_view::npos) return std::nullopt;
+        const std::string_view rest = parts.host.substr(end + 1);
+        if (!rest.empty() && !rest.starts_with(':')) return std::nullopt;
+        colon = rest.empty() ? std::string_view::npos : end + 1;
+    } else if (colon != parts.host.rfind(':')) {
+        return parts;
     }
-    if (part.host.empty() || part.host.starts_with('-'))
-        return fail(Status::invalid_argument, fmt::format("'{}' is no host; write for example a:4,b:4", text));
+    if (colon != std::string_view::npos) {
+        parts.has_count = true;
+        parts.count = parts.host.substr(colon + 1);
+        parts.host = parts.host.substr(0, colon);
+    }
+    if (parts.host.starts_with('[')) parts.host = parts.host.substr(1, parts.host.size() - 2);
+    return parts;
+}
+
+Result<HostPart> parse_host(std::string_view text, Rank first_rank) {
+    const auto parts = split_host(text);
+    if (!parts || parts->host.empty() || text.starts_with('-') || parts->host.starts_with('-'))
+        return fail(Status::invalid_argument,
+                    fmt::format("'{}' is no host; write for example a:4,b:4 or [fd00::1]:4,[fd00::2]:4", text));
+    HostPart part{.host = fmt::format("{}{}", parts->user_at, parts->host), .first_rank = first_rank};
+    if (!parts->has_count) return part;
+    const auto count = parse_number(parts->count);
+    if (!count || *count < 1 || *count > most_ranks)
+        return fail(Status::invalid_argument,
+                    fmt::format("'{}': behind the colon stands how many ranks, 1 to {}", text, most_ranks));
+    part.rank_count = static_cast<Rank>(*count);
     return part;
+}
+
+// Whom to log in as is for the agent alone.
+std::string address_of(const HostPart& part) { return part.host.substr(part.host.rfind('@') + 1); }
+
+bool means_itself(const std::string& address) {
+    return bootstrap::Place{.host = address}.is_loopback();
 }
 
 }  // namespace
@@ -52,12 +93,22 @@ Result<std::vector<HostPart>> parse_hosts(const std::string& list) {
     return hosts;
 }
 
+Result<std::string> address_of_first(const std::vector<HostPart>& hosts, std::string_view interface) {
+    std::string first = address_of(hosts.front());
+    const auto is_here = [](const HostPart& part) { return means_itself(address_of(part)); };
+    if (!means_itself(first) || std::ranges::all_of(hosts, is_here)) return first;
+    const auto own = bootstrap::own_interface(interface);
+    if (!own) return std::unexpected(own.error());
+    if (!*own || bootstrap::is_loopback((*own)->address))
+        return fail(Status::invalid_argument,
+                    fmt::format("the first host is {}, which is another one to each of the others, and this host has "
+                                "no address to tell them: write the name or address by which they reach it", first));
+    return (*own)->address.host_text();
+}
+
 std::vector<std::string> agent_command(const RemoteRun& run, const HostPart& part) {
     const HostPart& last = run.hosts.back();
-    // Whom to log in as is for the agent alone.
-    const std::string& first = run.hosts.front().host;
-    std::string line = fmt::format("cd {} && exec env MASTER_ADDR={}", quoted(run.folder),
-                                   quoted(first.substr(first.rfind('@') + 1)));
+    std::string line = fmt::format("cd {} && exec env MASTER_ADDR={}", quoted(run.folder), quoted(run.first_address));
     for (const std::string& variable : run.exported) line += " " + quoted(variable);
     line += fmt::format(" {} run --lifeline --first-rank {} --world-size {} -n {} --grace-ms {}{} --",
                         quoted(run.program), part.first_rank, last.first_rank + last.rank_count, part.rank_count,

@@ -18,11 +18,16 @@ struct HostPart {
     Rank rank_count = 1;
 };
 
-// "a:4,b:4,c" (one rank where no number is given). An error says what is wrong with it.
+// "a:4,b:4,c,[fd00::1]:4,fd00::2" (one rank where no number is given). An error says what is wrong with it.
 Result<std::vector<HostPart>> parse_hosts(const std::string& list);
+
+// Where all of these hosts find the first: what it is called, or, if that means another host on each (localhost), this
+// host's address of the interface that is wanted (TENON_SOCKET_INTERFACE), or of its usual one.
+Result<std::string> address_of_first(const std::vector<HostPart>& hosts, std::string_view interface);
 
 struct RemoteRun {
     std::vector<HostPart> hosts;
+    std::string first_address;
     std::string agent = "ssh -o BatchMode=yes";
     std::string program;                // of tenon itself, there
     std::string folder;                 // to start in

@@ -123,10 +123,15 @@ Result<std::vector<int>> lifelines(std::size_t count, std::string_view job) {
 int run_on_hosts(const RunOptions& options) {
     auto hosts = parse_hosts(options.hosts);
     if (!hosts) return complain("--hosts: " + hosts.error().message, 2);
-    auto exported = exported_variables(process_environment(), options.exported);
+    const Environment environment = process_environment();
+    const auto interface = environment.find("TENON_SOCKET_INTERFACE");
+    auto first = address_of_first(*hosts, interface != environment.end() ? interface->second : "");
+    if (!first) return complain("--hosts: " + first.error().message, 2);
+    auto exported = exported_variables(environment, options.exported);
     if (!exported) return complain(exported.error().message, 2);
     const std::string& there = options.remote_program;
     const RemoteRun run{.hosts = std::move(*hosts),
+                        .first_address = std::move(*first),
                         .agent = options.agent,
                         .program = there.empty() ? std::filesystem::read_symlink("/proc/self/exe").string() : there,
                         .folder = std::filesystem::current_path(),
@@ -159,7 +164,8 @@ void add_run_command(CLI::App& program, Action& action) {
     command->add_option("-n,--ranks", options->rank_count, "How many ranks")
         ->check(CLI::Range(1, 4096))
         ->capture_default_str();
-    command->add_option("--job", options->job, "The job's name, 1 to 64 characters (default: a new one, which nobody can guess)")
+    command->add_option("--job", options->job,
+                        "The job's name, 1 to 64 characters (default: a new one, which nobody can guess)")
         ->check([](const std::string& name) {
             const bool fits = !name.empty() && name.size() <= job_name_limit && name.find('\n') == std::string::npos;
             return fits ? "" : "a job's name has 1 to 64 characters, all in one line";
@@ -169,7 +175,8 @@ void add_run_command(CLI::App& program, Action& action) {
     command->add_option("--grace-ms", options->grace_ms, "From SIGTERM to SIGKILL when ranks are ended, milliseconds")
         ->check(CLI::Range(0, 3600 * 1000))
         ->capture_default_str();
-    command->add_option("--hosts", options->hosts, "Hosts and how many ranks on each, such as a:4,b:4; not -n")
+    command->add_option("--hosts", options->hosts,
+                        "Hosts and how many ranks on each, such as a:4,b:4 or [fd00::1]:4; not -n")
         ->excludes("--ranks");
     command->add_option("--launch-agent", options->agent,
                         "What starts a command on a host: it is given the host and one line for a shell")
