@@ -4,12 +4,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace tenon::perf {
 namespace {
 
-constexpr double slowest_shown = 3;  // times as slow as the best
+constexpr double least_range = 3;  // so that noise looks even
 
 struct Colour {
     int red, green, blue;
@@ -30,20 +29,13 @@ Colour colour_of(double slowness) {
     return {between(&Colour::red), between(&Colour::green), between(&Colour::blue)};
 }
 
-double best_of(const HeatMap& map) {
-    double best = map.large_is_slow ? std::numeric_limits<double>::max() : 0;
-    for (Rank from = 0; from < map.figures.ranks(); from++)
-        for (Rank to = 0; to < map.figures.ranks(); to++)
-            if (const double v = map.figures.at(from, to); from != to && v > 0)
-                best = map.large_is_slow ? std::min(best, v) : std::max(best, v);
-    return best;
-}
-
-// 0: as good as the best; 1: so many times as slow, or worse.
-double slowness(const HeatMap& map, double best, double value) {
-    if (value <= 0 || best <= 0) return 1;
-    const double times = map.large_is_slow ? value / best : best / value;
-    return std::log(times) / std::log(slowest_shown);
+// 0: as good as the best of its reach; 1: as bad as the worst.
+double slowness(const Comparison& compared, Rank from, Rank to) {
+    const Reach reach = compared.reach_of(from, to);
+    const double best = compared.best(reach), worst = compared.worst(reach);
+    if (compared.figures().at(from, to) <= 0 || best <= 0 || worst <= 0) return 1;
+    const double range = std::max({best / worst, worst / best, least_range});
+    return std::log(compared.times_slower(from, to)) / std::log(range);
 }
 
 std::string number(double value) {
@@ -59,22 +51,23 @@ std::string escaped(std::string_view text) {
 
 constexpr int cell_width = 58, cell_height = 26, left = 120, head = 56, gap = 24;
 
-void draw(std::string& svg, const HeatMap& map, std::span<const std::string> names, int top) {
-    const double best = best_of(map);
+void draw(std::string& svg, const HeatMap& map, int top) {
+    const PairFigures& figures = map.compared.figures();
+    const std::span<const std::string> names = map.compared.hosts();
     svg += fmt::format(R"(<text x="8" y="{}" font-size="15" font-weight="bold">{}</text>)" "\n", top + 18,
                        escaped(map.title));
     const auto name = [&](Rank r) { return escaped(names[static_cast<std::size_t>(r)]); };
-    for (Rank r = 0; r < map.figures.ranks(); r++) {
+    for (Rank r = 0; r < figures.ranks(); r++) {
         svg += fmt::format(R"(<text x="{}" y="{}" text-anchor="middle">{}</text>)" "\n",
                            left + r * cell_width + cell_width / 2, top + head - 8, r);
         svg += fmt::format(R"(<text x="{}" y="{}" text-anchor="end">{} {}</text>)" "\n", left - 8,
                            top + head + r * cell_height + 17, name(r), r);
     }
-    for (Rank from = 0; from < map.figures.ranks(); from++)
-        for (Rank to = 0; to < map.figures.ranks(); to++) {
+    for (Rank from = 0; from < figures.ranks(); from++)
+        for (Rank to = 0; to < figures.ranks(); to++) {
             if (from == to) continue;
-            const double value = map.figures.at(from, to);
-            const Colour colour = colour_of(slowness(map, best, value));
+            const double value = figures.at(from, to);
+            const Colour colour = colour_of(slowness(map.compared, from, to));
             const int x = left + to * cell_width, y = top + head + from * cell_height;
             svg += fmt::format(
                 R"(<rect x="{}" y="{}" width="{}" height="{}" fill="{}"><title>rank {} to rank {}: {}</title></rect>)"
@@ -88,18 +81,18 @@ void draw(std::string& svg, const HeatMap& map, std::span<const std::string> nam
 }  // namespace
 
 std::string as_text(const HeatMap& map, bool in_colour) {
-    const double best = best_of(map);
+    const PairFigures& figures = map.compared.figures();
     std::string text = fmt::format("{}\n{:>9}", map.title, "from\\to");
-    for (Rank to = 0; to < map.figures.ranks(); to++) text += fmt::format("{:>8}", to);
-    for (Rank from = 0; from < map.figures.ranks(); from++) {
+    for (Rank to = 0; to < figures.ranks(); to++) text += fmt::format("{:>8}", to);
+    for (Rank from = 0; from < figures.ranks(); from++) {
         text += fmt::format("\n{:>9}", from);
-        for (Rank to = 0; to < map.figures.ranks(); to++) {
-            const std::string value = from == to ? "-" : number(map.figures.at(from, to));
+        for (Rank to = 0; to < figures.ranks(); to++) {
+            const std::string value = from == to ? "-" : number(figures.at(from, to));
             if (!in_colour || from == to) {
                 text += fmt::format("{:>8}", value);
                 continue;
             }
-            const Colour c = colour_of(slowness(map, best, map.figures.at(from, to)));
+            const Colour c = colour_of(slowness(map.compared, from, to));
             text += fmt::format("\033[48;2;{};{};{};38;5;{}m{:>8}\033[0m", c.red, c.green, c.blue,
                                 c.is_dark() ? 15 : 16, value);
         }
@@ -107,8 +100,8 @@ std::string as_text(const HeatMap& map, bool in_colour) {
     return text + "\n";
 }
 
-std::string as_svg(std::span<const HeatMap> maps, std::span<const std::string> names) {
-    const auto ranks = static_cast<int>(names.size());
+std::string as_svg(std::span<const HeatMap> maps) {
+    const int ranks = maps.empty() ? 0 : maps[0].compared.figures().ranks();
     const int width = left + ranks * cell_width + 16, height = head + ranks * cell_height + gap;
     const auto count = static_cast<int>(maps.size());
     std::string svg = fmt::format(
@@ -118,7 +111,7 @@ std::string as_svg(std::span<const HeatMap> maps, std::span<const std::string> n
         R"(<rect width="{0}" height="{1}" fill="#fff"/>)"
         "\n",
         std::max(width, 420), count * height);
-    for (int i = 0; i < count; i++) draw(svg, maps[static_cast<std::size_t>(i)], names, i * height);
+    for (int i = 0; i < count; i++) draw(svg, maps[static_cast<std::size_t>(i)], i * height);
     return svg + "</svg>\n";
 }
 

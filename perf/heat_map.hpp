@@ -1,6 +1,7 @@
 // A square of figures between ranks as people see it at a glance: rows send, columns receive. In the terminal (with
-// colour where there is one) and as SVG. Slow is dark red, quick is pale; the scale runs from the best to three times
-// as slow.
+// colour where there is one) and as SVG. Quick is pale, slow is dark red: pairs on one host from the best of these to
+// the worst, and pairs of different hosts from their own best to their own worst, or to three times as slow if none is
+// slower.
 #pragma once
 
 #include <string>
@@ -11,12 +12,11 @@ namespace tenon::perf {
 
 struct HeatMap {
     std::string title;  // with the unit
-    const PairFigures& figures;
-    bool large_is_slow = false;
+    Comparison compared;
 };
 
 std::string as_text(const HeatMap& map, bool in_colour);
-// One picture of several maps, below each other. `names`: of the ranks.
-std::string as_svg(std::span<const HeatMap> maps, std::span<const std::string> names);
+// One picture of several maps of the same ranks, below each other.
+std::string as_svg(std::span<const HeatMap> maps);
 
 }  // namespace tenon::perf

@@ -13,8 +13,6 @@ constexpr int latency_rounds = 9, messages_in_a_round = 100, latency_warm_up = 5
 constexpr std::size_t stream_bytes = 1 << 20;
 constexpr int stream_rounds = 3, most_in_a_stream = 64;
 constexpr double stream_seconds = 0.03;
-// From here on a link stands out.
-constexpr double worth_naming = 1.5;
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
@@ -79,28 +77,45 @@ private:
     std::vector<std::uint8_t> data_;
 };
 
-std::vector<SlowLink> slow(const PairFigures& figures, bool large_is_slow) {
-    std::vector<SlowLink> found;
-    const double usual = figures.median();
-    for (Rank from = 0; from < figures.ranks(); from++)
-        for (Rank to = 0; to < figures.ranks(); to++) {
-            const double value = figures.at(from, to);
-            if (from == to || value <= 0 || usual <= 0) continue;
-            const double times = large_is_slow ? value / usual : usual / value;
-            if (times >= worth_naming) found.push_back({from, to, value, times});
-        }
-    std::ranges::sort(found, std::greater{}, &SlowLink::times_slower);
-    return found;
-}
-
 }  // namespace
 
-double PairFigures::median() const {
-    std::vector<double> pairs;
-    for (Rank from = 0; from < ranks_; from++)
-        for (Rank to = 0; to < ranks_; to++)
-            if (from != to) pairs.push_back(at(from, to));
-    return median_of(pairs);
+Comparison::Comparison(const PairFigures& figures, std::span<const std::string> hosts, bool large_is_slow)
+    : figures_(figures), hosts_(hosts), large_is_slow_(large_is_slow) {
+    for (const Reach reach : reaches) {
+        std::vector<double> values;
+        for (Rank from = 0; from < figures.ranks(); from++)
+            for (Rank to = 0; to < figures.ranks(); to++)
+                if (from != to && reach_of(from, to) == reach) values.push_back(figures.at(from, to));
+        if (values.empty()) continue;
+        const auto [least, most] = std::ranges::minmax(values);
+        scales_[static_cast<std::size_t>(reach)] = {.best = large_is_slow ? least : most,
+                                                    .median = median_of(values),
+                                                    .worst = large_is_slow ? most : least};
+    }
+}
+
+Reach Comparison::reach_of(Rank from, Rank to) const {
+    const auto host = [&](Rank rank) -> const std::string& { return hosts_[static_cast<std::size_t>(rank)]; };
+    return host(from) == host(to) ? Reach::one_host : Reach::other_hosts;
+}
+
+double Comparison::times(double value, double best) const {
+    const double slow = large_is_slow_ ? value : best, quick = large_is_slow_ ? best : value;
+    return quick > 0 ? slow / quick : 1;
+}
+
+double Comparison::times_slower(Rank from, Rank to) const {
+    return times(figures_.at(from, to), best(reach_of(from, to)));
+}
+
+std::vector<Comparison::Link> Comparison::slowest_first(Reach reach, bool is_both_ways) const {
+    std::vector<Link> links;
+    for (Rank from = 0; from < figures_.ranks(); from++)
+        for (Rank to = is_both_ways ? from + 1 : 0; to < figures_.ranks(); to++)
+            if (from != to && reach_of(from, to) == reach)
+                links.push_back({from, to, figures_.at(from, to), times_slower(from, to)});
+    std::ranges::stable_sort(links, std::greater{}, &Link::times_slower);
+    return links;
 }
 
 LinkFigures measure_links(Team& team, const std::function<void(Rank, Rank)>& told) {
@@ -124,12 +139,5 @@ LinkFigures measure_links(Team& team, const std::function<void(Rank, Rank)>& tol
     figures.bandwidth_GBs.values() = team.slowest(figures.bandwidth_GBs.values());
     return figures;
 }
-
-std::vector<SlowLink> slow_latencies(const LinkFigures& figures) {
-    std::vector<SlowLink> found = slow(figures.latency_us, true);
-    std::erase_if(found, [](const SlowLink& link) { return link.from > link.to; });  // the same both ways
-    return found;
-}
-std::vector<SlowLink> slow_bandwidths(const LinkFigures& figures) { return slow(figures.bandwidth_GBs, false); }
 
 }  // namespace tenon::perf

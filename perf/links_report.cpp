@@ -1,8 +1,9 @@
 #include "perf/links_report.hpp"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <fstream>
 
@@ -13,31 +14,43 @@
 namespace tenon::perf {
 namespace {
 
-constexpr std::size_t most_named = 8;
+constexpr std::size_t most_named = 3;  // of each reach
+constexpr double stands_out = 1.5;     // times as slow as the best
 
-std::string name_of(const RankFacts& rank) { return rank.host; }
+// How a figure is told of.
+struct Measure {
+    HeatMap map;
+    std::string_view what, unit;
+    bool is_both_ways;
+};
 
-void name_slow(std::span<const SlowLink> links, std::span<const RankFacts> ranks, std::string_view what,
-               std::string_view unit, std::string_view arrow) {
-    if (links.empty()) fmt::print("# No pair's {} stands out.\n", what);
-    for (std::size_t i = 0; i < std::min(links.size(), most_named); i++) {
-        const SlowLink& l = links[i];
-        fmt::print("# slow: {} ({}) {} {} ({}): {} {:.2f} {}, {:.1f} times worse than the median\n", l.from,
-                   name_of(ranks[static_cast<std::size_t>(l.from)]), arrow, l.to,
-                   name_of(ranks[static_cast<std::size_t>(l.to)]), what, l.value, unit, l.times_slower);
-    }
-    if (links.size() > most_named) fmt::print("# ... and {} more\n", links.size() - most_named);
+void name_slowest(const Measure& measure, Reach reach) {
+    const Comparison& compared = measure.map.compared;
+    const auto links = compared.slowest_first(reach, measure.is_both_ways);
+    if (links.empty()) return;
+    const auto slow = std::ranges::count_if(links, [](const auto& link) { return link.times_slower >= stands_out; });
+    fmt::print("# {} {}: best {:.2f} {}, median {:.2f}, worst {:.2f}; "
+               "{} of {} {} at least {} times as slow as the best\n",
+               measure.what, reach == Reach::one_host ? "on one host" : "between hosts", compared.best(reach),
+               measure.unit, compared.median(reach), compared.worst(reach), slow, links.size(),
+               links.size() == 1 ? "pair is" : "pairs are", stands_out);
+    const auto host = [&](Rank rank) { return compared.hosts()[static_cast<std::size_t>(rank)]; };
+    for (std::size_t i = 0; i < std::min(links.size(), most_named); i++)
+        fmt::print("#   {}: {} ({}) {} {} ({}): {:.2f} {}, {:.1f} times as slow\n",
+                   links[i].times_slower >= stands_out ? "slow" : "slowest", links[i].from, host(links[i].from),
+                   measure.is_both_ways ? "and" : "to", links[i].to, host(links[i].to), links[i].value, measure.unit,
+                   links[i].times_slower);
 }
 
-void print_lines(const LinkFigures& figures, std::span<const RankFacts> ranks) {
+void print_lines(const LinkFigures& figures, std::span<const std::string> hosts) {
     for (Rank from = 0; from < figures.latency_us.ranks(); from++)
         for (Rank to = 0; to < figures.latency_us.ranks(); to++)
             if (from != to)
                 fmt::print(R"({{"peer":"tenon","version":"{}","collective":"links","from":{},"to":{},"from_host":"{}",)"
                            R"("to_host":"{}","latency_us":{:.3f},"bandwidth_GBs":{:.4f}}})"
                            "\n",
-                           library_version(), from, to, name_of(ranks[static_cast<std::size_t>(from)]),
-                           name_of(ranks[static_cast<std::size_t>(to)]), figures.latency_us.at(from, to),
+                           library_version(), from, to, hosts[static_cast<std::size_t>(from)],
+                           hosts[static_cast<std::size_t>(to)], figures.latency_us.at(from, to),
                            figures.bandwidth_GBs.at(from, to));
 }
 
@@ -50,24 +63,25 @@ void show_links(const Options& options, Team& team, std::span<const RankFacts> r
     });
     if (team.rank() != 0) return;
     progress.clear();
-    const HeatMap maps[] = {{"latency of 8 bytes, one way (us)", figures.latency_us, true},
-                            {"bandwidth of 1 MiB messages (GB/s)", figures.bandwidth_GBs, false}};
+    std::vector<std::string> hosts;
+    for (const RankFacts& rank : ranks) hosts.emplace_back(rank.host);
+    const Measure measures[] = {
+        {{"latency of 8 bytes, one way (us)", {figures.latency_us, hosts, true}}, "latency", "us", true},
+        {{"bandwidth of 1 MiB messages (GB/s)", {figures.bandwidth_GBs, hosts, false}}, "bandwidth", "GB/s", false}};
     if (options.format == Format::table) {
         fmt::print("# {} ranks; rows send, columns receive\n", team.rank_count());
         for (std::size_t r = 0; r < ranks.size(); r++)
-            fmt::print("# Rank {:2} Pid {:6} on {:>10}\n", r, ranks[r].process, name_of(ranks[r]));
-        for (const HeatMap& map : maps) fmt::print("{}", as_text(map, ::isatty(STDOUT_FILENO) == 1));
-        name_slow(slow_latencies(figures), ranks, "latency", "us", "and");
-        name_slow(slow_bandwidths(figures), ranks, "bandwidth", "GB/s", "to");
+            fmt::print("# Rank {:2} Pid {:6} on {:>10}\n", r, ranks[r].process, hosts[r]);
+        for (const Measure& measure : measures) fmt::print("{}", as_text(measure.map, options.in_colour));
+        for (const Measure& measure : measures)
+            for (const Reach reach : reaches) name_slowest(measure, reach);
     } else {
-        print_lines(figures, ranks);
+        print_lines(figures, hosts);
     }
     std::fflush(stdout);
     if (options.picture.empty()) return;
-    std::vector<std::string> names;
-    for (const RankFacts& rank : ranks) names.push_back(name_of(rank));
     std::ofstream file(options.picture);
-    file << as_svg(maps, names);
+    file << as_svg(std::array{measures[0].map, measures[1].map});
     if (!file.flush()) throw std::runtime_error(fmt::format("cannot write {}", options.picture));
 }
 

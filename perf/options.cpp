@@ -1,6 +1,7 @@
 #include "perf/options.hpp"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -19,7 +20,7 @@ constexpr std::string_view operation_names[operation_count] = {"sum", "prod", "m
 struct Words {
     std::vector<std::string> collectives;
     std::string min_bytes = "8", max_bytes = "64M", step_bytes, step_factor = "2";
-    std::string sizes, types, operations = "sum", memory = "ordinary", format = "table";
+    std::string sizes, types, operations = "sum", memory = "ordinary", format = "table", colour = "auto";
 };
 
 [[noreturn]] void refuse(std::string_view option, std::string_view value, std::string_view why) {
@@ -137,6 +138,9 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_flag("--deterministic", options.deterministic,
                  "The same bits whatever the size, the algorithm and the transport");
     app.add_option("--svg", options.picture, "links: draw them into this file, too");
+    app.add_option("--color", words.colour,
+                   "links: auto (as NO_COLOR and CLICOLOR_FORCE say, or on a terminal), always or never")
+        ->capture_default_str();
     app.add_option("--format", words.format, "table, jsonl or csv")->capture_default_str();
 }
 
@@ -155,6 +159,9 @@ void understand(const Words& words, Options& options) {
         options.format = Format::csv;
     else if (words.format != "table")
         refuse("--format", words.format, "must be table, jsonl or csv");
+    if (words.colour != "auto" && words.colour != "always" && words.colour != "never")
+        refuse("--color", words.colour, "must be auto, always or never");
+    options.in_colour = is_in_colour(words.colour, process_environment(), ::isatty(STDOUT_FILENO) == 1);
     if (options.root < -1) refuse("-r", std::to_string(options.root), "must be a rank, or -1 for every rank in turn");
     if (!options.picture.empty() && !options.links) refuse("--svg", options.picture, "draws links; ask for them");
     if (options.threads && !options.rank_count) options.rank_count = 2;
@@ -171,6 +178,17 @@ std::vector<std::uint64_t> Sizes::expanded() const {
          size = step_bytes > 0 ? size + step_bytes : size * step_factor)
         sizes.push_back(size);
     return sizes;
+}
+
+bool is_in_colour(std::string_view asked, const Environment& environment, bool is_terminal) {
+    const auto value = [&](std::string_view name) {
+        const auto at = environment.find(name);
+        return at != environment.end() ? at->second : std::string{};
+    };
+    if (asked != "auto") return asked == "always";
+    if (!value("NO_COLOR").empty()) return false;
+    if (const std::string forced = value("CLICOLOR_FORCE"); !forced.empty()) return forced != "0";
+    return is_terminal;
 }
 
 std::vector<DataType> types_of(const Options& options, Collective collective) {

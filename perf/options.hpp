@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "config/environment.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon::perf {
@@ -38,6 +39,7 @@ struct Options {
     bool init = false;   // also time how long the ranks take to meet
     bool links = false;  // also measure each pair of ranks
     std::string picture;  // of the links, as SVG: the file
+    bool in_colour = false;
     Sizes sizes;
     std::vector<DataType> types;  // empty: the usual one of each collective
     std::vector<Operation> operations{Operation::sum};
@@ -57,6 +59,10 @@ struct Options {
 // The types and operations of one collective's rows.
 std::vector<DataType> types_of(const Options& options, Collective collective);
 std::vector<Operation> operations_of(const Options& options, Collective collective);
+
+// Whether what is shown has colours: "always", "never", or "auto", and then what NO_COLOR and CLICOLOR_FORCE say
+// (no-color.org, bixense.com/clicolors), or whether somebody watches.
+bool is_in_colour(std::string_view asked, const Environment& environment, bool is_terminal);
 
 // What to do, or the exit status with which everything has been said (help, version, bad input).
 std::expected<Options, int> parse_options(int argc, char** argv);

@@ -154,8 +154,18 @@ class Links(unittest.TestCase):
             result = perf("links", "--ranks", 2, "--svg", folder + "/links.svg")
             self.assertEqual(result.returncode, 0, result.stderr)
             self.assertIn("latency of 8 bytes", result.stdout)
+            self.assertNotIn("\033[", result.stdout)
+            for line in (r"# latency on one host: best [\d.]+ us, .* of 1 pair is at least 1.5 times as slow as the best",
+                         r"#   slow(est)?: 0 \(.*\) and 1 \(.*\): [\d.]+ us, 1.0 times as slow",
+                         r"# bandwidth on one host: best [\d.]+ GB/s, .* of 2 pairs are"):
+                self.assertRegex(result.stdout, line)
             self.assertEqual(xml.etree.ElementTree.parse(folder + "/links.svg").getroot().tag,
                              "{http://www.w3.org/2000/svg}svg")
+
+    def test_they_are_in_colour_on_request(self):
+        self.assertIn("\033[48;2;", perf("links", "--ranks", 2, "--color", "always").stdout)
+        self.assertIn("\033[48;2;", perf("links", "--ranks", 2, environment={"CLICOLOR_FORCE": "1"}).stdout)
+        self.assertEqual(perf("links", "--ranks", 2, "--color", "blue").returncode, 2)
 
     def test_a_picture_that_cannot_be_written_is_said_so(self):
         result = perf("links", "--ranks", 2, "--svg", "/no/such/folder/links.svg")

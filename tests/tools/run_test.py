@@ -181,6 +181,33 @@ class Signals(unittest.TestCase):
             self.assertTrue(is_gone(pid))
 
 
+class Terminal(unittest.TestCase):
+    SAY = "import os; print('force' if os.environ.get('CLICOLOR_FORCE') == '1' else 'as it is', flush=True)"
+
+    def said_on_terminal(self, *arguments, **variables):
+        ours, theirs = os.openpty()
+        try:
+            clean = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "CLICOLOR_FORCE")}
+            status = subprocess.run([PROGRAM, "run", *arguments, "--", *PYTHON, self.SAY], stdout=theirs, timeout=DEADLINE_S,
+                                    env=clean | variables).returncode
+            self.assertEqual(status, 0)
+            return os.read(ours, 4096).decode().splitlines()
+        finally:
+            os.close(ours)
+            os.close(theirs)
+
+    def test_ranks_know_that_their_output_ends_there(self):
+        self.assertEqual(self.said_on_terminal("-n", "1"), ["[0] force"])
+        self.assertEqual(self.said_on_terminal("-n", "1", NO_COLOR="1"), ["[0] as it is"])
+        self.assertEqual(self.said_on_terminal("-n", "1", CLICOLOR_FORCE="0"), ["[0] as it is"])
+
+    def test_also_on_other_hosts(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".sh") as agent:
+            agent.write('shift; sh -c "$*"\n')
+            agent.flush()
+            self.assertEqual(self.said_on_terminal("--hosts", "a", "--launch-agent", f"env -u CLICOLOR_FORCE sh {agent.name}"), ["[0] force"])
+
+
 class Hosts(unittest.TestCase):
     """Ranks on several hosts, of which the agent only pretends that there are several."""
 

@@ -154,7 +154,19 @@ int run_on_hosts(const RunOptions& options) {
                      options);
 }
 
-int run(const RunOptions& options) { return options.hosts.empty() ? run_here(options) : run_on_hosts(options); }
+// Ranks write into a pipe, and cannot see where it ends. Who has said what is wanted is not talked over.
+void tell_ranks_of_terminal(RunOptions& options) {
+    const Environment environment = process_environment();
+    const auto is_set = [&](const char* name) { return environment.contains(name); };
+    if (::isatty(STDOUT_FILENO) != 1 || is_set("NO_COLOR") || is_set("CLICOLOR_FORCE")) return;
+    ::setenv("CLICOLOR_FORCE", "1", 1);
+    options.exported.insert(options.exported.begin(), "CLICOLOR_FORCE=1");
+}
+
+int run(RunOptions options) {
+    tell_ranks_of_terminal(options);
+    return options.hosts.empty() ? run_here(options) : run_on_hosts(options);
+}
 
 }  // namespace
 
