@@ -17,7 +17,9 @@
 namespace tenon::perf {
 namespace {
 
-constexpr int meetings = 7;                  // of all ranks, to take the median time of
+// Of all ranks, to take the median time of: so many, or, where they take long, fewer.
+constexpr std::size_t most_meetings = 7, least_meetings = 3;
+constexpr double meetings_us = 2e6;
 constexpr const char* no_plan = "exchange";  // data-dependent calls have no algorithm to choose
 
 std::string shown_name(Collective collective) {
@@ -181,12 +183,14 @@ private:
 
     void time_meetings() {
         std::vector<double> times_us;
-        for (int i = 0; i < meetings; i++) {
+        double all_us = 0;  // the same on all ranks
+        while (times_us.size() < least_meetings || (times_us.size() < most_meetings && all_us < meetings_us)) {
             team_.barrier();
             const auto start = std::chrono::steady_clock::now();
             const Communicator met = team_.meet_anew();
             times_us.push_back(
                 1e6 * team_.slowest(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()));
+            all_us += times_us.back();
         }
         std::sort(times_us.begin(), times_us.end());
         Row row{.collective = "init",
