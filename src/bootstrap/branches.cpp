@@ -12,7 +12,7 @@ namespace tenon::bootstrap {
 namespace {
 
 constexpr std::uint64_t stranger_patience_ms = 10'000;
-constexpr std::size_t stranger_limit = 256;
+constexpr std::uint64_t crowd_patience_ms = 250;
 constexpr int most_accepted_at_once = 64;  // so that who connects again and again keeps nobody from being heard
 constexpr std::uint64_t answer_ms = 100;  // an answer is short: it has room, or nobody reads
 
@@ -40,7 +40,7 @@ void Branches::drop_unknown() {
 }
 
 void Branches::watch(std::vector<pollfd>& watched) const {
-    if (is_open())
+    if (is_open() && has_room())
         watched.push_back({listener_.descriptor().number(), POLLIN, 0});
     for (const Newcomer& newcomer : newcomers_)
         watched.push_back({newcomer.socket.descriptor().number(), newcomer.handshake.awaits(), 0});
@@ -54,7 +54,6 @@ Result<void> Branches::serve(const Take& take) {
     for (Branch& child : children_)
         if (auto read = read_from(child, take); !read) return read;
     if (auto checked = advance_packet_checks(); !checked) return checked;
-    accept_all();
     for (auto at = newcomers_.begin(); at != newcomers_.end();) {
         const auto done = advance(*at);
         if (!done) {
@@ -63,24 +62,30 @@ Result<void> Branches::serve(const Take& take) {
         }
         at = *done ? newcomers_.erase(at) : at + 1;
     }
+    accept_all();  // after what has come from those that are here: what waits for us is not their delay
     std::erase_if(children_, [](const Branch& child) { return !child.open(); });
     return {};
 }
 
+// Others wait at the door, in the system's queue, until one of these has been heard, or has had its time.
+bool Branches::has_room() const {
+    return newcomers_.size() < most_newcomers || newcomers_.front().makes_room.passed();
+}
+
 // Whatever a newcomer does wrong is its own affair, and so is what keeps the system from accepting it now.
 void Branches::accept_all() {
-    for (int round = 0; is_open() && round < most_accepted_at_once; round++) {
+    for (int round = 0; is_open() && has_room() && round < most_accepted_at_once; round++) {
         auto socket = listener_.accept();
         if (!socket || !*socket) return;
-        // A host of the job has said who it is long before it is the oldest of so many.
-        if (newcomers_.size() == stranger_limit) {
-            drop_stranger(newcomers_.front(), "too many others want to say who they are");
-            newcomers_.erase(newcomers_.begin());
+        if (newcomers_.size() == most_newcomers) {
+            drop_stranger(newcomers_.front(), "it did not say who it is while others waited at the door");
+            newcomers_.pop_front();
         }
         const auto from = (*socket)->peer_address();
         if (!from) continue;
         newcomers_.push_back({std::move(**socket), os::Handshake::accepting(secret_, wire_version),
-                              os::Deadline::after_ms(stranger_patience_ms), from->text()});
+                              os::Deadline::after_ms(stranger_patience_ms),
+                              os::Deadline::after_ms(crowd_patience_ms), from->text()});
     }
 }
 

@@ -1,8 +1,9 @@
 // The hosts below this one in the tree: who connects over TCP, shows the secret, and is taken in or sent on.
 //
 // A node takes so many children and sends all others to one of these, by turns: so none has more than a few
-// connections, and the tree grows as deep as the logarithm of the number of hosts. Strangers delay nobody: they are
-// dropped when their patience ends or their proof is wrong, and only so many are kept. For one thread.
+// connections, and the tree grows as deep as the logarithm of the number of hosts. Strangers delay nobody for long:
+// they are dropped when their patience ends or their proof is wrong, and of so many as are heard at once the oldest
+// makes room for who waits at the door. For one thread.
 #pragma once
 
 #include <deque>
@@ -34,6 +35,11 @@ struct Branch {
 class Branches {
 public:
     static constexpr std::size_t fan_out = 16;
+    static constexpr std::size_t most_newcomers = 24;
+    // What a node holds to other hosts at any moment: also the way up, and, while packets are tried, a connection more
+    // on each edge.
+    static constexpr std::size_t most_connections = 2 * (1 + fan_out) + most_newcomers;
+    static_assert(most_connections <= 64);
     using Take = std::function<Result<void>(Branch&, Frame&)>;
 
     Branches(const NodeToken& own, std::string own_host) : own_{own}, own_host_{std::move(own_host)} {}
@@ -66,9 +72,10 @@ private:
     struct Newcomer {
         os::TcpSocket socket;
         os::Handshake handshake;
-        os::Deadline until;
+        os::Deadline until, makes_room;
         std::string from;
     };
+    bool has_room() const;
     void accept_all();
     Result<bool> advance(Newcomer& newcomer);  // true: it is a newcomer no more
     Result<void> admit(Newcomer& newcomer);

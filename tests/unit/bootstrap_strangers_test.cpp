@@ -1,6 +1,8 @@
 // What strangers send to the doors of a meeting of several hosts, at the root and below it, harms nobody.
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -181,6 +183,54 @@ TEST(TcpStrangers, WhoComeInCrowdsDelayNobody) {
         for (int i = 0; i < 300; i++) crowd.push_back(connect(door));
     crowd.clear();
     job.expect_to_meet();
+}
+
+// A host that comes to a door, and waits for what it is told there.
+class Comer {
+public:
+    Comer(const os::InternetAddress& door, const Secret& secret) : socket_{connect(door)} {
+        handshake_.emplace(os::Handshake::connecting(secret, wire_version, write_claim({door})));
+    }
+    bool has_answer() {
+        if (handshake_) {
+            const auto done = handshake_->advance(socket_);
+            EXPECT_TRUE(done) << done.error().message;
+            if (!done.value_or(false)) return false;
+            handshake_.reset();
+        }
+        if (!answer_) answer_ = reader_.read(socket_).value_or(std::nullopt);
+        return answer_.has_value();
+    }
+
+private:
+    os::TcpSocket socket_;
+    std::optional<os::Handshake> handshake_;
+    FrameReader reader_;
+    std::optional<Frame> answer_;
+};
+
+// However many come at once: strangers who say nothing, and behind them hosts of the job.
+TEST(TcpStrangers, AndHostsInCrowdsAreNotAllHeardAtOnce) {
+    const Secret secret{};
+    Branches branches{{}, "h0"};
+    branches.open(os::TcpListener::listen(os::resolve("127.0.0.1", 0).value().front()).value().value(), secret, 2'500);
+    const auto door = branches.listener().address();
+    std::vector<os::TcpSocket> crowd;
+    for (int i = 0; i < 60; i++) crowd.push_back(connect(door));
+    std::vector<Comer> hosts;
+    for (int i = 0; i < 60; i++) hosts.emplace_back(door, secret);
+    std::size_t most = 0, answered = 0;
+    for (const auto deadline = ample(); answered < hosts.size() && !deadline.passed();) {
+        std::vector<pollfd> watched;
+        branches.watch(watched);
+        most = std::max(most, watched.size());
+        ASSERT_TRUE(os::wait_ready(watched, os::Deadline::never(), 10));
+        ASSERT_TRUE(branches.serve([](Branch&, Frame&) { return Result<void>{}; }));
+        answered = static_cast<std::size_t>(std::ranges::count_if(hosts, &Comer::has_answer));
+    }
+    EXPECT_EQ(answered, hosts.size());
+    EXPECT_EQ(branches.children().size(), Branches::fan_out) << "the others were sent on";
+    EXPECT_LE(most, 1 + Branches::fan_out + Branches::most_newcomers) << "with the door itself";
 }
 
 // Who knows the secret can end a meeting, as any rank can; all are told the same.
