@@ -57,6 +57,13 @@ struct HostShare {
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);
 std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes);
+// What each peer on another host costs a rank.
+struct NetworkSlots {
+    std::uint64_t slot_bytes, channel_bytes;
+    std::uint64_t peer_bytes;  // at most, beside its channels
+    std::size_t channels;      // that every peer may have at once
+};
+NetworkSlots network_slots(Rank rank_count, std::uint64_t slot_memory_bytes);
 Result<std::unique_ptr<Transport>> make_transport(HostShare share);
 // The networks beside tcp that this process could use where TENON_NETWORK leaves the choice to Tenon; looked up once.
 NetworkSet networks_here(const Config& config);

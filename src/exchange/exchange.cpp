@@ -7,7 +7,6 @@ namespace tenon {
 namespace {
 
 constexpr Channel exchange_channel = 0;
-constexpr Channel point_to_point_channel = 7;
 
 std::uint32_t salt_of(std::uint64_t bytes, DataType type) {
     std::uint64_t x = bytes * 0x9e3779b97f4a7c15u + static_cast<std::uint64_t>(type) + 1;

@@ -13,6 +13,7 @@
 #include "library/joined_transport.hpp"
 #include "library/registry.hpp"
 #include "transports/inproc/inproc.hpp"
+#include "transports/rings/network_layout.hpp"
 #include "transports/shm/shm.hpp"
 #include "transports/tcp/introductions.hpp"
 #include "transports/tcp/tcp_network.hpp"
@@ -25,6 +26,11 @@ std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, st
 
 std::uint64_t largest_slot_bytes(Rank rank_count, std::uint64_t slot_memory_bytes) {
     return SegmentLayout::of(rank_count, slot_memory_bytes, 0).pair_shape(0).slot_bytes;
+}
+
+NetworkSlots network_slots(Rank rank_count, std::uint64_t slot_memory_bytes) {
+    const NetworkLayout layout = NetworkLayout::of(rank_count, slot_memory_bytes);
+    return {layout.shape(0).slot_bytes, layout.channel_bytes(0), layout.peer_bytes(), layout.fitting_channels()};
 }
 
 namespace {
@@ -50,9 +56,8 @@ std::shared_ptr<tcp::DataPort> data_port(const NetworkShare& network) {
     return port;
 }
 
-// Half of what a ring between processes may take, since a rank holds both of a pair's rings here.
-SegmentLayout network_layout(const HostShare& share) {
-    return SegmentLayout::of(share.rank_count, share.slot_memory_bytes / 2, 0);
+NetworkLayout network_layout(const HostShare& share) {
+    return NetworkLayout::of(share.rank_count, share.slot_memory_bytes);
 }
 
 // Joins this rank to those of its peers for whom `is_joined` holds.
@@ -60,9 +65,10 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
                                               const std::shared_ptr<SlotBudget>& slots,
                                               const std::function<bool(Rank)>& is_joined) {
     std::vector<tcp::Peer> peers;
+    const NetworkLayout layout = network_layout(share);
     NetworkFacts facts{.rank = share.rank, .rank_count = share.rank_count,
-                       .shape_of = [layout = network_layout(share)](std::uint16_t c) { return layout.pair_shape(c); },
-                       .slots = slots, .patience_ms = share.network.patience_ms,
+                       .shape_of = [layout](std::uint16_t c) { return layout.shape(c); }, .slots = slots,
+                       .peer_bytes = layout.peer_bytes(), .patience_ms = share.network.patience_ms,
                        .known_memory = share.known_memory, .registered_cap_bytes = share.registered_cap_bytes,
                        .devices = share.network_devices};
     for (Rank r = 0; r < share.rank_count; r++) {
@@ -130,7 +136,7 @@ Result<std::unique_ptr<Transport>> make_transport(HostShare share) {
     if (std::ranges::none_of(share.peers, &PeerFacts::over_network)) return make_rings(share, std::move(slots));
     auto remote = make_networks(share, slots);
     if (!remote) return std::unexpected(remote.error());
-    const std::uint64_t remote_slot = network_layout(share).pair_shape(0).slot_bytes;
+    const std::uint64_t remote_slot = network_layout(share).shape(0).slot_bytes;
     auto local = make_rings(share, std::move(slots));
     const std::uint64_t slot = std::min(local->slot_bytes(), remote_slot);
     return std::make_unique<JoinedTransport>(std::move(local), std::move(*remote), slot);

@@ -197,6 +197,45 @@ TEST(Communicators, SlotsStayWithinTheirCap) {
     });
 }
 
+// As many bytes of slots for each peer as between 1,536 ranks.
+TEST(Communicators, WorkWithTheSmallSlotsOfManyRanks) {
+    constexpr int count = 8;
+    constexpr std::size_t block = 5'000;
+    constexpr std::uint64_t cap = (std::uint64_t{64} << 20) * count / 1536;
+    tenonConfig_t config = TENON_CONFIG_INITIALIZER;
+    config.slotMemoryBytes = cap;
+    const CJob job(count);
+    job.run([&](tenonComm_t whole, int r) {
+        tenonComm_t comm = nullptr;
+        ASSERT_EQ(did(tenonCommSplit(whole, 0, r, &comm, &config)), "success");
+        std::vector<int> in(count * block), out(in.size(), -1), expected(in.size());
+        for (std::size_t i = 0; i < in.size(); i++) {
+            const auto other = static_cast<int>(i / block);
+            in[i] = r * count + other;
+            expected[i] = other * count + r;
+        }
+        ASSERT_EQ(did(tenonAlltoAll(in.data(), out.data(), block, tenonInt, comm, nullptr)), "success");
+        EXPECT_EQ(out, expected);
+        out.assign(out.size(), -1);
+        tenonGroupStart();
+        for (int peer = 0; peer < count; peer++) {
+            const std::size_t at = static_cast<std::size_t>(peer) * block;
+            tenonSend(in.data() + at, block, tenonInt, peer, comm, nullptr);
+            tenonRecv(out.data() + at, block, tenonInt, peer, comm, nullptr);
+        }
+        ASSERT_EQ(did(tenonGroupEnd()), "success");
+        EXPECT_EQ(out, expected);
+        ASSERT_EQ(did(tenonAllReduce(in.data(), out.data(), in.size(), tenonInt, tenonSum, comm, nullptr)), "success");
+        EXPECT_EQ(out.back(), count * count * (count - 1) / 2 + count * (count - 1));
+        ASSERT_EQ(did(tenonBroadcast(in.data(), out.data(), in.size(), tenonInt, 0, comm, nullptr)), "success");
+        EXPECT_EQ(out.back(), count - 1);
+        std::uint64_t taken = 0;
+        EXPECT_EQ(did(tenonCommSlotMemory(comm, &taken)), "success");
+        EXPECT_LE(taken, cap);
+        EXPECT_EQ(did(tenonCommDestroy(comm)), "success");
+    });
+}
+
 TEST(Communicators, OnlyAnswerQuestionsOnceFinalized) {
     const CJob job(2);
     job.run([&](tenonComm_t comm, int) {

@@ -167,7 +167,8 @@ private:
 
     Input& input_;
     const Way way_ = static_cast<Way>(input_.below(3));
-    std::unique_ptr<Mirror> mirror_ = std::move(*Mirror::make(small_shape, 0));
+    os::Mapping memory_ = std::move(*os::Mapping::anonymous({2 * small_shape.bytes()}));
+    std::unique_ptr<Mirror> mirror_ = std::make_unique<Mirror>(small_shape, 0, memory_.bytes());
     Mirror::PackedRoom room_;
     std::vector<std::byte> offered_;
     std::map<std::uint64_t, std::vector<std::byte>> came_;           // whole, by number

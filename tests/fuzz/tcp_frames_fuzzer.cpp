@@ -45,7 +45,7 @@ struct Side {
     }
     unsigned agreed = 1;
     MirrorMemory memory{0, [](std::uint16_t) { return small_shape; }, std::make_shared<SlotBudget>(64 << 20)};
-    tcp::TcpConnection connection{memory, [] {}, [this](unsigned sockets) { agreed = sockets; }};
+    tcp::TcpConnection connection{memory, 4 << 10, [] {}, [this](unsigned sockets) { agreed = sockets; }};
     std::vector<Wire> wires;
     std::vector<SendEnd*> out;
     std::vector<ReceiveEnd*> in;

@@ -9,6 +9,7 @@
 
 #include "tests/support/seed.hpp"
 #include "transports/tcp/introductions.hpp"
+#include "transports/rings/network_layout.hpp"
 
 namespace tenon {
 
@@ -63,10 +64,9 @@ TEST_P(NetworkCases, SaysWhatItIs) {
     EXPECT_THAT(hosts.ranks[0]->in_words(), testing::StartsWith(std::string{hosts.ranks[0]->connection(1).name()}));
 }
 
-TEST_P(NetworkCases, CarriesMessagesOfAllLengthsInOrderOnEveryChannel) {
+// Both ways, on some channels at once, by a reader who takes its time, so that credit runs out.
+void carry_all(NetworkHosts& hosts, const std::vector<std::size_t>& lengths) {
     std::mt19937 random(support::test_seed());
-    NetworkHosts hosts(GetParam(), 2);
-    constexpr std::size_t lengths[] = {0, 1, 55, 56, 57, 112, 500, 560, 561, 2048, 2049, 9000, 16 << 10};
     struct Stream {
         Rank from;
         std::uint16_t channel;
@@ -79,7 +79,7 @@ TEST_P(NetworkCases, CarriesMessagesOfAllLengthsInOrderOnEveryChannel) {
             streams.push_back({from, channel, {}});
             for (int i = 0; i < 400; i++) streams.back().lengths.push_back(lengths[random() % std::size(lengths)]);
         }
-    // The reader takes its time, so that credit runs out. True when all has come.
+    // True when all has come.
     const auto take_one = [&](Stream& s) {
         if (s.received == s.lengths.size()) return true;
         if (random() % 2 == 0) return false;
@@ -100,6 +100,23 @@ TEST_P(NetworkCases, CarriesMessagesOfAllLengthsInOrderOnEveryChannel) {
         return done;
     });
     EXPECT_TRUE(moved) << moved.error().message;
+}
+
+TEST_P(NetworkCases, CarriesMessagesOfAllLengthsInOrderOnEveryChannel) {
+    NetworkHosts hosts(GetParam(), 2);
+    carry_all(hosts, {0, 1, 55, 56, 57, 112, 500, 560, 561, 2048, 2049, 9000, 16 << 10});
+}
+
+TEST_P(NetworkCases, CarriesAllInTheSmallRingsThatManyRanksHave) {
+    constexpr std::uint64_t cap = 64 << 20;
+    for (const Rank ranks : {1536, 8192}) {
+        const NetworkLayout layout = NetworkLayout::of(ranks, cap);
+        const RingShape shape = layout.shape(0);
+        NetworkHosts hosts(GetParam(), 2, cap, cap, shape, layout.peer_bytes());
+        std::vector<std::size_t> lengths{0, 1, 56, 57, 560};
+        if (shape.slot_bytes > packed_bytes) lengths.insert(lengths.end(), {561, shape.slot_bytes});
+        carry_all(hosts, lengths);
+    }
 }
 
 TEST_P(NetworkCases, GoesFromBufferToBufferWhereBothSay) {
@@ -171,12 +188,13 @@ TEST_P(NetworkCases, APeerThatDiesIsNamed) {
 }
 
 TEST_P(NetworkCases, RefusesTheChannelThatWouldExceedTheCapInWords) {
-    NetworkHosts hosts(GetParam(), 2, 2 * network_shape.bytes());
+    const std::uint64_t cap = 3 * network_shape.bytes();  // both rings of one channel, and all else
+    NetworkHosts hosts(GetParam(), 2, cap);
     EXPECT_TRUE(hosts.ranks[0]->connection(1).send_end(0));
     const auto end = hosts.ranks[0]->connection(1).send_end(1);
     ASSERT_FALSE(end);
     EXPECT_THAT(end.error().message, HasSubstr("TENON_SLOT_MEMORY_BYTES"));
-    EXPECT_LE(hosts.ranks[0]->slot_memory().value, 2 * network_shape.bytes());
+    EXPECT_LE(hosts.ranks[0]->slot_memory().value, cap);
 }
 
 }  // namespace tenon

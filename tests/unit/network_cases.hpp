@@ -64,11 +64,13 @@ class NetworkHosts {
 public:
     static constexpr std::uint64_t patience_ms = 2500;
     NetworkHosts(const NetworkKind& kind, Rank count, std::uint64_t cap = 64 << 20,
-                 std::uint64_t registered_cap = 64 << 20)
+                 std::uint64_t registered_cap = 64 << 20, const RingShape& shape = network_shape,
+                 std::uint64_t peer_bytes = NetworkFacts{}.peer_bytes)
         : secret(fresh_secret()) {
         std::vector<tcp::Peer> peers;
-        NetworkFacts facts{.rank_count = count, .shape_of = [](std::uint16_t) { return network_shape; },
-                           .patience_ms = patience_ms, .known_memory = memory, .registered_cap_bytes = registered_cap};
+        NetworkFacts facts{.rank_count = count, .shape_of = [shape](std::uint16_t) { return shape; },
+                           .peer_bytes = peer_bytes, .patience_ms = patience_ms, .known_memory = memory,
+                           .registered_cap_bytes = registered_cap};
         for (Rank r = 0; r < count; r++) {
             auto listener = os::TcpListener::listen(os::resolve("127.0.0.1", 0)->front());
             EXPECT_TRUE(listener && *listener);

@@ -160,6 +160,12 @@ FactsTable decision_facts(const Config& config, Rank rank_count) {
                      .rows = {},
                      .text_columns = 3};
     for (const Decision& d : decide(config, topology).explained) table.rows.push_back({d.what, d.value, d.why});
+    const NetworkSlots far = network_slots(rank_count, config.slot_memory.value);
+    table.rows.push_back({"slots to other hosts",
+                          fmt::format("slots of {} bytes; {} bytes a channel, on {} with every rank", far.slot_bytes,
+                                      far.channel_bytes, far.channels),
+                          fmt::format("and up to {} bytes a rank beside them, within {} bytes in all", far.peer_bytes,
+                                      config.slot_memory.value)});
     return table;
 }
 

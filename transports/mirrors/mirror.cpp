@@ -17,18 +17,11 @@ std::unexpected<Error> broken(std::string_view what) {
 
 }  // namespace
 
-Result<std::unique_ptr<Mirror>> Mirror::make(const RingShape& shape, std::uint16_t channel) {
-    auto memory = os::Mapping::anonymous({2 * shape.bytes()});
-    if (!memory) return std::unexpected(memory.error());
-    return std::unique_ptr<Mirror>(new Mirror(shape, channel, std::move(*memory)));
-}
-
-Mirror::Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory)
+Mirror::Mirror(const RingShape& shape, std::uint16_t channel, std::span<std::byte> memory)
     : shape_(shape),
       channel_(channel),
-      memory_(std::move(memory)),
-      outgoing_(memory_.data()),
-      incoming_(memory_.data() + shape.bytes()),
+      outgoing_(memory.data()),
+      incoming_(memory.data() + shape.bytes()),
       peer_taken_(reinterpret_cast<Taken*>(outgoing_ + shape.taken_offset())),
       own_taken_(reinterpret_cast<const Taken*>(incoming_ + shape.taken_offset())),
       out_(outgoing_, shape, {peer_taken_, 1}),
@@ -55,7 +48,7 @@ std::optional<Mirror::Outgoing> Mirror::next_packed(PackedRoom& room) {
     std::size_t length = 0;
     std::uint64_t word = 0;
     for (;;) {
-        const PackedLine& line = lines[packed_forwarded_ & (packed_lines - 1)];
+        const PackedLine& line = lines[packed_forwarded_ & (shape_.lines - 1)];
         if (!is_next(line.word) || length == packed_bytes) break;
         word = line.word;
         std::memcpy(room.data() + length, line.data, sizeof line.data);
@@ -93,7 +86,7 @@ std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
 
 bool Mirror::has_outgoing() const {
     const auto* lines = reinterpret_cast<const PackedLine*>(outgoing_);
-    return is_next(lines[packed_forwarded_ & (packed_lines - 1)].word) || is_next(next_header(Row::medium).word) ||
+    return is_next(lines[packed_forwarded_ & (shape_.lines - 1)].word) || is_next(next_header(Row::medium).word) ||
            is_next(next_header(Row::large).word) || credits_are_due();
 }
 

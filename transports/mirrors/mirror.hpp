@@ -11,9 +11,9 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
-#include "os/memory.hpp"
 #include "tenon/plugin/slots.hpp"
 #include "tenon/plugin/types.hpp"
 #include "transports/mirrors/frame.hpp"
@@ -23,7 +23,9 @@ namespace tenon {
 
 class Mirror {
 public:
-    static Result<std::unique_ptr<Mirror>> make(const RingShape& shape, std::uint16_t channel);
+    // In memory of zeros for two rings, which must outlive it.
+    Mirror(const RingShape& shape, std::uint16_t channel, std::span<std::byte> memory);
+    Mirror(const Mirror&) = delete;
     std::uint16_t channel() const { return channel_; }
     SendEnd& send_end() { return out_; }
     ReceiveEnd& receive_end() { return in_; }
@@ -90,7 +92,6 @@ public:
     bool has_outgoing() const;
 
 private:
-    Mirror(const RingShape& shape, std::uint16_t channel, os::Mapping memory);
     std::optional<Outgoing> next_packed(PackedRoom& room);
     std::optional<Outgoing> next_bulk(Row row);
     bool is_next(std::uint64_t word) const {
@@ -108,7 +109,6 @@ private:
 
     RingShape shape_;
     std::uint16_t channel_;
-    os::Mapping memory_;
     std::byte* outgoing_;  // the two rings
     std::byte* incoming_;
     Taken* peer_taken_;        // of the outgoing ring, which the peer's frames tell

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace tenon {
 namespace {
+
+constexpr std::uint64_t shared_mapping_bytes = 1 << 20;
 
 std::unexpected<Error> no_access() {
     return fail(Status::internal_error, "the memory of a rank on another host cannot be read or written directly");
@@ -22,9 +25,25 @@ Result<std::unique_ptr<Mirror>> MirrorMemory::make(std::uint16_t channel) {
                                 "slots that a rank may have in a communicator; raise TENON_SLOT_MEMORY_BYTES on every "
                                 "rank",
                                 own_, bytes, budget_->cap_bytes()));
-    auto made = Mirror::make(shape, channel);
-    if (made) bytes_ += bytes;
-    return made;
+    const auto memory = memory_of(bytes);
+    if (!memory) return std::unexpected(memory.error());
+    bytes_ += bytes;
+    return std::make_unique<Mirror>(shape, channel, *memory);
+}
+
+// Small rings share pages, so that what is counted is what is taken.
+Result<std::span<std::byte>> MirrorMemory::memory_of(std::uint64_t bytes) {
+    const bool has_pages = bytes % os::page_bytes() == 0;
+    if (has_pages || rest_.size() < bytes) {
+        auto mapping = os::Mapping::anonymous({has_pages ? bytes : std::max(bytes, shared_mapping_bytes)});
+        if (!mapping) return std::unexpected(mapping.error());
+        mappings_.push_back(std::move(*mapping));
+        if (has_pages) return mappings_.back().bytes();
+        rest_ = mappings_.back().bytes();
+    }
+    const auto taken = rest_.first(bytes);
+    rest_ = rest_.subspan(bytes);
+    return taken;
 }
 
 void MirroredConnection::want() {

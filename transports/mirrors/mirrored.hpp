@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "os/memory.hpp"
 #include "tenon/plugin/plan.hpp"
 #include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
@@ -14,20 +15,31 @@
 
 namespace tenon {
 
-// Makes the Mirrors of one rank in one network, as many as its budget allows.
+// Makes the Mirrors of one rank in one network, as many as its budget allows, and counts what else the network takes for
+// each peer. It must outlive them.
 class MirrorMemory {
 public:
     MirrorMemory(Rank own, std::function<RingShape(std::uint16_t channel)> shape_of,
                  std::shared_ptr<SlotBudget> budget)
         : own_(own), shape_of_(std::move(shape_of)), budget_(std::move(budget)) {}
     Result<std::unique_ptr<Mirror>> make(std::uint16_t channel);
+    // What a network is about to allocate beside rings. It is so little (NetworkFacts::peer_bytes) that the rings,
+    // which come first, are what is refused.
+    void count(std::uint64_t bytes) {
+        bytes_ += bytes;
+        static_cast<void>(budget_->take(bytes));
+    }
     ByteCount taken() const { return {bytes_.load(std::memory_order_relaxed)}; }  // by any thread
 
 private:
+    Result<std::span<std::byte>> memory_of(std::uint64_t bytes);
+
     Rank own_;
     std::function<RingShape(std::uint16_t channel)> shape_of_;
     std::shared_ptr<SlotBudget> budget_;
     std::atomic<std::uint64_t> bytes_ = 0;
+    std::vector<os::Mapping> mappings_;
+    std::span<std::byte> rest_;  // of the last one that many share
 };
 
 // A connection to a peer that shares no memory. Large messages go from buffer to buffer (MessageForm::carried).

@@ -32,14 +32,14 @@ Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byt
 }
 
 Result<void> RdmaConnection::take_ring(const WireHead& head, std::span<const std::byte> bytes) {
-    if (head.channel >= max_channels || (*rings_)[head.channel].is_known || bytes.size() != sizeof(Keys))
+    if (head.channel >= max_channels || rings_[head.channel].is_known || bytes.size() != sizeof(Keys))
         return std::unexpected(broken("it sent what breaks the protocol: a ring of no channel, or told twice"));
     const auto at = mirror(head.channel);
     if (!at) return std::unexpected(at.error());
     if ((*at)->incoming_payloads().size() != head.size)
         return std::unexpected(
             lost("its rings have another shape", "set the same TENON_SLOT_MEMORY_BYTES on every rank"));
-    Ring& ring = (*rings_)[head.channel];
+    Ring& ring = rings_[head.channel];
     ring.is_known = true;
     ring.peer_address = head.place;
     std::memcpy(&ring.peer_keys, bytes.data(), sizeof ring.peer_keys);
@@ -52,7 +52,7 @@ Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const s
         return std::unexpected(broken("it sent what breaks the protocol: offers of no channel, or a part of one"));
     const auto at = mirror(head.channel);
     if (!at) return std::unexpected(at.error());
-    auto& offers = (*rings_)[head.channel].peer_offers;
+    auto& offers = rings_[head.channel].peer_offers;
     offers.resize((*at)->offer_count());
     for (; !bytes.empty(); bytes = bytes.subspan(sizeof(WireOffer))) {
         WireOffer offer;
@@ -68,7 +68,7 @@ Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const s
 Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const std::byte> bytes) {
     const FrameHead& frame = head.frame;
     if (frame.kind < FrameKind::packed || frame.kind > FrameKind::credit || frame.channel >= max_channels ||
-        !(*rings_)[frame.channel].is_told)
+        !rings_[frame.channel].is_told)
         return std::unexpected(broken("it sent what breaks the protocol: a frame of no known kind"));
     const auto at = mirror(frame.channel);
     if (!at) return std::unexpected(at.error());
@@ -76,7 +76,7 @@ Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const st
         const auto ok = head.place == put_place ? (*at)->take_put(frame) : (*at)->take_placed(frame, head.place);
         if (!ok) return std::unexpected(broken(ok.error().message));
         // Whether or not it was put there, nothing is any longer.
-        if (auto& told = (*rings_)[frame.channel].told; !told.empty()) told[frame.number & (told.size() - 1)] = {};
+        if (auto& told = rings_[frame.channel].told; !told.empty()) told[frame.number & (told.size() - 1)] = {};
         return {};
     }
     if (frame.length != bytes.size())

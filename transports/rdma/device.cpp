@@ -185,14 +185,17 @@ Result<void> Device::size_window(const Wanted& wanted) {
     const std::uint64_t peers = std::max<std::uint64_t>(wanted.peers, 1);
     const auto most_receives = static_cast<std::uint64_t>(std::max(port_.device.max_srq_wr, 0));
     const auto most_completions = static_cast<std::uint64_t>(std::max(port_.device.max_cqe, 0));
-    constexpr std::uint64_t of_sends = completions_per_send * send_slot_count;
+    const std::uint64_t most_slots_here = wanted.slots_cap_bytes / slot_bytes;
+    send_count_ = std::clamp(most_slots_here / 4, least_send_slots, most_send_slots);
+    const std::uint64_t of_sends = completions_per_send * send_count_;
     const std::uint64_t by_device =
         std::min(most_receives, most_completions > of_sends ? most_completions - of_sends : 0) / peers;
     if (by_device < least_window)
         return fail(Status::system_error,
                     fmt::format("the RDMA device {} holds {} receives and {} completions, too few for {} peers; use "
                                 "TENON_NETWORK=tcp", name(), most_receives, most_completions, peers));
-    const std::uint64_t by_memory = std::max(wanted.slots_cap_bytes / (peers * slot_bytes), least_window);
+    const std::uint64_t left = most_slots_here - std::min(most_slots_here, send_count_);
+    const std::uint64_t by_memory = std::max(left / peers, least_window);
     window_ = static_cast<std::uint32_t>(std::min({most_window, by_device, by_memory}));
     receive_count_ = window_ * peers;
     return {};
@@ -201,7 +204,7 @@ Result<void> Device::size_window(const Wanted& wanted) {
 Result<void> Device::set_up(const Wanted& wanted) {
     timeout_ = timeout_for(os::TcpSocket::longest_silence_ms(wanted.patience_ms));
     if (auto ok = size_window(wanted); !ok) return ok;
-    auto memory = os::Mapping::anonymous({(receive_count_ + send_slot_count) * slot_bytes});
+    auto memory = os::Mapping::anonymous({slot_memory()});
     if (!memory) return std::unexpected(memory.error());
     slots_ = std::move(*memory);
     ibv_context* const context = port_.context.get();
@@ -209,7 +212,7 @@ Result<void> Device::set_up(const Wanted& wanted) {
     if (domain_ == nullptr) return failed("making a protection domain", errno);
     assign(channel_, api_, api_.create_comp_channel(context));
     if (channel_ == nullptr) return failed("making a completion channel", errno);
-    const auto entries = static_cast<int>(receive_count_ + completions_per_send * send_slot_count);
+    const auto entries = static_cast<int>(receive_count_ + completions_per_send * send_count_);
     assign(completions_, api_, api_.create_cq(context, entries, channel_.get()));
     if (completions_ == nullptr) return failed("making a completion queue", errno);
     ibv_srq_init_attr shared{};
@@ -220,7 +223,7 @@ Result<void> Device::set_up(const Wanted& wanted) {
     auto region = register_memory(slots_.bytes(), false);
     if (!region) return std::unexpected(region.error());
     region_ = std::move(*region);
-    for (unsigned i = send_slot_count; i-- != 0;)
+    for (std::uint64_t i = send_count_; i-- != 0;)
         free_sends_.push_back(slots_.data() + (receive_count_ + i) * slot_bytes);
     return post_receives();
 }

@@ -66,11 +66,11 @@ std::uint8_t usable_fabrics(VerbsApi& api);
 
 class Device {
 public:
-    static constexpr unsigned send_slot_count = 256;
+    static constexpr std::uint64_t most_send_slots = 256, least_send_slots = 16;
 
     struct Wanted {
         std::uint64_t peers = 1;
-        std::uint64_t slots_cap_bytes = UINT64_MAX;  // of the receives, as far as a few for each peer allow
+        std::uint64_t slots_cap_bytes = UINT64_MAX;  // as far as a few receives for each peer allow
         std::uint64_t patience_ms = 0;
     };
     static Result<std::unique_ptr<Device>> open(VerbsApi& api, Port port, const Wanted& wanted);
@@ -81,6 +81,8 @@ public:
     // The same, and what is known to be amiss with it; for errors.
     std::string name_and_state() const;
     std::uint32_t window() const { return window_; }
+    // Of slots: for what is sent, and for what all peers send.
+    std::uint64_t slot_memory() const { return (receive_count_ + send_count_) * slot_bytes; }
     // What its port carries, in Mbit/s; at least 1.
     std::uint64_t speed() const;
 
@@ -129,7 +131,7 @@ private:
     Port port_;
     os::WakeSignal always_ready_;
     std::uint32_t window_ = 0;
-    std::uint64_t receive_count_ = 0;
+    std::uint64_t receive_count_ = 0, send_count_ = 0;
     std::uint8_t timeout_ = 0;  // 4.096 us * 2^timeout
     os::Mapping slots_;  // the receives, then the sends
     std::vector<std::byte*> free_sends_;

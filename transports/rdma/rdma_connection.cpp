@@ -66,8 +66,7 @@ RdmaConnection::RdmaConnection(Ends ends, std::vector<Device*> devices, Registra
     : MirroredConnection(memory, std::move(wanted)),
       ends_(std::move(ends)),
       devices_(std::move(devices)),
-      registrations_(registrations),
-      rings_(std::make_unique<std::array<Ring, max_channels>>()) {}
+      registrations_(registrations) {}
 
 std::optional<Exposure> RdmaConnection::expose(const void* bytes, std::size_t length) const {
     if (length < carried_min_bytes || registrations_.find(bytes, length) == nullptr) return std::nullopt;
@@ -167,7 +166,7 @@ Result<void> RdmaConnection::push() {
 Result<void> RdmaConnection::register_new() {
     for (; registered_ < mirrors().size(); registered_++) {
         const Mirror& mirror = *mirrors()[registered_];
-        Ring& ring = (*rings_)[mirror.channel()];
+        Ring& ring = rings_[mirror.channel()];
         for (Path& path : paths_)
             if (auto ok = register_ring(path, mirror, ring); !ok) {
                 if (!may_lose_one()) return ok;
@@ -191,7 +190,7 @@ Result<void> RdmaConnection::register_ring(const Path& path, const Mirror& mirro
 }
 
 Result<void> RdmaConnection::tell_ring(Mirror& mirror) {
-    Ring& ring = (*rings_)[mirror.channel()];
+    Ring& ring = rings_[mirror.channel()];
     const auto payloads = mirror.incoming_payloads();
     Keys keys{};
     for (const Path& path : paths_)
@@ -206,7 +205,7 @@ Result<void> RdmaConnection::tell_ring(Mirror& mirror) {
 }
 
 Result<void> RdmaConnection::push(Mirror& mirror) {
-    Ring& ring = (*rings_)[mirror.channel()];
+    Ring& ring = rings_[mirror.channel()];
     if (!ring.is_told && may_push())
         if (auto ok = tell_ring(mirror); !ok) return ok;
     if (mirror.has_offers())
@@ -235,7 +234,7 @@ const WireOffer* RdmaConnection::offer_for(const Ring& ring, const FrameHead& fr
 
 // From where the message lies to where the peer has offered, or else to its place in the peer's ring.
 Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing, WireHead& head) {
-    const Ring& ring = (*rings_)[mirror.channel()];
+    const Ring& ring = rings_[mirror.channel()];
     Write write{.from = reinterpret_cast<std::uintptr_t>(outgoing.bytes), .to = ring.peer_address + outgoing.place,
                 .length = head.frame.length, .local = ring.local, .remote = ring.peer_keys};
     if (outgoing.is_carried) write.memory = registrations_.find(outgoing.bytes, write.length);
@@ -325,7 +324,7 @@ void RdmaConnection::written(const std::byte* slot) {
 
 // As many as fit into a note, as often as there is a send for one. What cannot be registered is not told.
 Result<void> RdmaConnection::tell_offers(Mirror& mirror) {
-    Ring& ring = (*rings_)[mirror.channel()];
+    Ring& ring = rings_[mirror.channel()];
     while (mirror.has_offers() && may_push()) {
         std::byte* const slot = main().device().take_send_slot();
         if (slot == nullptr) return {};

@@ -19,6 +19,7 @@
 #include <string>
 #include <vector>
 
+#include "transports/mirrors/by_channel.hpp"
 #include "transports/mirrors/mirrored.hpp"
 #include "transports/rdma/path.hpp"
 
@@ -146,7 +147,7 @@ private:
     Ends ends_;
     std::vector<Device*> devices_;
     Registrations& registrations_;
-    std::unique_ptr<std::array<Ring, max_channels>> rings_;  // before the queue pairs, which are undone first
+    ByChannel<Ring> rings_;  // before the queue pairs, which are undone first
     std::vector<Path> paths_;
     std::size_t main_ = 0;
     Stage stage_ = Stage::closed;

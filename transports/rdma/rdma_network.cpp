@@ -77,7 +77,9 @@ RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>
       registrations_(this->devices(), facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
       by_pair_(devices_.size()),
-      check_(check_every_ns) {}
+      check_(check_every_ns) {
+    for (const auto& device : devices_) memory_.count(device->slot_memory());
+}
 
 std::vector<Device*> RdmaNetwork::devices() const {
     std::vector<Device*> all;

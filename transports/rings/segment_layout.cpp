@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <iterator>
 
 #include "base/assert.hpp"
 
@@ -12,6 +13,7 @@ constexpr std::uint64_t large_slots = 8, medium_slots = 4, least_board_medium_sl
 static_assert(large_slots <= most_slots);
 constexpr std::uint64_t most_large_bytes = 64 << 10, most_large_bytes_of_few = 128 << 10, few_ranks = 2;
 constexpr std::uint64_t most_medium_bytes = 4 << 10, most_medium_bytes_of_few = 8 << 10, least_slot_bytes = 1 << 10;
+constexpr std::uint64_t several_from = 4 << 10;  // fewer than four slots hold less
 // The areas of large messages: larger than a core's own caches where few ranks share the host, but, as long as one
 // holds its slots, all of them together not larger than what cores share.
 constexpr std::uint64_t most_area_bytes = 2 << 20, all_areas_bytes = 8 << 20;
@@ -28,9 +30,30 @@ std::uint64_t area_of(std::uint64_t rings, std::uint64_t share, std::uint64_t sl
     return std::max(wanted, (large_slots + 1) * slot_bytes);
 }
 
+// Only for packed messages: no tile is longer, so that its slot is never used.
+RingShape packed_ring(std::uint64_t alignment) {
+    RingShape shape = small_ring(1, packed_bytes, alignment);
+    shape.area_bytes = cache_line_bytes;
+    return shape;
+}
+
 std::uint64_t whole_pages(std::uint64_t bytes) { return (bytes + 4095) & ~std::uint64_t{4095}; }
 
 }  // namespace
+
+RingShape small_ring(std::uint64_t slots, std::uint64_t slot_bytes, std::uint64_t alignment) {
+    return {.lines = least_packed_lines, .slots = slots, .slot_bytes = slot_bytes, .area_bytes = slots * slot_bytes,
+            .medium_slots = 1, .medium_bytes = 0, .readers = 1, .reuses_lowest = true, .alignment = alignment};
+}
+
+RingShape ring_within(std::uint64_t bytes, std::uint64_t most_slot_bytes, std::uint64_t alignment) {
+    for (std::uint64_t slot_bytes = most_slot_bytes; slot_bytes >= least_slot_bytes; slot_bytes /= 2)
+        for (const std::uint64_t slots : {8U, 4U, 2U})
+            if (const RingShape ring = small_ring(slots, slot_bytes, alignment);
+                ring.bytes() <= bytes && (slots > 2 || slot_bytes < several_from))
+                return ring;
+    return packed_ring(alignment);
+}
 
 SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes) {
     SegmentLayout l;
@@ -55,6 +78,12 @@ SegmentLayout SegmentLayout::of(Rank rank_count, std::uint64_t slot_memory_bytes
     l.board_.medium_slots = std::clamp(std::bit_floor(share / 4 / l.board_.medium_bytes), least_board_medium_slots,
                                        most_board_medium_slots);
     l.board_.area_bytes = area_of(ranks, share, l.board_.slot_bytes);
+    // Where rings of this kind are too large for all: smaller ones.
+    constexpr std::uint64_t wanted = std::size(channels_with_everyone);
+    const std::uint64_t left = slot_memory_bytes - std::min(slot_memory_bytes, l.board_.bytes());
+    const std::uint64_t within = left / wanted / std::max<std::uint64_t>(ranks - 1, 1);
+    if (l.usual_.bytes() > within && wanted * l.usual_.bytes() > usual_channels * share)
+        l.usual_ = l.further_ = ring_within(within, l.usual_.slot_bytes, l.usual_.alignment);
     return l;
 }
 

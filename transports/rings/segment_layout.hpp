@@ -8,6 +8,11 @@
 
 namespace tenon {
 
+// Cells; large messages only.
+RingShape small_ring(std::uint64_t slots, std::uint64_t slot_bytes, std::uint64_t alignment);
+// That takes no more: the longest slots of which there are several, or short ones; without any where there are none.
+RingShape ring_within(std::uint64_t bytes, std::uint64_t most_slot_bytes, std::uint64_t alignment);
+
 class SegmentLayout {
 public:
     // Slots are sized so that a rank's rings on the usual two channels with everyone stay within the cap.

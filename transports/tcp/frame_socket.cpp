@@ -5,8 +5,15 @@
 
 namespace tenon::tcp {
 
+// Of what is given, three eighths hold frames that leave.
+FrameSocket::Room FrameSocket::room_within(std::uint64_t bytes) {
+    const std::size_t frames = std::clamp<std::uint64_t>(bytes * 3 / 8 / sizeof(Leaving), least_frames, most_frames);
+    const std::uint64_t left = bytes - std::min<std::uint64_t>(bytes, frames * sizeof(Leaving));
+    return {frames, std::clamp<std::uint64_t>(left, least_inbox_bytes, most_inbox_bytes)};
+}
+
 Result<bool> FrameSocket::send() {
-    std::array<iovec, 2 * queue_length> parts;
+    std::array<iovec, 2 * most_frames> parts;
     std::size_t count = 0, skipped = first_sent_, wanted = 0;
     const auto add = [&](const void* bytes, std::size_t length) {
         const std::size_t gone = std::min(skipped, length);
@@ -29,7 +36,7 @@ Result<bool> FrameSocket::send() {
 
 // What is there now: first the rest of the frame that is incomplete, then whatever follows it.
 Result<std::size_t> FrameSocket::receive_once() {
-    const iovec inbox{inbox_.data() + inbox_end_, inbox_bytes - inbox_end_};
+    const iovec inbox{inbox_.data() + inbox_end_, inbox_.size() - inbox_end_};
     const std::size_t left = arriving_ ? arriving_->left : 0;
     const iovec parts[] = {{left == 0 ? nullptr : arriving_->place.to, left}, inbox};
     const auto received = socket_.receive_some(std::span{parts}.subspan(left == 0 ? 1 : 0));

@@ -3,8 +3,8 @@
 // Nothing here waits. Frames hold no bytes of bulk messages: these are sent from and received to where they belong.
 #pragma once
 
-#include <array>
 #include <optional>
+#include <vector>
 
 #include "os/internet.hpp"
 #include "os/poller.hpp"
@@ -14,7 +14,14 @@ namespace tenon::tcp {
 
 class FrameSocket {
 public:
-    explicit FrameSocket(os::TcpSocket socket = {}) : socket_(std::move(socket)) {}
+    // How many frames may wait to leave, and how much may come beside what goes straight to its place.
+    struct Room {
+        std::size_t frames, inbox_bytes;
+        std::uint64_t bytes() const { return frames * sizeof(Leaving) + inbox_bytes; }
+    };
+    // That takes no more, as far as there is one.
+    static Room room_within(std::uint64_t bytes);
+    explicit FrameSocket(const Room& room) : queue_(room.frames), inbox_(room.inbox_bytes) {}
     const os::TcpSocket& socket() const { return socket_; }
     void open(os::TcpSocket socket) { socket_ = std::move(socket); }
     void close() { socket_.close(); }
@@ -29,7 +36,7 @@ public:
     // Where to put the next frame to leave; null when there is no room. It leaves once it is added.
     Leaving* next_room() {
         if (first_leaving_ == leaving_) first_leaving_ = leaving_ = 0;
-        return leaving_ < queue_length ? &queue_[leaving_] : nullptr;
+        return leaving_ < queue_.size() ? &queue_[leaving_] : nullptr;
     }
     void add() { leaving_++; }
     bool has_leaving() const { return first_leaving_ != leaving_; }
@@ -64,7 +71,9 @@ public:
     bool has_ended() const { return has_ended_; }
 
 private:
-    static constexpr std::size_t queue_length = 16, inbox_bytes = 16 << 10;
+    static constexpr std::size_t most_frames = 16, most_inbox_bytes = 16 << 10;
+    static constexpr std::size_t least_frames = 2, least_inbox_bytes = 1280;
+    static_assert(sizeof(FrameHead) + packed_bytes <= least_inbox_bytes);
     // How much one call may take in, so that the rank gets to what has come.
     static constexpr std::size_t most_bytes_at_once = 1 << 20;
     struct Arriving {
@@ -81,11 +90,11 @@ private:
     void make_room();
 
     os::TcpSocket socket_;
-    std::array<Leaving, queue_length> queue_;
+    std::vector<Leaving> queue_;
     std::size_t first_leaving_ = 0, leaving_ = 0, first_sent_ = 0;  // how much of the first has gone
 
     // Bytes of which no frame has been made yet, and the frame that is incomplete.
-    std::array<std::byte, inbox_bytes> inbox_;
+    std::vector<std::byte> inbox_;
     std::size_t inbox_begin_ = 0, inbox_end_ = 0;
     std::optional<Arriving> arriving_;
     bool something_came_ = true, has_ended_ = false, is_watched_for_room_ = false;
@@ -94,7 +103,7 @@ private:
 template <class Begin>
 Result<bool> FrameSocket::receive(const Begin& begin) {
     for (std::size_t taken = 0; taken < most_bytes_at_once;) {
-        const std::size_t wanted = (arriving_ ? arriving_->left : 0) + (inbox_bytes - inbox_end_);
+        const std::size_t wanted = (arriving_ ? arriving_->left : 0) + (inbox_.size() - inbox_end_);
         const auto received = receive_once();
         if (!received) {
             has_ended_ = received.error().status == Status::remote_error;

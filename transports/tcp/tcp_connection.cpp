@@ -22,7 +22,10 @@ std::unexpected<Error> broken(std::string_view what) {
 FrameSocket& TcpConnection::open(unsigned index, os::TcpSocket socket) {
     TENON_ASSERT((index == 0) == (count_ == 0) && count_ < most_sockets, "the first socket is the first, and of few");
     if (index == 0) stage_ = Stage::open;
-    sockets_[count_] = std::make_unique<FrameSocket>(std::move(socket));
+    const FrameSocket::Room room = FrameSocket::room_within(room_bytes_ / wanted_);
+    memory_.count(room.bytes());
+    sockets_[count_] = std::make_unique<FrameSocket>(room);
+    sockets_[count_]->open(std::move(socket));
     return *sockets_[count_++];
 }
 

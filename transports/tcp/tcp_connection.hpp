@@ -22,9 +22,13 @@ namespace tenon::tcp {
 class TcpConnection final : public MirroredConnection {
 public:
     // `agreed` is called, once, when both sides have said that they would have so many sockets, more than one: the
-    // further ones should then be made.
-    TcpConnection(MirrorMemory& memory, std::function<void()> wanted, std::function<void(unsigned)> agreed)
-        : MirroredConnection(memory, std::move(wanted)), agreed_(std::move(agreed)) {}
+    // further ones should then be made. All of them together keep about `room_bytes` beside the rings.
+    TcpConnection(MirrorMemory& memory, std::uint64_t room_bytes, std::function<void()> wanted,
+                  std::function<void(unsigned)> agreed)
+        : MirroredConnection(memory, std::move(wanted)),
+          memory_(memory),
+          room_bytes_(room_bytes),
+          agreed_(std::move(agreed)) {}
     std::string_view name() const override { return "tcp"; }
 
     // How many sockets this side would have; before the first is open.
@@ -74,6 +78,8 @@ private:
     Result<void> take_peers_wish(const FrameHead& head);
     Result<void> take_ends();
 
+    MirrorMemory& memory_;
+    std::uint64_t room_bytes_;
     std::function<void(unsigned)> agreed_;
     Stage stage_ = Stage::closed;
     std::array<std::unique_ptr<FrameSocket>, most_sockets> sockets_;  // in the order of opening

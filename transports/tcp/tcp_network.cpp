@@ -40,7 +40,7 @@ TcpConnection& TcpNetwork::connection_to(Rank peer) {
     auto& made = connections_[static_cast<std::size_t>(peer)];
     if (made == nullptr)
         made = std::make_unique<TcpConnection>(
-            memory_, [this, peer] { links_->want(peer); },
+            memory_, facts_.peer_bytes, [this, peer] { links_->want(peer); },
             [this, peer](unsigned count) { links_->want_further(peer, count); });
     return *made;
 }

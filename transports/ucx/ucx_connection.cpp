@@ -24,14 +24,16 @@ bool is_message(const FrameHead& head) {
 
 }  // namespace
 
-UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::function<void()> wanted)
+UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::uint64_t slots_bytes,
+                             std::function<void()> wanted)
     : MirroredConnection(memory, std::move(wanted)),
       ends_(std::move(ends)),
       worker_(worker),
-      slots_(std::make_unique<std::array<Slot, slot_count>>()),
-      incoming_(std::make_unique<std::array<Incoming, max_channels>>()) {
-    for (Slot& s : *slots_) s.connection = this;
-    for (Incoming& in : *incoming_) in.connection = this;
+      slots_(std::clamp(slots_bytes / sizeof(Slot), least_slots, most_slots_here)),
+      all_slots_(~std::uint64_t{0} >> (most_slots_here - slots_.size())),
+      free_slots_(all_slots_) {
+    memory.count(slots_.size() * sizeof(Slot));
+    for (Slot& s : slots_) s.connection = this;
 }
 
 UcxConnection::~UcxConnection() = default;
@@ -118,7 +120,7 @@ bool UcxConnection::take_frame() {
     if (queued_) return true;
     if (free_slots_ == 0) return false;
     const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
-    Slot& slot = (*slots_)[index];
+    Slot& slot = slots_[index];
     for (Mirror* const m : mirrors()) {
         const auto outgoing = m->next_outgoing(slot.room);
         if (!outgoing) continue;
@@ -132,7 +134,7 @@ bool UcxConnection::take_frame() {
 }
 
 void UcxConnection::submit(unsigned index) {
-    Slot& slot = (*slots_)[index];
+    Slot& slot = slots_[index];
     slot.head.token = token_;
     slot.head.from = ends_.own;
     ucp_request_param_t how{};
@@ -152,7 +154,7 @@ void UcxConnection::submit(unsigned index) {
 }
 
 void UcxConnection::send_done(Slot& slot, ucs_status_t status) noexcept {
-    const std::uint64_t bit = std::uint64_t{1} << (&slot - slots_->data());
+    const std::uint64_t bit = std::uint64_t{1} << (&slot - slots_.data());
     free_slots_ |= bit;
     notices_ &= ~bit;
     if (status == UCS_OK) return;
@@ -164,7 +166,7 @@ void UcxConnection::send_notice(Notice what) {
     const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
     free_slots_ &= ~(std::uint64_t{1} << index);
     notices_ |= std::uint64_t{1} << index;
-    Slot& slot = (*slots_)[index];
+    Slot& slot = slots_[index];
     slot.head = {.frame = {.kind = FrameKind::goodbye, .number = std::to_underlying(what)}};
     slot.head.frame.taken[0] = sent_;
     slot.bytes = nullptr;
@@ -174,7 +176,7 @@ void UcxConnection::send_notice(Notice what) {
 // A peer that is gone needs none; messages it should have had.
 Result<void> UcxConnection::drop_credits() {
     do {
-        if (queued_) has_lost_messages_ |= is_message((*slots_)[*queued_].head.frame);
+        if (queued_) has_lost_messages_ |= is_message(slots_[*queued_].head.frame);
         if (has_lost_messages_)
             return std::unexpected(lost("it has destroyed its communicator", "every rank must make the same calls"));
         if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
@@ -196,7 +198,7 @@ Result<bool> UcxConnection::progress() {
     }
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !take_frame() && (~free_slots_ & ~notices_) == 0;
+    return !take_frame() && (all_slots_ & ~free_slots_ & ~notices_) == 0;
 }
 
 // A peer that has left needs nothing any more. One that is not connected yet may be connecting just now.
@@ -241,7 +243,8 @@ ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_
         }
         return UCS_OK;
     }
-    Incoming& in = (*incoming_)[head.channel];
+    Incoming& in = incoming_[head.channel];
+    in.connection = this;
     if (head.kind == FrameKind::credit) {
         deliver(in, head, data);
         return UCS_OK;
@@ -314,8 +317,9 @@ void UcxConnection::receive_done(Incoming& in, ucs_status_t status) noexcept {
 }
 
 void UcxConnection::take_held() {
-    for (Incoming& in : *incoming_)
+    incoming_.for_each([this](Incoming& in) {
         if (!in.held.empty()) take_held(in);
+    });
 }
 
 // Those of a channel whose turn it is.
@@ -338,9 +342,10 @@ void UcxConnection::take_held(Incoming& in) {
 
 bool UcxConnection::close() {
     if (!std::exchange(is_closing_, true)) {
-        for (Incoming& in : *incoming_)
+        incoming_.for_each([this](const Incoming& in) {
             for (const Held& h : in.held)
                 if (h.rendezvous != nullptr) ucp_am_data_release(worker_, h.rendezvous);
+        });
         ucp_request_param_t how{};
         how.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
         how.flags = UCP_EP_CLOSE_FLAG_FORCE;  // what had to arrive has, and a peer that is gone cannot be waited for
@@ -351,7 +356,7 @@ bool UcxConnection::close() {
         ucp_request_free(std::exchange(closing_, nullptr));
     }
     if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
-    return ~free_slots_ == 0 && receiving_ == 0 && !is_connecting_;
+    return free_slots_ == all_slots_ && receiving_ == 0 && !is_connecting_;
 }
 
 }  // namespace tenon::ucx

@@ -5,7 +5,7 @@
 //
 // Order: UCX promises none between active messages. Frames of a channel are taken by their numbers; one that is ahead,
 // or behind a rendezvous that is still under way, is held until its turn. The credits bound how many that can be.
-// Memory: a frame's head, and bytes where they were packed, lie in one of `slot_count` slots until UCX has done with
+// Memory: a frame's head, and bytes where they were packed, lie in one of at most 64 slots until UCX has done with
 // them, and progress() is true only when no slot is in use. So the memory of a message is never read later.
 #pragma once
 
@@ -15,6 +15,7 @@
 #include <string>
 
 #include "os/clock.hpp"
+#include "transports/mirrors/by_channel.hpp"
 #include "transports/mirrors/mirrored.hpp"
 #include "transports/ucx/wire.hpp"
 
@@ -29,7 +30,9 @@ struct Ends {
 
 class UcxConnection final : public MirroredConnection {
 public:
-    UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::function<void()> wanted);
+    // Beside the rings it keeps about `slots_bytes`.
+    UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::uint64_t slots_bytes,
+                  std::function<void()> wanted);
     ~UcxConnection() override;
     std::string_view name() const override { return "ucx"; }
     const Ends& ends() const { return ends_; }
@@ -51,7 +54,7 @@ public:
 
 private:
     enum class Stage { closed, open, ended };
-    static constexpr unsigned slot_count = 64;
+    static constexpr std::uint64_t least_slots = 4, most_slots_here = 64;
     struct Slot {
         UcxConnection* connection = nullptr;
         MessageHead head{};
@@ -105,15 +108,15 @@ private:
     bool is_closing_ = false;
     ucs_status_ptr_t closing_ = nullptr;
 
-    std::unique_ptr<std::array<Slot, slot_count>> slots_;
-    std::uint64_t free_slots_ = ~std::uint64_t{0};
+    std::vector<Slot> slots_;
+    std::uint64_t all_slots_, free_slots_;  // a bit each
     std::uint64_t notices_ = 0;  // slots with what no call waits for: a peer that is done with its own may not take it
     std::optional<unsigned> queued_{};  // a slot with a frame that has not been given to UCX
     Token token_ = 0;                   // which messages to the peer carry
     std::uint64_t sent_ = 0;            // messages, without credits
     bool has_lost_messages_ = false;
 
-    std::unique_ptr<std::array<Incoming, max_channels>> incoming_;
+    ByChannel<Incoming> incoming_;
     std::size_t held_ = 0, receiving_ = 0;
     std::uint64_t received_ = 0;
 

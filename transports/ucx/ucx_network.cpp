@@ -77,7 +77,8 @@ Connection& UcxNetwork::connection(Rank peer) {
     if (made == nullptr)
         made = std::make_unique<UcxConnection>(
             Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]},
-            worker_ != nullptr ? worker_->handle() : nullptr, memory_, [this, peer] { introduce(peer); });
+            worker_ != nullptr ? worker_->handle() : nullptr, memory_, facts_.peer_bytes,
+            [this, peer] { introduce(peer); });
     return *made;
 }
 

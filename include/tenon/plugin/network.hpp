@@ -27,6 +27,7 @@ public:
     // Becomes readable when progress() may have something to bring.
     virtual int wait_descriptor() const = 0;
     virtual Result<bool> finish_sending() = 0;
+    // Of its rings and of what it keeps beside them for each peer, so far.
     virtual ByteCount slot_memory() const = 0;
     // Its name, and which hardware it uses, where it knows: "rdma (mlx5_0, port 1)".
     virtual std::string in_words() const = 0;
@@ -81,6 +82,7 @@ struct NetworkFacts {
     std::vector<std::string> hosts{};  // by rank, for messages; also this rank's, and empty for those not joined
     std::function<RingShape(std::uint16_t channel)> shape_of{};  // of both rings of a channel; the same on all ranks
     std::shared_ptr<SlotBudget> slots{};  // for the rings; this rank's other networks take from it, too
+    std::uint64_t peer_bytes = 64 << 10;  // what it may take for each peer beside them: queues, receives
     std::uint64_t patience_ms = 0;                               // how long a peer may be out of reach
     std::shared_ptr<Introductions> introductions{};
     std::shared_ptr<KnownMemory> known_memory{};  // null where there is none

@@ -55,6 +55,10 @@ struct Chunk {
 using Channel = std::uint16_t;
 inline constexpr Channel max_channels = 32;
 inline constexpr Channel board_channel = max_channels;  // one writer, all others read
+// Of sends and receives that belong to no collective.
+inline constexpr Channel point_to_point_channel = 7;
+// Those on which a rank may have to do with all others. Slots are sized so that these fit into the cap, in this order.
+inline constexpr Channel channels_with_everyone[] = {0, point_to_point_channel, 1};
 
 // msg is the message that the step receives; ∘ is the request's operation.
 enum class StepKind : std::uint8_t {

@@ -44,7 +44,8 @@ struct alignas(cache_line_bytes) PackedLine {
     std::uint64_t word;
 };
 inline constexpr std::size_t packed_bytes = 10 * sizeof(PackedLine::data);  // half a KiB fits
-inline constexpr std::uint64_t packed_lines = 128;                          // of a ring; a power of two
+inline constexpr std::uint64_t packed_lines = 128;  // of a ring, where it has not fewer; a power of two
+inline constexpr std::uint64_t least_packed_lines = 32;  // two of the longest packed messages always fit
 constexpr std::uint64_t lines_of(std::size_t length) {
     return length <= sizeof(PackedLine::data) ? 1 : (length + sizeof(PackedLine::data) - 1) / sizeof(PackedLine::data);
 }
@@ -85,13 +86,15 @@ enum class Row : std::uint8_t { medium = 0, large = 1 };
 
 // The memory of one ring with one reader; a board has a Taken line for each rank instead of one.
 struct RingShape {
+    std::uint64_t lines = packed_lines;  // of packed messages: a power of two, from least_packed_lines on
     std::uint64_t slots = 0;         // large messages that may be under way, a power of two
     std::uint64_t slot_bytes = 0;    // the longest of them
-    std::uint64_t area_bytes = 0;    // where they lie: at least (slots + 1) * slot_bytes
+    std::uint64_t area_bytes = 0;    // where they lie: at least (slots + 1) * slot_bytes; of cells, one less
     std::uint64_t medium_slots = 0;  // a power of two
-    std::uint64_t medium_bytes = 0;
+    std::uint64_t medium_bytes = 0;  // 0: the row has a header, but no message is for it
     std::uint64_t readers = 1;
     bool reuses_lowest = false;  // large messages lie in the lowest free one of `slots` cells, not behind each other
+    std::uint64_t alignment = 4096;  // of the payloads and of the whole; at least a cache line
 
     std::uint64_t slots_of(Row row) const { return row == Row::medium ? medium_slots : slots; }
     Row row_of(std::size_t length) const { return length <= medium_bytes ? Row::medium : Row::large; }
@@ -99,15 +102,18 @@ struct RingShape {
     std::uint64_t area_of(Row row) const { return row == Row::medium ? medium_slots * medium_bytes : area_bytes; }
     std::uint64_t grain_of(Row row) const { return row == Row::medium ? medium_bytes : payload_grain; }
     std::uint64_t headers_offset(Row row) const {
-        return sizeof(PackedLine) * packed_lines + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
+        return sizeof(PackedLine) * lines + (row == Row::medium ? 0 : sizeof(Header) * medium_slots);
     }
     std::uint64_t offers_offset() const { return headers_offset(Row::large) + sizeof(Header) * slots; }
     std::uint64_t taken_offset() const { return offers_offset() + sizeof(Offer) * slots; }
     std::uint64_t payload_offset(Row row) const {
-        const std::uint64_t first = (taken_offset() + sizeof(Taken) * readers + 4095) & ~std::uint64_t{4095};
+        const std::uint64_t first = aligned(taken_offset() + sizeof(Taken) * readers);
         return row == Row::medium ? first : first + area_of(Row::medium);
     }
-    std::uint64_t bytes() const { return (payload_offset(Row::large) + area_bytes + 4095) & ~std::uint64_t{4095}; }
+    std::uint64_t bytes() const { return aligned(payload_offset(Row::large) + area_bytes); }
+
+private:
+    std::uint64_t aligned(std::uint64_t bytes) const { return (bytes + alignment - 1) & ~(alignment - 1); }
 };
 
 inline std::uint64_t load_acquire(const std::uint64_t& at) {
@@ -145,7 +151,9 @@ public:
           offer_count_(shape.slots),
           medium_bytes_(shape.medium_bytes),
           cell_bytes_(shape.reuses_lowest ? shape.slot_bytes : 0),
-          takers_(takers) {
+          takers_(takers),
+          lines_(shape.lines),
+          packed_limit_(shape.lines) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<Header*>(ring + shape.headers_offset(row)),
                                                     ring + shape.payload_offset(row),
@@ -170,11 +178,11 @@ public:
         const std::uint64_t word = message_word(++number_, signature);
         for (; length > sizeof(PackedLine::data);
              data += sizeof(PackedLine::data), length -= sizeof(PackedLine::data)) {
-            PackedLine& line = packed_[packed_sent_++ & (packed_lines - 1)];
+            PackedLine& line = packed_[packed_sent_++ & (lines_ - 1)];
             std::memcpy(line.data, data, sizeof line.data);
             store_release(line.word, word);
         }
-        PackedLine& line = packed_[packed_sent_++ & (packed_lines - 1)];
+        PackedLine& line = packed_[packed_sent_++ & (lines_ - 1)];
         copy_part_of_line(line.data, data, length);
         store_release(line.word, word);
     }
@@ -274,7 +282,7 @@ private:
             medium = std::min(medium, load_acquire(t.bulk[0]));
             large = std::min(large, load_acquire(t.bulk[1]));
         }
-        packed_limit_ = packed + packed_lines;
+        packed_limit_ = packed + lines_;
         learn({medium, large});
         learn_from_arrived();
     }
@@ -289,7 +297,7 @@ private:
     std::array<std::uint32_t, most_slots> cells_ = {};  // of the large messages under way, as a bit, by number
     std::span<const Taken> takers_;
     std::uint64_t number_ = 0;  // of the last message sent
-    std::uint64_t packed_sent_ = 0, packed_limit_ = packed_lines;
+    std::uint64_t lines_ = packed_lines, packed_sent_ = 0, packed_limit_ = packed_lines;
     SlotRow rows_[2];
     ReceiveEnd* reverse_ = nullptr;
 };
@@ -304,7 +312,8 @@ public:
           offers_(reinterpret_cast<Offer*>(ring + shape.offers_offset())),
           offer_count_(shape.slots),
           medium_bytes_(shape.medium_bytes),
-          taken_line_(taken) {
+          taken_line_(taken),
+          lines_(shape.lines) {
         for (const Row row : {Row::medium, Row::large})
             rows_[static_cast<std::size_t>(row)] = {reinterpret_cast<const Header*>(ring + shape.headers_offset(row)),
                                                     ring + shape.payload_offset(row), shape.slots_of(row), 0, 0};
@@ -316,7 +325,7 @@ public:
     // What the sender signed the next message with, wherever in the ring it lies and however much of it is there;
     // nothing before it comes. Tells those who wait in vain for a message of another form or length.
     std::optional<std::uint32_t> next_signature() const {
-        const std::uint64_t* const words[] = {&packed_[packed_taken_ & (packed_lines - 1)].word,
+        const std::uint64_t* const words[] = {&packed_[packed_taken_ & (lines_ - 1)].word,
                                               &header(Row::medium).word, &header(Row::large).word};
         for (const std::uint64_t* at_word : words)
             if (const std::uint64_t word = load_acquire(*at_word);
@@ -329,7 +338,7 @@ public:
     Arrival packed_arrival(std::size_t length, std::uint32_t signature) const {
         const std::uint64_t end = packed_taken_ + lines_of(length);
         for (std::uint64_t i = packed_taken_; i != end; i++)
-            if (const Arrival a = arrival(packed_[i & (packed_lines - 1)].word, signature); a != Arrival::here)
+            if (const Arrival a = arrival(packed_[i & (lines_ - 1)].word, signature); a != Arrival::here)
                 return a;
         return Arrival::here;
     }
@@ -337,11 +346,11 @@ public:
     void take_packed(std::byte* to, std::size_t length) {
         std::uint64_t taken = packed_taken_;
         for (; length > sizeof(PackedLine::data); to += sizeof(PackedLine::data), length -= sizeof(PackedLine::data))
-            std::memcpy(to, packed_[taken++ & (packed_lines - 1)].data, sizeof(PackedLine::data));
-        copy_part_of_line(to, packed_[taken++ & (packed_lines - 1)].data, length);
+            std::memcpy(to, packed_[taken++ & (lines_ - 1)].data, sizeof(PackedLine::data));
+        copy_part_of_line(to, packed_[taken++ & (lines_ - 1)].data, length);
         number_++;
-        constexpr std::uint64_t untold_lines = packed_lines / 4;
-        if (taken / untold_lines != packed_taken_ / untold_lines) store_release(taken_line_->packed, taken);
+        // When another quarter of the lines is done with.
+        if ((taken ^ packed_taken_) >= lines_ / 4) store_release(taken_line_->packed, taken);
         packed_taken_ = taken;
     }
 
@@ -414,7 +423,7 @@ private:
     std::uint64_t offer_count_ = 1, medium_bytes_ = 0, offers_made_ = 0;
     Taken* taken_line_ = nullptr;
     std::uint64_t number_ = 0;  // of the last message taken
-    std::uint64_t packed_taken_ = 0;
+    std::uint64_t lines_ = packed_lines, packed_taken_ = 0;
     SlotRow rows_[2];
     SendEnd* reverse_ = nullptr;
 };

@@ -65,7 +65,7 @@ public:
     virtual std::uint64_t slot_bytes() const = 0;
     // After how many bytes of large messages the memory of a ring is used again.
     virtual std::uint64_t ring_bytes() const = 0;
-    // Bytes of slots that this rank reads from, so far.
+    // Bytes of slots that this rank reads from, so far; to other hosts, of all that it keeps for its peers.
     virtual ByteCount slot_memory() const = 0;
 
     // What a transport needs whose peers do not share memory; where all do, nothing ever waits to be moved.
