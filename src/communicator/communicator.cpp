@@ -183,7 +183,8 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     if (!selection) return std::unexpected(selection.error());
     HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
                     .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network,
-                    .registered_cap_bytes = config.registered_memory.value, .network_devices = config.rdma_devices};
+                    .registered_cap_bytes = config.registered_memory.value, .rdma = config.rdma};
+    if (!config.socket_interface.empty() && job.meeting != nullptr) share.interface = job.network_of(rank).interface;
     for (Rank peer = 0; peer < rank_count; peer++) {
         auto facts = facts_of(job, rank, peer, config);
         if (!facts) return std::unexpected(facts.error());

@@ -52,7 +52,8 @@ struct HostShare {
     NetworkShare network{};  // where some peers are over_network
     std::shared_ptr<KnownMemory> known_memory{};
     std::uint64_t registered_cap_bytes = 0;
-    std::string network_devices{};
+    RdmaChoices rdma{};
+    std::string interface {};  // that TENON_SOCKET_INTERFACE has led to; empty where it is not set
 };
 
 std::uint64_t segment_bytes(Rank rank_count, std::uint64_t slot_memory_bytes, std::uint64_t control_bytes);

@@ -15,6 +15,7 @@
 #include "base/log.hpp"
 #include "config/algorithm_choice.hpp"
 #include "config/environment.hpp"
+#include "tenon/plugin/rdma.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon {
@@ -39,7 +40,7 @@ struct Config {
     std::vector<std::string> plugins;
     std::string job;
     std::string network;  // empty: Tenon decides
-    std::string rdma_devices;
+    RdmaChoices rdma;
     std::string rendezvous;
     std::string socket_interface;
     std::string host_id;

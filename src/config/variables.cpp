@@ -1,6 +1,7 @@
 // The manifest: to add a variable, add a field to Config and one row here.
 #include <fmt/format.h>
 
+#include <bit>
 #include <limits>
 
 #include "config/config.hpp"
@@ -82,6 +83,46 @@ VariableRow size(std::string name, ByteCount Config::*field, std::string least, 
             false,
             parse,
             show};
+}
+
+VariableRow rdma_number(std::string name, std::uint32_t RdmaChoices::*field, std::uint32_t first, std::uint32_t last,
+                        std::string help) {
+    const auto parse = [field, first, last](Config& config, std::string_view value) {
+        const auto number = parse_number(value);
+        if (!number || *number < first || *number > last) return not_allowed();
+        config.rdma.*field = static_cast<std::uint32_t>(*number);
+        return fine();
+    };
+    const auto show = [field](const Config& config) { return std::to_string(config.rdma.*field); };
+    return {std::move(name), "number", fmt::format("a whole number from {} to {}", first, last), std::move(help), false,
+            parse, show};
+}
+
+// Or what the network finds by itself.
+VariableRow rdma_number(std::string name, std::optional<std::uint32_t> RdmaChoices::*field, std::uint32_t first,
+                        std::uint32_t last, std::string help) {
+    const auto parse = [field, first, last](Config& config, std::string_view value) {
+        const auto number = parse_number(value);
+        if (value != "auto" && (!number || *number < first || *number > last)) return not_allowed();
+        (config.rdma.*field).reset();
+        if (number) config.rdma.*field = static_cast<std::uint32_t>(*number);
+        return fine();
+    };
+    const auto show = [field](const Config& config) {
+        const auto& number = config.rdma.*field;
+        return number ? std::to_string(*number) : "auto";
+    };
+    return {std::move(name), "number", fmt::format("auto or a whole number from {} to {}", first, last),
+            std::move(help), false, parse, show};
+}
+
+Problem parse_packet_bytes(Config& config, std::string_view value) {
+    const auto number = parse_number(value);
+    const bool is_known = number && std::has_single_bit(*number) && *number >= 256 && *number <= 4096;
+    if (value != "auto" && !is_known) return not_allowed();
+    config.rdma.packet_bytes.reset();
+    if (number) config.rdma.packet_bytes = static_cast<std::uint32_t>(*number);
+    return fine();
 }
 
 Problem parse_algorithms(Config& config, std::string_view value) {
@@ -182,9 +223,36 @@ std::vector<VariableRow> make_rows() {
         size("TENON_REGISTERED_MEMORY_BYTES", &Config::registered_memory, "0",
              "the most memory of the program (from tenonMemAlloc, or given to tenonCommRegister) that a network keeps "
              "registered with its devices, per rank and communicator"),
-        text("TENON_RDMA_DEVICES", &Config::rdma_devices,
-             "names of devices, such as mlx5_0:1,mlx5_1 (with or without a port)",
-             "which RDMA devices are used, rather than all with an active port; up to 4, in order"),
+        {"TENON_RDMA_DEVICES", "text", "names of devices, such as mlx5_0:1,mlx5_1 (with or without a port)",
+         "which RDMA devices are used, rather than all with an active port; up to 4, in order", false,
+         [](Config& config, std::string_view value) {
+             config.rdma.devices = value;
+             return fine();
+         },
+         [](const Config& config) { return config.rdma.devices; }},
+        must_agree(rdma_number("TENON_RDMA_QUEUE_PAIRS", &RdmaChoices::queue_pairs, 1, 4,
+                               "how many queue pairs join two ports, for large messages: more help where switches "
+                               "choose links by flow (ECMP, LAG); ports and queue pairs make up to 4 paths in all")),
+        rdma_number("TENON_RDMA_GID_INDEX", &RdmaChoices::gid_index, 0, 255,
+                    "which of a port's addresses (show_gids) RDMA uses; auto prefers RoCE version 2 over IPv4"),
+        rdma_number("TENON_RDMA_PKEY_INDEX", &RdmaChoices::pkey_index, 0, 65535,
+                    "which entry of a port's table of partition keys RDMA uses"),
+        should_agree(rdma_number("TENON_RDMA_TRAFFIC_CLASS", &RdmaChoices::traffic_class, 0, 255,
+                                 "the traffic class of RDMA packets; on RoCE four times the DSCP, by which switches "
+                                 "choose the priority that loses none")),
+        should_agree(rdma_number("TENON_RDMA_SERVICE_LEVEL", &RdmaChoices::service_level, 0, 15,
+                                 "the service level of RDMA packets; on RoCE the priority of VLANs from 0 to 7")),
+        should_agree({"TENON_RDMA_PACKET_BYTES", "number", "auto, 256, 512, 1024, 2048 or 4096",
+                      "the most bytes of an RDMA packet, where both ports carry so many; auto is what they carry",
+                      false, parse_packet_bytes,
+                      [](const Config& config) {
+                          return config.rdma.packet_bytes ? std::to_string(*config.rdma.packet_bytes) : "auto";
+                      }}),
+        should_agree(rdma_number("TENON_RDMA_TIMEOUT", &RdmaChoices::timeout, 1, 31,
+                                 "how long an RDMA device waits for an acknowledgement before it sends again: 4.096 us "
+                                 "times 2 to the power of this; auto follows from TENON_NETWORK_TIMEOUT_MS")),
+        should_agree(rdma_number("TENON_RDMA_RETRY_COUNT", &RdmaChoices::retry_count, 0, 7,
+                                 "how often an RDMA device sends again before a path to a peer counts as lost")),
         should_agree({"TENON_SPIN", "number", "auto or a whole number below 4294967296",
                       "how many times a waiting rank looks again before it yields its core", false, parse_spins,
                       [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }}),

@@ -46,6 +46,9 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_SLOT_MEMORY_BYTES", "2m"},
                                 {"TENON_REGISTERED_MEMORY_BYTES", "3g"},
                                 {"TENON_RDMA_DEVICES", "mlx5_0:1,mlx5_1"},
+                                {"TENON_RDMA_GID_INDEX", "3"},
+                                {"TENON_RDMA_TRAFFIC_CLASS", "106"},
+                                {"TENON_RDMA_PACKET_BYTES", "1024"},
                                 {"TENON_SPIN", "20"},
                                 {"TENON_SOCKETS_PER_PEER", "4"},
                                 {"TENON_DIRECT_ACCESS", "mapped"},
@@ -61,7 +64,10 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.transport, TransportChoice::inproc);
     EXPECT_EQ(config.slot_memory.value, 2U << 20);
     EXPECT_EQ(config.registered_memory.value, 3ULL << 30);
-    EXPECT_EQ(config.rdma_devices, "mlx5_0:1,mlx5_1");
+    EXPECT_EQ(config.rdma.devices, "mlx5_0:1,mlx5_1");
+    EXPECT_EQ(config.rdma.gid_index, 3U);
+    EXPECT_EQ(config.rdma.traffic_class, 106U);
+    EXPECT_EQ(config.rdma.packet_bytes, 1024U);
     EXPECT_EQ(config.spins, 20U);
     EXPECT_EQ(config.sockets_per_peer, 4U);
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);
@@ -89,6 +95,10 @@ TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
                     AllOf(HasSubstr("TENON_TIMEOUT_MS=" + std::string{wrong}), HasSubstr("from 1 to")));
     for (const char* wrong : {"65535", "63k", "k", "64kb", "64 k", "17179869184g"})
         EXPECT_THAT(refusal({{"TENON_SLOT_MEMORY_BYTES", wrong}}), HasSubstr("at least 64k bytes"));
+    EXPECT_THAT(refusal({{"TENON_RDMA_SERVICE_LEVEL", "16"}}), HasSubstr("a whole number from 0 to 15"));
+    EXPECT_THAT(refusal({{"TENON_RDMA_GID_INDEX", "-1"}}), HasSubstr("auto or a whole number from 0 to 255"));
+    for (const auto* wrong : {"128", "3000", "8192", "large"})
+        EXPECT_THAT(refusal({{"TENON_RDMA_PACKET_BYTES", wrong}}), HasSubstr("2048 or 4096"));
     EXPECT_THAT(refusal({{"TENON_REGISTERED_MEMORY_BYTES", "much"}}), HasSubstr("at least 0 bytes"));
     for (const char* wrong : {"4294967296", "-1", "Auto"})
         EXPECT_THAT(refusal({{"TENON_SPIN", wrong}}), HasSubstr("auto or"));

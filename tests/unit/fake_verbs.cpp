@@ -69,6 +69,11 @@ void FakeVerbs::free_device_list(ibv_device** list) {
     delete[] list;
     alive--;
 }
+int FakeVerbs::fork_init() {
+    if (refuses("fork_init")) return errno;
+    forks_are_safe = true;
+    return 0;
+}
 const char* FakeVerbs::get_device_name(ibv_device* device) { return device->name; }
 
 ibv_context* FakeVerbs::open_device(ibv_device* device) {
@@ -112,6 +117,7 @@ int FakeVerbs::query_port(ibv_context* context, std::uint8_t, ibv_port_attr* att
     const auto width = widths.find(static_cast<Context*>(context)->name);
     attributes->active_width = width == widths.end() ? std::uint8_t{1} : width->second;
     attributes->gid_tbl_len = 4;
+    attributes->pkey_tbl_len = 2;
     attributes->link_layer = link_layer;
     return 0;
 }
@@ -146,6 +152,7 @@ ibv_mr* FakeVerbs::reg_mr(ibv_pd* domain, void* address, std::size_t length, int
     region->lkey = region->rkey = next_number_++;
     regions_[region->lkey] = region;
     registrations_made++;
+    registered_too_early += forks_are_safe ? 0 : 1;
     return region;
 }
 int FakeVerbs::dereg_mr(ibv_mr* region) {
@@ -218,7 +225,13 @@ int FakeVerbs::modify_qp(ibv_qp* pair, ibv_qp_attr* attributes, int mask) {
     pair->state = attributes->qp_state;
     if ((mask & IBV_QP_DEST_QPN) != 0) static_cast<Pair*>(pair)->peer = attributes->dest_qp_num;
     if ((mask & IBV_QP_PATH_MTU) != 0) path_mtu = attributes->path_mtu;
-    if ((mask & IBV_QP_AV) != 0) route_index = attributes->ah_attr.grh.sgid_index;
+    if ((mask & IBV_QP_AV) != 0) {
+        route_index = attributes->ah_attr.grh.sgid_index;
+        settled.ah_attr = attributes->ah_attr;
+    }
+    if ((mask & IBV_QP_PKEY_INDEX) != 0) settled.pkey_index = attributes->pkey_index;
+    if ((mask & IBV_QP_TIMEOUT) != 0) settled.timeout = attributes->timeout;
+    if ((mask & IBV_QP_RETRY_CNT) != 0) settled.retry_cnt = attributes->retry_cnt;
     return 0;
 }
 int FakeVerbs::destroy_qp(ibv_qp* pair) {
@@ -290,7 +303,7 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
         return IBV_WC_REM_ACCESS_ERR;
     auto* const to = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(wanted.wr.rdma.remote_addr));
     std::memcpy(to, bytes, from.length);
-    writes.push_back({bytes, to, from.length, device});
+    writes.push_back({bytes, to, from.length, device, pair.qp_num});
     return IBV_WC_SUCCESS;
 }
 

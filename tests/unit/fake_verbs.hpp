@@ -25,7 +25,7 @@ public:
     std::vector<std::string> devices{"fake0"};
     std::map<std::string, std::uint8_t> widths{};  // of their links, as verbs code them; 1 lane where nothing is said
     int ports_per_device = 1;
-    std::string wanted_devices{};  // what TENON_RDMA_DEVICES says
+    RdmaChoices choices{};  // what TENON_RDMA_* say
     ibv_port_state port_state = IBV_PORT_ACTIVE;
     int most_receives = 4096, most_completions = 1 << 16;
     std::uint32_t most_inline = 512;
@@ -64,14 +64,19 @@ public:
         std::byte* to;
         std::size_t length;
         std::string device;
+        std::uint32_t pair_number;
     };
     std::vector<Write> writes;
     std::size_t bytes_written_by(const std::string& device) const;
     std::size_t registrations_made = 0;
+    bool forks_are_safe = false;
+    std::size_t registered_too_early = 0;  // before forks were made safe
     std::size_t registered() const { return regions_.size(); }
     ibv_mtu path_mtu{};              // of the last pair that was connected
     std::uint8_t route_index = 255;  // its GID's
+    ibv_qp_attr settled{};           // what else it was set to
 
+    int fork_init() override;
     ibv_device** get_device_list(int* count) override;
     void free_device_list(ibv_device** list) override;
     const char* get_device_name(ibv_device* device) override;

@@ -9,7 +9,7 @@ namespace tenon::rdma {
 
 inline NetworkKind kind(std::string name, FakeVerbs& fabric) {
     return {std::move(name), [&fabric](NetworkFacts facts, const LinksFor& links_for) {
-                facts.devices = fabric.wanted_devices;
+                facts.rdma = fabric.choices;
                 facts.introductions = introductions(links_for);
                 return RdmaNetwork::make(std::move(facts), fabric);
             }};
@@ -23,6 +23,7 @@ protected:
         EXPECT_EQ(fabric.alive, 0U);
         EXPECT_EQ(fabric.ran_dry, 0U) << "sends for which no receive stood";
         EXPECT_EQ(fabric.overruns, 0U);
+        EXPECT_TRUE(fabric.registered_too_early == 0 || fabric.refused.contains("fork_init"));
     }
     void make(Rank count, std::uint64_t registered_cap = 64 << 20) {
         hosts.emplace(kind("", fabric), count, 64 << 20, registered_cap);

@@ -348,6 +348,36 @@ TEST_F(Rdma, EachCallThatFailsIsAnErrorThatNamesTheDevice) {
     }
 }
 
+TEST_F(Rdma, WarnsWhereForksCannotBeMadeSafeAndWorks) {
+    fabric.refused = {{"fork_init", EINVAL}};
+    testing::internal::CaptureStderr();
+    make_acquainted();
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), HasSubstr("RDMAV_FORK_SAFE=1"));
+}
+
+TEST_F(Rdma, UsesWhatTheUserSaysOfRoutesAndRetries) {
+    fabric.choices = {.gid_index = 1, .pkey_index = 1, .traffic_class = 106, .service_level = 3, .packet_bytes = 1024,
+                      .timeout = 20, .retry_count = 7};
+    make_acquainted();
+    EXPECT_EQ(fabric.route_index, 1);
+    EXPECT_EQ(fabric.path_mtu, IBV_MTU_1024);
+    EXPECT_EQ(fabric.settled.pkey_index, 1);
+    EXPECT_EQ(fabric.settled.ah_attr.grh.traffic_class, 106);
+    EXPECT_EQ(fabric.settled.ah_attr.sl, 3);
+    EXPECT_EQ(fabric.settled.timeout, 20);
+    EXPECT_EQ(fabric.settled.retry_cnt, 7);
+    EXPECT_THAT(hosts->ranks[0]->in_words(), HasSubstr("packets of 1024 bytes"));
+}
+
+TEST_F(Rdma, TellsWhatAPortHasNot) {
+    const auto no_address = find_ports(fabric, {.gid_index = 4});
+    ASSERT_FALSE(no_address);
+    EXPECT_THAT(no_address.error().message, AllOf(HasSubstr("TENON_RDMA_GID_INDEX is 4"), HasSubstr("fake0")));
+    const auto no_key = find_ports(fabric, {.pkey_index = 2});
+    ASSERT_FALSE(no_key);
+    EXPECT_THAT(no_key.error().message, AllOf(HasSubstr("TENON_RDMA_PKEY_INDEX is 2"), HasSubstr("has 2")));
+}
+
 TEST_F(Rdma, ADeviceTooSmallForSoManyPeersSaysSo) {
     fabric.most_receives = 100;
     const auto made = open_device({.peers = 50});

@@ -2,6 +2,8 @@
 // fake for libibverbs.
 #include <gmock/gmock.h>
 
+#include <map>
+
 #include "tests/unit/rdma_fabric.hpp"
 
 namespace tenon::rdma {
@@ -84,7 +86,7 @@ TEST_F(RdmaPaths, AsManyAsBothHave) {
     fabric.devices = {"fake0", "fake1"};
     const NetworkKind with_one = kind("", fabric);
     hosts.emplace(NetworkKind{"", [&](NetworkFacts facts, const LinksFor& links_for) {
-                                  fabric.wanted_devices = facts.rank == 0 ? "" : "fake1";
+                                  fabric.choices.devices = facts.rank == 0 ? "" : "fake1";
                                   return with_one.make(std::move(facts), links_for);
                               }}, 2);
     EXPECT_THAT(stream(100), IsEmpty());
@@ -93,7 +95,7 @@ TEST_F(RdmaPaths, AsManyAsBothHave) {
 }
 
 TEST_F(RdmaPaths, OnlyThoseThatAreNamed) {
-    fabric.wanted_devices = "fake2,fake0:1";
+    fabric.choices.devices = "fake2,fake0:1";
     begin({"fake0", "fake1", "fake2"});
     EXPECT_THAT(stream(100), IsEmpty());
     EXPECT_GT(fabric.bytes_written_by("fake0"), 0U);
@@ -101,9 +103,49 @@ TEST_F(RdmaPaths, OnlyThoseThatAreNamed) {
     EXPECT_GT(fabric.bytes_written_by("fake2"), 0U);
 }
 
+// ---- several queue pairs for two ports ----------------------------------------------------------------------------
+
+std::map<std::uint32_t, std::size_t> bytes_by_pair(const FakeVerbs& fabric) {
+    std::map<std::uint32_t, std::size_t> bytes;
+    for (const FakeVerbs::Write& write : fabric.writes) bytes[write.pair_number] += write.length;
+    return bytes;
+}
+
+TEST_F(RdmaPaths, SeveralQueuePairsShareADevice) {
+    fabric.choices.queue_pairs = 4;
+    begin({"fake0"});
+    EXPECT_EQ(fabric.pairs().size(), 8U);
+    const std::size_t made = fabric.registrations_made;
+    EXPECT_THAT(stream(400), IsEmpty());
+    EXPECT_EQ(fabric.registrations_made, made) << "once for all of them";
+    const auto bytes = bytes_by_pair(fabric);
+    EXPECT_EQ(bytes.size(), 8U);
+    for (const auto& [pair, count] : bytes) EXPECT_GT(count, 10 * length) << "queue pair " << pair;
+}
+
+TEST_F(RdmaPaths, SeveralQueuePairsOnEachOfTwoDevices) {
+    fabric.choices.queue_pairs = 2;
+    begin({"fake0", "fake1", "fake2"});
+    EXPECT_EQ(fabric.pairs().size(), 8U);
+    EXPECT_THAT(stream(400), IsEmpty());
+    EXPECT_EQ(bytes_by_pair(fabric).size(), 8U);
+    EXPECT_EQ(fabric.bytes_written_by("fake2"), 0U) << "there are four paths at most";
+}
+
+TEST_F(RdmaPaths, AQueuePairThatFailsLeavesTheOthers) {
+    fabric.choices.queue_pairs = 2;
+    begin({"fake0"});
+    EXPECT_THAT(stream(20), IsEmpty());
+    fabric.fail_next(IBV_WR_RDMA_WRITE, IBV_WC_RETRY_EXC_ERR);
+    std::string error;
+    const std::string log = log_of_stream(100, error);
+    EXPECT_THAT(error, IsEmpty());
+    EXPECT_THAT(log, AllOf(HasSubstr("a queue pair of the RDMA device fake0"), HasSubstr("another carries on")));
+}
+
 TEST_F(RdmaPaths, ANameOfNoDeviceIsAnError) {
     fabric.devices = {"fake0"};
-    const auto ports = find_ports(fabric, "fake0,fake7:2");
+    const auto ports = find_ports(fabric, {.devices = "fake0,fake7:2"});
     ASSERT_FALSE(ports);
     EXPECT_THAT(ports.error().message, AllOf(HasSubstr("TENON_RDMA_DEVICES names fake7:2"), HasSubstr("ibv_devinfo")));
 }
@@ -116,7 +158,7 @@ TEST_F(RdmaPaths, EveryPortOfADeviceIsOne) {
     std::vector<std::string> names;
     for (const Port& port : *ports) names.push_back(port.name + ":" + std::to_string(port.number));
     EXPECT_THAT(names, testing::ElementsAre("fake0:1", "fake0:2", "fake1:1", "fake1:2"));
-    const auto second = find_ports(fabric, "fake1:2");
+    const auto second = find_ports(fabric, {.devices = "fake1:2"});
     ASSERT_TRUE(second);
     EXPECT_EQ(second->size(), 1U);
 }

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
+#include <mutex>
 #include <tuple>
 #include <utility>
 
@@ -19,8 +21,8 @@ namespace {
 constexpr std::uint64_t most_window = 32, least_window = 4;
 constexpr std::uint64_t completions_per_send = 2;  // a write and what says so; where all fail, each tells
 constexpr std::uint32_t inline_bytes[] = {256, sizeof(WireHead), 0};
-// Not 7, which some devices take for "for ever".
-constexpr std::uint8_t retries = 6;
+// Where no receive stands, which never is: not 7, which means "for ever".
+constexpr std::uint8_t receive_retries = 6;
 constexpr std::uint8_t least_receive_wait = 14;  // 1 ms: how long a peer waits where no receive stands, if ever
 constexpr double timeout_unit_ms = 4.096e-3;
 
@@ -30,7 +32,7 @@ void assign(Handle<T, undo>& to, VerbsApi& api, T* made) {
 }
 
 // Such that all tries together take no longer than a peer may be silent, as the standard counts.
-std::uint8_t timeout_for(std::uint64_t silence_ms) {
+std::uint8_t timeout_for(std::uint64_t silence_ms, std::uint32_t retries) {
     std::uint8_t exponent = 8;  // 1 ms
     while (exponent < 31 && timeout_unit_ms * static_cast<double>(std::uint64_t{2} << exponent) * (retries + 1) <=
                                 static_cast<double>(silence_ms))
@@ -104,9 +106,54 @@ Result<std::vector<Port>> those_named(std::vector<Port> ports, std::string_view 
     return chosen;
 }
 
+Result<void> apply_gid_index(VerbsApi& api, std::uint32_t index, Port& port) {
+    ibv_gid_entry entry{};
+    const bool is_there = static_cast<std::int64_t>(index) < port.facts.gid_tbl_len &&
+                          api.query_gid_ex(port.context.get(), port.number, index, &entry) == 0 && is_set(entry.gid);
+    if (!is_there)
+        return fail(Status::invalid_argument,
+                    fmt::format("TENON_RDMA_GID_INDEX is {}, but port {} of the RDMA device {} has no address there; "
+                                "look at show_gids, or leave it out", index, port.number, port.name));
+    port.gid_index = static_cast<std::uint8_t>(index);
+    port.gid = entry.gid;
+    return {};
+}
+
+// A process that forks (to run a program) while the device writes into its pages may go on with a copy of them that the
+// device does not know. libibverbs keeps registered pages from children where the kernel does not see to that; before
+// memory is registered for the first time.
+void make_forks_safe(VerbsApi& api) {
+    static std::once_flag warned;
+    if (api.fork_init() == 0) return;
+    std::call_once(warned, [] {
+        log(LogLevel::warning, "libibverbs cannot make it safe that this process forks, since something else has used "
+                               "RDMA in it before; set RDMAV_FORK_SAFE=1, or start no processes from it");
+    });
+}
+
+// As users want it to be used.
+Result<void> apply(VerbsApi& api, const RdmaChoices& choices, Port& port) {
+    if (choices.gid_index)
+        if (auto ok = apply_gid_index(api, *choices.gid_index, port); !ok) return ok;
+    if (choices.pkey_index != 0 && choices.pkey_index >= port.facts.pkey_tbl_len)
+        return fail(Status::invalid_argument,
+                    fmt::format("TENON_RDMA_PKEY_INDEX is {}, but port {} of the RDMA device {} has {} partition keys; "
+                                "look at /sys/class/infiniband/{}/ports/{}/pkeys", choices.pkey_index, port.number,
+                                port.name, port.facts.pkey_tbl_len, port.name, port.number));
+    port.pkey_index = static_cast<std::uint16_t>(choices.pkey_index);
+    port.traffic_class = static_cast<std::uint8_t>(choices.traffic_class);
+    port.service_level = static_cast<std::uint8_t>(choices.service_level);
+    // 128 bytes times 2 to the power of the code.
+    if (choices.packet_bytes)
+        port.facts.active_mtu = std::min(port.facts.active_mtu,
+                                         static_cast<ibv_mtu>(std::bit_width(*choices.packet_bytes) - 8));
+    return {};
+}
+
 }  // namespace
 
-Result<std::vector<Port>> find_ports(VerbsApi& api, std::string_view named) {
+Result<std::vector<Port>> find_ports(VerbsApi& api, const RdmaChoices& choices) {
+    make_forks_safe(api);
     int count = 0;
     ibv_device** const list = api.get_device_list(&count);
     std::vector<Port> found;
@@ -117,7 +164,16 @@ Result<std::vector<Port>> find_ports(VerbsApi& api, std::string_view named) {
     }
     if (list != nullptr) api.free_device_list(list);
     std::ranges::sort(found, {}, [](const Port& port) { return std::tuple(port.name, port.number); });
-    if (!found.empty()) return named.empty() ? std::move(found) : those_named(std::move(found), named);
+    if (!found.empty()) {
+        if (!choices.devices.empty()) {
+            auto named = those_named(std::move(found), choices.devices);
+            if (!named) return named;
+            found = std::move(*named);
+        }
+        for (Port& port : found)
+            if (auto ok = apply(api, choices, port); !ok) return std::unexpected(ok.error());
+        return found;
+    }
     if (names.empty())
         return fail(Status::system_error, "this host has no RDMA device (ibv_devices shows none); use "
                                           "TENON_NETWORK=tcp, or load the device's driver");
@@ -202,7 +258,10 @@ Result<void> Device::size_window(const Wanted& wanted) {
 }
 
 Result<void> Device::set_up(const Wanted& wanted) {
-    timeout_ = timeout_for(os::TcpSocket::longest_silence_ms(wanted.patience_ms));
+    retry_count_ = static_cast<std::uint8_t>(wanted.retry_count);
+    const std::uint64_t silence_ms = os::TcpSocket::longest_silence_ms(wanted.patience_ms);
+    timeout_ = wanted.timeout ? static_cast<std::uint8_t>(*wanted.timeout)
+                              : timeout_for(silence_ms, wanted.retry_count);
     if (auto ok = size_window(wanted); !ok) return ok;
     auto memory = os::Mapping::anonymous({slot_memory()});
     if (!memory) return std::unexpected(memory.error());
@@ -264,6 +323,7 @@ Result<Device::NewPair> Device::make_pair() const {
     ibv_qp_attr to{};
     to.qp_state = IBV_QPS_INIT;
     to.port_num = port_.number;
+    to.pkey_index = port_.pkey_index;
     to.qp_access_flags = IBV_ACCESS_REMOTE_WRITE;
     if (const int refused = api_.modify_qp(made.pair.get(), &to,
                                            IBV_QP_STATE | IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
@@ -290,12 +350,14 @@ Result<void> Device::connect(ibv_qp& pair, const Introduction& own, const Introd
     to.rq_psn = peer.packet_number;
     to.min_rnr_timer = least_receive_wait;
     to.ah_attr.port_num = port_.number;
+    to.ah_attr.sl = port_.service_level;
     to.ah_attr.dlid = static_cast<std::uint16_t>(peer.local_id);
     const bool needs_route = port_.facts.link_layer == IBV_LINK_LAYER_ETHERNET || peer.local_id == 0 ||
                              (port_.facts.flags & IBV_QPF_GRH_REQUIRED) != 0;
     if (needs_route) {
         to.ah_attr.is_global = 1;
         to.ah_attr.grh.hop_limit = 64;
+        to.ah_attr.grh.traffic_class = port_.traffic_class;
         to.ah_attr.grh.sgid_index = port_.gid_index;
         std::memcpy(to.ah_attr.grh.dgid.raw, peer.global_id, sizeof peer.global_id);
     }
@@ -308,8 +370,8 @@ Result<void> Device::connect(ibv_qp& pair, const Introduction& own, const Introd
     to.qp_state = IBV_QPS_RTS;
     to.sq_psn = own.packet_number;
     to.timeout = timeout_;
-    to.retry_cnt = retries;
-    to.rnr_retry = retries;
+    to.retry_cnt = retry_count_;
+    to.rnr_retry = receive_retries;
     if (const int refused = api_.modify_qp(&pair, &to,
                                            IBV_QP_STATE | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
                                                IBV_QP_SQ_PSN | IBV_QP_MAX_QP_RD_ATOMIC);

@@ -14,6 +14,7 @@
 
 #include "os/memory.hpp"
 #include "os/socket.hpp"
+#include "tenon/plugin/rdma.hpp"
 #include "tenon/plugin/slots.hpp"
 #include "tenon/plugin/types.hpp"
 #include "transports/rdma/verbs_api.hpp"
@@ -49,10 +50,13 @@ struct Port {
     ibv_port_attr facts{};
     std::uint8_t gid_index = 0;
     ibv_gid gid{};
+    // Of the packets that it sends.
+    std::uint16_t pkey_index = 0;
+    std::uint8_t traffic_class = 0, service_level = 0;
 };
-// The active ports of all devices, by the devices' names; or those of them that are named ("mlx5_0:1,mlx5_1"). An error
-// that says what there is instead where there is none, or no such one.
-Result<std::vector<Port>> find_ports(VerbsApi& api, std::string_view named = {});
+// The active ports of all devices, by the devices' names; or those of them that are named ("mlx5_0:1,mlx5_1"), as they
+// shall be used. An error that says what there is instead where there is none, or no such one.
+Result<std::vector<Port>> find_ports(VerbsApi& api, const RdmaChoices& choices = {});
 // What a device has reported unasked, beside what it says of its ports; of a queue pair, or of all that is on it.
 struct Trouble {
     ibv_event_type what;
@@ -72,6 +76,8 @@ public:
         std::uint64_t peers = 1;
         std::uint64_t slots_cap_bytes = UINT64_MAX;  // as far as a few receives for each peer allow
         std::uint64_t patience_ms = 0;
+        std::optional<std::uint32_t> timeout{};
+        std::uint32_t retry_count = RdmaChoices{}.retry_count;
     };
     static Result<std::unique_ptr<Device>> open(VerbsApi& api, Port port, const Wanted& wanted);
 
@@ -133,6 +139,7 @@ private:
     std::uint32_t window_ = 0;
     std::uint64_t receive_count_ = 0, send_count_ = 0;
     std::uint8_t timeout_ = 0;  // 4.096 us * 2^timeout
+    std::uint8_t retry_count_ = 0;
     os::Mapping slots_;  // the receives, then the sends
     std::vector<std::byte*> free_sends_;
     Handle<ibv_pd, &VerbsApi::dealloc_pd> domain_;

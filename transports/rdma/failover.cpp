@@ -30,8 +30,10 @@ void RdmaConnection::lose(Path& path, std::string_view why) {
                                       "process and its host live, and at the network between them",
                                       ends_.own, ends_.peer, ends_.peer_host, why_lost())});
     main_ = next->number();
-    log(LogLevel::warning, "rank {}: the RDMA device {} joins it to rank {} on {} no longer ({}); {} carries on",
-        ends_.own, device, ends_.peer, ends_.peer_host, why, main().device().name());
+    const bool is_one_of_several = &path.device() == &main().device();
+    log(LogLevel::warning, "rank {}: {} RDMA device {} joins it to rank {} on {} no longer ({}); {} carries on",
+        ends_.own, is_one_of_several ? "a queue pair of the" : "the", device, ends_.peer, ends_.peer_host, why,
+        is_one_of_several ? "another" : main().device().name());
 }
 
 Path* RdmaConnection::first_open() {

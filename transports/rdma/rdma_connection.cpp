@@ -84,7 +84,9 @@ Error RdmaConnection::lost(std::string_view why, std::string_view advice) const 
 std::string RdmaConnection::devices_in_words() const {
     std::vector<std::string> names;
     for (const Path& path : paths_)
-        if (path.is_open() || error_ || paths_.size() == 1) names.push_back(path.device().name_and_state());
+        if (path.is_open() || error_ || paths_.size() == 1)
+            if (auto name = path.device().name_and_state(); names.empty() || names.back() != name)
+                names.push_back(std::move(name));
     return fmt::format("{} {}", names.size() == 1 ? "device" : "devices", fmt::join(names, " and "));
 }
 
@@ -176,14 +178,21 @@ Result<void> RdmaConnection::register_new() {
     return {};
 }
 
-// With the device of a path that is not lost.
+// With the device of a path that is not lost, once.
 Result<void> RdmaConnection::register_ring(const Path& path, const Mirror& mirror, Ring& ring) {
     if (!path.is_open()) return {};
+    for (const Path& other : paths_)
+        if (&other.device() == &path.device() && ring.incoming[other.number()] != nullptr) {
+            ring.local[path.number()] = ring.local[other.number()];
+            ring.keys_told[path.number()] = ring.keys_told[other.number()];
+            return {};
+        }
     auto outgoing = path.device().register_memory(mirror.outgoing_payloads(), false);
     if (!outgoing) return std::unexpected(outgoing.error());
     auto incoming = path.device().register_memory(mirror.incoming_payloads(), true);
     if (!incoming) return std::unexpected(incoming.error());
     ring.local[path.number()] = (*outgoing)->lkey;
+    ring.keys_told[path.number()] = (*incoming)->rkey;
     ring.outgoing[path.number()] = std::move(*outgoing);
     ring.incoming[path.number()] = std::move(*incoming);
     return {};
@@ -192,13 +201,10 @@ Result<void> RdmaConnection::register_ring(const Path& path, const Mirror& mirro
 Result<void> RdmaConnection::tell_ring(Mirror& mirror) {
     Ring& ring = rings_[mirror.channel()];
     const auto payloads = mirror.incoming_payloads();
-    Keys keys{};
-    for (const Path& path : paths_)
-        if (const Region& region = ring.incoming[path.number()]; region != nullptr) keys[path.number()] = region->rkey;
     const auto told = send_note({.note = Note::ring, .channel = mirror.channel(),
                                  .place = reinterpret_cast<std::uintptr_t>(payloads.data()),
                                  .size = static_cast<std::uint32_t>(payloads.size())},
-                                std::as_bytes(std::span{keys}));
+                                std::as_bytes(std::span{ring.keys_told}));
     if (!told) return std::unexpected(told.error());
     ring.is_told = *told;
     return {};

@@ -68,8 +68,9 @@ private:
     enum class Stage { closed, open, ready, ended };
     // The two payload areas of a channel's Mirror.
     struct Ring {
+        // By path; of a device, the first has its regions.
         std::array<Region, most_paths> outgoing{}, incoming{};
-        Keys local{};
+        Keys local{}, keys_told{};
         bool is_told = false, is_known = false;
         std::uint64_t peer_address = 0;
         Keys peer_keys{};

@@ -51,13 +51,14 @@ Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi&
     const auto failed = [&](const Error& error) {
         return fail(error.status, fmt::format("rank {}: {}", facts.rank, error.message));
     };
-    auto ports = find_ports(api, facts.devices);
+    auto ports = find_ports(api, facts.rdma);
     if (!ports) return failed(ports.error());
-    ports->resize(std::min(ports->size(), most_paths));
+    ports->resize(std::min(ports->size(), std::max<std::size_t>(most_paths / facts.rdma.queue_pairs, 1)));
     const Device::Wanted wanted{.peers = peers, .slots_cap_bytes = facts.slots->cap_bytes() / 8 / ports->size(),
-                                .patience_ms = facts.patience_ms};
+                                .patience_ms = facts.patience_ms, .timeout = facts.rdma.timeout,
+                                .retry_count = facts.rdma.retry_count};
     auto opened = open_devices(api, std::move(*ports), wanted);
-    if (!opened.left_out.empty() && (opened.devices.empty() || !facts.devices.empty()))
+    if (!opened.left_out.empty() && (opened.devices.empty() || !facts.rdma.devices.empty()))
         return failed(opened.left_out.front());
     auto& devices = opened.devices;
     for (const Error& error : opened.left_out)
@@ -81,9 +82,10 @@ RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>
     for (const auto& device : devices_) memory_.count(device->slot_memory());
 }
 
+// As often as there are queue pairs on it, those of a port behind each other, so that both sides pair the same ones.
 std::vector<Device*> RdmaNetwork::devices() const {
     std::vector<Device*> all;
-    for (const auto& device : devices_) all.push_back(device.get());
+    for (const auto& device : devices_) all.insert(all.end(), facts_.rdma.queue_pairs, device.get());
     return all;
 }
 
@@ -117,7 +119,8 @@ void RdmaNetwork::introduce(Rank peer) {
                     : Result<void>{std::unexpected(own.error())};
     if (told) {
         for (const Path& path : connection.paths())
-            if (path.is_open()) by_pair_[path.number()][path.pair_number()] = {&connection, path.number()};
+            if (path.is_open())
+                by_pair_[path.number() / facts_.rdma.queue_pairs][path.pair_number()] = {&connection, path.number()};
         active_.push_back(&connection);
         unanswered_++;
         unready_++;
@@ -191,7 +194,6 @@ Result<void> RdmaNetwork::take_troubles() {
     return over_ ? Result<void>{std::unexpected(*over_)} : Result<void>{};
 }
 
-// The device's number is that of its paths.
 Result<void> RdmaNetwork::take_trouble(std::size_t device, const Trouble& trouble) {
     if (trouble.pair_number) {
         const auto at = by_pair_[device].find(*trouble.pair_number);
@@ -207,8 +209,8 @@ Result<void> RdmaNetwork::take_trouble(std::size_t device, const Trouble& troubl
         return std::unexpected(*over_);
     }
     for (RdmaConnection* const connection : active_)
-        if (device < connection->paths().size())
-            connection->reported(static_cast<std::uint32_t>(device), trouble.what);
+        for (const Path& path : connection->paths())
+            if (&path.device() == devices_[device].get()) connection->reported(path.number(), trouble.what);
     return {};
 }
 

@@ -27,6 +27,9 @@ public:
     std::string in_words() const override;
     ByteCount slot_memory() const override { return memory_.taken(); }
     void withdraw() override;
+    bool prepare(std::span<std::byte> range) override {
+        return registrations_.find(range.data(), range.size()) != nullptr;
+    }
 
 private:
     RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>> devices, std::optional<os::Poller> poller);

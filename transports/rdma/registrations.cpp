@@ -72,6 +72,11 @@ InUse Registrations::add(std::span<std::byte> range) {
 
 Result<void> Registrations::register_with_all(Registered& made) const {
     for (std::size_t i = 0; i < devices_.size(); i++) {
+        if (i != 0 && devices_[i] == devices_[i - 1]) {
+            made.local[i] = made.local[i - 1];
+            made.remote[i] = made.remote[i - 1];
+            continue;
+        }
         auto region = devices_[i]->register_memory(made.range, true);
         if (!region) {
             for (Region& before : made.regions) before.reset();

@@ -19,7 +19,7 @@ namespace tenon::rdma {
 // A range that is in use while somebody holds it.
 struct Registered {
     std::span<std::byte> range;
-    std::array<Region, most_paths> regions{};  // by device; none where it could not be registered
+    std::array<Region, most_paths> regions{};  // by path; of a device, the first has it
     bool is_usable = false;
     Keys local{}, remote{};
     std::uint64_t last_used = 0;
@@ -32,7 +32,7 @@ public:
         std::uint64_t bytes = 0;
         std::size_t ranges = 256;
     };
-    // `known` is null where no memory is.
+    // One device for each path. `known` is null where no memory is.
     Registrations(std::vector<Device*> devices, std::shared_ptr<KnownMemory> known, Bounds bounds);
     ~Registrations();
 

@@ -5,6 +5,7 @@ namespace {
 
 class LibIbverbs final : public VerbsApi {
 public:
+    int fork_init() override { return ibv_fork_init(); }
     ibv_device** get_device_list(int* count) override { return ibv_get_device_list(count); }
     void free_device_list(ibv_device** list) override { ibv_free_device_list(list); }
     const char* get_device_name(ibv_device* device) override { return ibv_get_device_name(device); }

@@ -13,6 +13,7 @@ class VerbsApi {
 public:
     virtual ~VerbsApi() = default;
 
+    virtual int fork_init() = 0;
     virtual ibv_device** get_device_list(int* count) = 0;
     virtual void free_device_list(ibv_device** list) = 0;
     virtual const char* get_device_name(ibv_device* device) = 0;

@@ -15,7 +15,7 @@ namespace tenon::rdma {
 
 inline constexpr std::uint32_t wire_version = 5;
 
-// Between two ranks, each of another device or port.
+// Between two ranks: the queue pairs of all ports.
 inline constexpr std::size_t most_paths = 4;
 using Keys = std::array<std::uint32_t, most_paths>;  // of one piece of memory, by path
 

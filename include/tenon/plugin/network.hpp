@@ -1,16 +1,18 @@
 // The interface of a network: what joins a rank to those that share no memory with it. The library's Transport asks it
 // for the connections to ranks of other hosts, and calls progress() while calls run.
 //
-// Threads: connection() by any thread, everything else by the rank's own, one at a time. Nothing here waits.
+// Threads: connection() and prepare() by any thread, everything else by the rank's own, one at a time. Nothing waits.
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "tenon/plugin/rdma.hpp"
 #include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
 
@@ -32,6 +34,9 @@ public:
     // Its name, and which hardware it uses, where it knows: "rdma (mlx5_0, port 1)".
     virtual std::string in_words() const = 0;
     virtual void withdraw() {}
+    // This memory, which is known, has been given to tenonCommRegister: what takes its time is best done now. False
+    // where there is nothing to be done, or it cannot be. By any thread.
+    virtual bool prepare(std::span<std::byte>) { return false; }
 };
 
 inline bool lies_in(std::span<const std::byte> range, const void* bytes, std::size_t length) {
@@ -87,7 +92,10 @@ struct NetworkFacts {
     std::shared_ptr<Introductions> introductions{};
     std::shared_ptr<KnownMemory> known_memory{};  // null where there is none
     std::uint64_t registered_cap_bytes = 0;       // how much of it may be kept prepared
-    std::string devices{};                        // the names of those to be used; empty: all that can be
+    RdmaChoices rdma{};
+    // The process's, for whoever must know what users have told another library.
+    std::map<std::string, std::string, std::less<>> environment{};
+    std::string interface {};  // of the system, for what goes by sockets, where the user has said; else empty
 };
 
 // A network as modules export it (module.hpp).
