@@ -6,6 +6,8 @@
 #include <sys/resource.h>
 
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 #include "library/plugins.hpp"
 #include "tests/unit/network_cases.hpp"
@@ -38,6 +40,35 @@ INSTANTIATE_TEST_SUITE_P(Ucx, NetworkCases,
 
 namespace tenon::ucx {
 namespace {
+
+// ---- what UCX is told ---------------------------------------------------------------------------------------------
+
+TEST(UcxSettings, SocketsGoByTheInterfaceThatTheUserHasNamed) {
+    const std::filesystem::path folder = testing::TempDir() + "tenon_ucx_devices";
+    for (const auto& [port, state] : {std::pair{"mlx5_0/ports/1", "4: ACTIVE"}, {"mlx5_0/ports/2", "1: DOWN"},
+                                      {"mlx5_1/ports/1", "4: ACTIVE"}}) {
+        std::filesystem::create_directories(folder / port);
+        std::ofstream(folder / port / "state") << state << '\n';
+    }
+    EXPECT_EQ(settings_of({.interface = "eth1"}, folder)["NET_DEVICES"], "eth1,mlx5_0:1,mlx5_1:1");
+    EXPECT_EQ(settings_of({.interface = "eth1"}, "/no/such/folder")["NET_DEVICES"], "eth1");
+    EXPECT_FALSE(settings_of({}, folder).contains("NET_DEVICES"));
+    std::filesystem::remove_all(folder);
+}
+
+TEST(UcxSettings, WhatTheUserHasToldUcxHolds) {
+    const auto settings = settings_of(
+        {.environment = {{"UCX_NET_DEVICES", "eth0"}, {"UCX_TCP_CONN_NB", "n"}}, .interface = "eth1"}, "");
+    EXPECT_THAT(settings, IsEmpty());
+}
+
+TEST(UcxSettings, AreKnownToThisUcx) {
+    ucp_config_t* config = nullptr;
+    ASSERT_EQ(ucp_config_read(nullptr, nullptr, &config), UCS_OK);
+    for (const auto& [name, value] : settings_of({.interface = "lo"}, ""))
+        EXPECT_EQ(ucp_config_modify(config, name.c_str(), value.c_str()), UCS_OK) << name;
+    ucp_config_release(config);
+}
 
 TEST(UcxModule, IsLoadedAndBringsItsNetwork) {
     const auto loaded = load_plugins(std::vector<std::string>{MODULE_UCX}, {});

@@ -33,7 +33,7 @@ Result<std::unique_ptr<Network>> UcxNetwork::make(NetworkFacts facts) {
             return static_cast<UcxNetwork*>(self)->arrived(head, head_length, data, length,
                                                            (how->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0);
         },
-        made.get());
+        made.get(), settings_of(made->facts_, "/sys/class/infiniband"));
     if (!worker) return std::unexpected(worker.error());
     made->worker_ = std::move(*worker);
     if (made->worker_->address().size() + sizeof(Introduction) > Introductions::most_bytes)

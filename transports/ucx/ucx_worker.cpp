@@ -3,11 +3,15 @@
 #include <ucs/config/global_opts.h>
 #include <ucs/debug/log_def.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <mutex>
+#include <vector>
 
 #include "base/log.hpp"
 #include "os/memory.hpp"
@@ -43,6 +47,29 @@ void take_over_log() {
             std::string_view{file.data()} == "*")
             ucs_log_push_handler(log_warning);
     });
+}
+
+// Sorted; none where there is no such folder.
+std::vector<std::string> names_in(const std::filesystem::path& folder) {
+    std::vector<std::string> names;
+    std::error_code failed;
+    for (std::filesystem::directory_iterator at(folder, failed), end; !failed && at != end; at.increment(failed))
+        names.push_back(at->path().filename().string());
+    std::ranges::sort(names);
+    return names;
+}
+
+// The interface, and the active ports of RDMA devices, which it says nothing of.
+std::string net_devices(const std::string& interface, const std::filesystem::path& rdma_folder) {
+    std::string all = interface;
+    for (const std::string& device : names_in(rdma_folder))
+        for (const std::string& port : names_in(rdma_folder / device / "ports")) {
+            std::string state;
+            std::ifstream file(rdma_folder / device / "ports" / port / "state");
+            std::getline(file, state);
+            if (state.contains("ACTIVE")) all += fmt::format(",{}:{}", device, port);
+        }
+    return all;
 }
 
 }  // namespace
@@ -103,26 +130,40 @@ std::string pinning_obstacle() {
                        device, wanted, os::pinned_memory_advice());
 }
 
+UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folder) {
+    // A connect() that waits would silence the rank while a host is out of reach.
+    UcxSettings settings{{"TCP_CONN_NB", "y"}};
+    if (!facts.interface.empty()) settings.emplace("NET_DEVICES", net_devices(facts.interface, rdma_folder));
+    std::erase_if(settings, [&](const auto& one) {
+        return facts.environment.contains(fmt::format("UCX_{}", one.first));
+    });
+    return settings;
+}
+
 Error ucx_error(Status status, std::string_view what, ucs_status_t cause) {
     return {status, fmt::format("{}: {}", what, ucs_status_string(cause))};
 }
 
-Result<std::unique_ptr<UcxWorker>> UcxWorker::make(ucp_am_recv_callback_t arrived, void* argument) {
+Result<std::unique_ptr<UcxWorker>> UcxWorker::make(ucp_am_recv_callback_t arrived, void* argument,
+                                                   const UcxSettings& settings) {
     auto always = os::WakeSignal::create();
     if (!always) return std::unexpected(always.error());
     take_over_log();
     std::unique_ptr<UcxWorker> made(new UcxWorker(std::move(*always)));
-    if (auto ok = made->open(arrived, argument); !ok) return std::unexpected(ok.error());
+    if (auto ok = made->open(arrived, argument, settings); !ok) return std::unexpected(ok.error());
     return made;
 }
 
-Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument) {
+Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings) {
     const auto refused = [](std::string_view what, ucs_status_t cause) {
         return std::unexpected(ucx_error(Status::system_error, what, cause));
     };
     ucp_config_t* config = nullptr;
     if (auto s = ucp_config_read(nullptr, nullptr, &config); s != UCS_OK)
         return refused("UCX does not accept its configuration; look at the UCX_* variables", s);
+    // What this UCX does not know it does without.
+    for (const auto& [name, value] : settings)
+        static_cast<void>(ucp_config_modify(config, name.c_str(), value.c_str()));
     ucp_params_t context{};
     context.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
     context.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;

@@ -6,14 +6,21 @@
 
 #include <ucp/api/ucp.h>
 
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "os/socket.hpp"
+#include "tenon/plugin/network.hpp"
 
 namespace tenon::ucx {
+
+// What UCX is told that users have not told it themselves, by variables' names without "UCX_". The system's folder of
+// RDMA devices is /sys/class/infiniband.
+using UcxSettings = std::map<std::string, std::string>;
+UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folder);
 
 // Why this UCX cannot be used; empty where it can.
 std::string obstacle_of(unsigned major, unsigned minor);
@@ -31,7 +38,8 @@ Error ucx_error(Status status, std::string_view what, ucs_status_t cause);
 class UcxWorker {
 public:
     // `arrived` is called, within progress(), for each active message with `message_id`.
-    static Result<std::unique_ptr<UcxWorker>> make(ucp_am_recv_callback_t arrived, void* argument);
+    static Result<std::unique_ptr<UcxWorker>> make(ucp_am_recv_callback_t arrived, void* argument,
+                                                   const UcxSettings& settings = {});
     ~UcxWorker();
     UcxWorker(const UcxWorker&) = delete;
     UcxWorker& operator=(const UcxWorker&) = delete;
@@ -48,7 +56,7 @@ public:
 
 private:
     explicit UcxWorker(os::WakeSignal always) : always_readable_(std::move(always)) { always_readable_.raise(); }
-    Result<void> open(ucp_am_recv_callback_t arrived, void* argument);
+    Result<void> open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings);
 
     os::WakeSignal always_readable_;
     ucp_context_h context_ = nullptr;
