@@ -66,9 +66,12 @@ private:
         Communicator& comm = communicator({});
         if (report_) report_->begin(name);
         for (const std::uint64_t bytes : options_.sizes.expanded()) {
+            const std::string transport = transport_of(comm, team_.rank_count() - 1);
+            const bool is_registration = test == PairTest::registration;
             Row row{.collective = name, .type = DataType::int8, .ranks = team_.rank_count(), .bytes = bytes,
-                    .count = bytes, .memory = options_.memory, .checked = options_.checks > 0,
-                    .algorithm = "send", .transport = transport_of(comm, team_.rank_count() - 1)};
+                    .count = bytes, .memory = options_.memory, .checked = options_.checks > 0 && !is_registration,
+                    .algorithm = is_registration ? registration_by(transport) : "send", .transport = transport,
+                    .has_bandwidth = !is_registration};
             progress(row, "between two ranks");
             row.out_of_place = measure(test, bytes, options_, comm, team_);
             wrong_ += row.out_of_place.wrong;
@@ -172,6 +175,12 @@ private:
 
     std::string transport_of(const Communicator& comm, Rank peer) const {
         return comm.transport(team_.rank() == peer ? 0 : peer);
+    }
+
+    // Of what is built in, only rdma has devices that memory is registered with.
+    static std::string registration_by(std::string_view transport) {
+        constexpr std::string_view without[] = {"self", "inproc", "shm", "tcp", "ucx"};
+        return std::ranges::find(without, transport) != std::end(without) ? "registers nothing" : "register";
     }
 
     std::string transport_of(const Communicator& comm) const {

@@ -1,7 +1,8 @@
 // What lies below the collectives, between rank 0 and the last rank: how long a message takes there and back
-// (ping_pong), how many go one way behind each other (stream), and what it costs to register memory (registration). All
-// ranks call; the others wait. Times as in timing.hpp: medians over batches, and percentiles of single calls from a
-// pass of their own.
+// (ping_pong), how many go one way behind each other (stream), and what it costs to register memory and to end that
+// (registration), which moves none of its bytes, and registers it with devices only where a network has such (rdma).
+// All ranks call; the others wait. Times as in timing.hpp: medians over batches, and percentiles of single calls from
+// a pass of their own.
 #pragma once
 
 #include "perf/options.hpp"

@@ -25,6 +25,7 @@ struct Row {
     bool checked = false;
     std::string algorithm{}, transport{};
     std::uint64_t slot_memory_bytes = 0;  // the largest of the ranks'
+    bool has_bandwidth = true;            // its bytes are moved
     Figures out_of_place{};
     std::optional<Figures> in_place{};
 };

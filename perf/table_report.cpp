@@ -35,8 +35,9 @@ std::string time_text(double time_us) {
 std::string half_text(const Row& row, const std::optional<Figures>& figures) {
     if (!figures) return fmt::format("  {:>7}  {:>6}  {:>6}  {:>6}", "N/A", "N/A", "N/A", "N/A");
     const double bandwidth = algorithm_bandwidth_GBs(row.bytes, figures->median_us);
-    return fmt::format("  {:>7}  {:>6.2f}  {:>6.2f}  {:>6}", time_text(figures->median_us), bandwidth,
-                       bandwidth * row.bus_factor,
+    const auto shown = [&](double GBs) { return row.has_bandwidth ? fmt::format("{:.2f}", GBs) : "N/A"; };
+    return fmt::format("  {:>7}  {:>6}  {:>6}  {:>6}", time_text(figures->median_us), shown(bandwidth),
+                       shown(bandwidth * row.bus_factor),
                        row.checked ? fmt::format("{:g}", static_cast<double>(figures->wrong)) : "N/A");
 }
 
@@ -101,6 +102,7 @@ public:
 private:
     void count(const Row& row, const Figures& figures) {
         wrong_ += figures.wrong;
+        if (!row.has_bandwidth) return;
         bandwidths_ += algorithm_bandwidth_GBs(row.bytes, figures.median_us) * row.bus_factor;
         bandwidth_count_++;
     }

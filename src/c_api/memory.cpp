@@ -45,7 +45,7 @@ tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size,
         return report(Status::invalid_argument, "tenonCommRegister: buff + size overflows", comm);
     return guarded(comm, [&]() -> tenonResult_t {
         auto made = std::make_unique<Registration>(Registration{{static_cast<std::byte*>(buff), size}});
-        comm->communicator->memory().add(made->range);
+        comm->communicator->register_memory(made->range);
         const std::scoped_lock lock(comm->registrations_mutex);
         *handle = comm->registrations.emplace_back(std::move(made)).get();
         return tenonSuccess;

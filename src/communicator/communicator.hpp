@@ -92,6 +92,10 @@ public:
     ByteCount slot_memory() const { return transport_->slot_memory(); }
     // What tenonCommRegister names; by any thread.
     CommunicatorMemory& memory() { return *memory_; }
+    void register_memory(std::span<std::byte> range) {
+        memory_->add(range);
+        transport_->prepare(range);
+    }
 
     // Turns of calls that run in different threads (streams): each takes a ticket when it is issued, and runs when all
     // earlier ones are done.

@@ -38,6 +38,12 @@ Result<bool> JoinedTransport::finish_sending() {
     return ask_all(remote_.made, [](const auto& network) { return network->finish_sending(); });
 }
 
+bool JoinedTransport::prepare(std::span<std::byte> range) {
+    bool prepared = false;
+    for (const auto& network : remote_.made) prepared |= network->prepare(range);
+    return prepared;
+}
+
 void JoinedTransport::withdraw() {
     for (const auto& network : remote_.made) network->withdraw();
 }

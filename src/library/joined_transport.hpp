@@ -37,6 +37,7 @@ public:
     Result<bool> finish_sending() override;
     std::string network_in_words() const override;
     void withdraw() override;
+    bool prepare(std::span<std::byte> range) override;
 
 private:
     static Error no_board();

@@ -134,6 +134,11 @@ class BetweenTwoRanks(unittest.TestCase):
             for line in lines:
                 self.assertGreater(line["us_median"], 0)
                 self.assertLessEqual(line["us_min"], line["us_median"])
+                if line["collective"] == "registration":
+                    self.assertEqual(line["algorithm"], "registers nothing")
+                    self.assertEqual((line["algbw_GBs"], line["busbw_GBs"]), (None, None))
+                else:
+                    self.assertGreater(line["algbw_GBs"], 0)
 
     def test_one_rank_has_nobody_to_send_to(self):
         lines = figures(self, "stream", "--ranks", 1, "--sizes", 8, *QUICK)

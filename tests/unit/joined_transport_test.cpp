@@ -46,7 +46,12 @@ public:
     }
     ByteCount slot_memory() const override { return {1000}; }
     std::string in_words() const override { return std::string{connection_.name()}; }
+    bool prepare(std::span<std::byte> range) override {
+        prepared_bytes += range.size();
+        return true;
+    }
 
+    std::size_t prepared_bytes = 0;
     Result<bool> says = true;
     int asked = 0;
 
@@ -109,6 +114,13 @@ TEST_F(Joined, HasOneBudgetOfSlotsForAllPaths) {
     while (last && channel < layout_.channels()) last = near.receive_end(channel++);
     ASSERT_FALSE(last);
     EXPECT_THAT(last.error().message, HasSubstr("raise TENON_SLOT_MEMORY_BYTES"));
+}
+
+TEST_F(Joined, EveryNetworkPreparesWhatIsRegistered) {
+    std::vector<std::byte> memory(100);
+    EXPECT_TRUE(joined_->prepare(memory));
+    EXPECT_EQ(quick_->prepared_bytes, 100U);
+    EXPECT_EQ(slow_->prepared_bytes, 100U);
 }
 
 TEST_F(Joined, SleepsOnEveryNetwork) { EXPECT_THAT(joined_->wait_descriptors(), ElementsAre(7, 8)); }

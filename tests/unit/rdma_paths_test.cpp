@@ -27,7 +27,7 @@ protected:
         fabric.devices = {"fake0", "fake1", "fake2", "fake3"};
         const NetworkKind with_two = kind("", fabric);
         hosts.emplace(NetworkKind{"", [&](NetworkFacts facts, const LinksFor& links_for) {
-                                      fabric.wanted_devices = facts.rank == 0 ? "fake0,fake1" : "fake2,fake3";
+                                      fabric.choices.devices = facts.rank == 0 ? "fake0,fake1" : "fake2,fake3";
                                       return with_two.make(std::move(facts), links_for);
                                   }}, 2);
     }

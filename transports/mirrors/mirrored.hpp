@@ -15,8 +15,8 @@
 
 namespace tenon {
 
-// Makes the Mirrors of one rank in one network, as many as its budget allows, and counts what else the network takes for
-// each peer. It must outlive them.
+// Makes the Mirrors of one rank in one network, as many as its budget allows, and counts what else the network takes
+// for each peer. It must outlive them.
 class MirrorMemory {
 public:
     MirrorMemory(Rank own, std::function<RingShape(std::uint16_t channel)> shape_of,

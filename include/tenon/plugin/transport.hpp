@@ -83,6 +83,8 @@ public:
     // A call has failed: from now on neither a peer nor a device touches memory that was exposed or offered. The
     // transport can do nothing else afterwards.
     virtual void withdraw() {}
+    // As of Network; true where one has done so. By any thread.
+    virtual bool prepare(std::span<std::byte>) { return false; }
 };
 
 }  // namespace tenon
