@@ -18,9 +18,11 @@ inline constexpr RingShape small_shape{.slots = 4, .slot_bytes = 4 << 10, .area_
 inline constexpr std::uint32_t signature = 77;
 inline constexpr std::array<std::size_t, 9> lengths{0, 1, 56, 57, 560, 561, 1024, 1025, 4096};
 
+// Of every fourth, half are zeros; every eighth has no others.
 inline std::vector<std::byte> bytes_of(std::size_t length, std::uint64_t salt) {
     std::vector<std::byte> bytes(length);
-    for (std::size_t i = 0; i < length; i++) bytes[i] = static_cast<std::byte>(i * 31 + i / 251 + salt * 7 + 1);
+    const std::size_t used = salt % 8 == 7 ? 0 : salt % 4 == 3 ? length / 2 : length;
+    for (std::size_t i = 0; i < used; i++) bytes[i] = static_cast<std::byte>(i * 31 + i / 251 + salt * 7 + 1);
     return bytes;
 }
 

@@ -2,6 +2,7 @@
 // the receiver offered, never into the outgoing ring or beyond; and what the rank takes is what came, in order, also
 // where it came in another.
 #include <cstring>
+#include <deque>
 #include <map>
 
 #include "tests/fuzz/input.hpp"
@@ -37,7 +38,10 @@ public:
 private:
     // ---- the rank
     void rank_sends() {
-        sent_ += try_send(mirror_->send_end(), bytes_of(lengths[input_.below(lengths.size())], sent_));
+        const auto bytes = bytes_of(lengths[input_.below(lengths.size())], sent_);
+        if (!try_send(mirror_->send_end(), bytes)) return;
+        leaving_.push_back(bytes);
+        sent_++;
     }
 
     // Honest lengths only: others are the ranks' disagreement, which signatures tell.
@@ -64,14 +68,22 @@ private:
     void frame_leaves() {
         const auto next = mirror_->next_outgoing(room_);
         if (!next || next->head.kind == FrameKind::credit) return;
-        const auto expected = bytes_of(next->head.length, left_);
-        // Packed messages come in whole lines.
-        if (next->head.kind != FrameKind::packed)
-            TENON_ASSERT(std::equal(expected.begin(), expected.end(), next->bytes),
-                         "what arrives harms nothing that leaves");
-        told_[next->head.kind == FrameKind::packed ? 0 : next->head.kind == FrameKind::medium ? 1 : 2] +=
-            next->head.kind == FrameKind::packed ? next->head.length / 56 : 1;
-        left_++;
+        auto expected = leaving_.front();
+        leaving_.pop_front();
+        const std::size_t length = next->head.length;
+        if (next->head.kind == FrameKind::packed) {
+            TENON_ASSERT(lines_of(length) == lines_of(expected.size()), "as many lines arrive as are sent");
+            told_[0] += lines_of(length);
+            while (expected.size() > length) {
+                TENON_ASSERT(expected.back() == std::byte{}, "only zeros are left out");
+                expected.pop_back();
+            }
+            expected.resize(length);
+        } else {
+            told_[next->head.kind == FrameKind::medium ? 1 : 2]++;
+        }
+        TENON_ASSERT(std::equal(expected.begin(), expected.end(), next->bytes, next->bytes + length),
+                     "what arrives harms nothing that leaves");
     }
 
     // ---- the peer
@@ -84,7 +96,8 @@ private:
         const std::uint8_t lies = input_.byte();
         FrameHead head{.kind = static_cast<FrameKind>(1 + input_.below(4)), .signature = signature};
         head.length = static_cast<std::uint32_t>(lengths[input_.below(lengths.size())]);
-        if (head.kind == FrameKind::packed) head.length = static_cast<std::uint32_t>(56 * (1 + head.length % 10));
+        if (head.kind == FrameKind::packed)
+            head.length = static_cast<std::uint32_t>(frame_grain * (head.length % (packed_bytes / frame_grain + 1)));
         if (head.kind == FrameKind::credit) head.length = 0;
         std::ranges::copy(told_, head.taken);
         if (way_ == Way::striped && head.kind == FrameKind::large) {
@@ -153,6 +166,9 @@ private:
         const auto bytes = bytes_of(head.length, head.number);
         std::memcpy(to, bytes.data(), bytes.size());
         came_[head.number] = bytes;
+        // What is left out of its last line is zeros.
+        if (head.kind == FrameKind::packed)
+            came_[head.number].resize(lines_of(bytes.size()) * sizeof(PackedLine::data));
     }
     void expect_right_place(const std::byte* to, std::size_t length) const {
         const auto payloads = mirror_->incoming_payloads();
@@ -171,9 +187,10 @@ private:
     std::unique_ptr<Mirror> mirror_ = std::make_unique<Mirror>(small_shape, 0, memory_.bytes());
     Mirror::PackedRoom room_;
     std::vector<std::byte> offered_;
+    std::deque<std::vector<std::byte>> leaving_;                     // what the rank has sent and did not leave yet
     std::map<std::uint64_t, std::vector<std::byte>> came_;           // whole, by number
     std::vector<std::pair<FrameHead, Mirror::Stripe>> open_;         // begun
-    std::uint64_t allocated_ = 0, large_ = 0, taken_ = 0, sent_ = 0, left_ = 0;
+    std::uint64_t allocated_ = 0, large_ = 0, taken_ = 0, sent_ = 0;
     std::uint64_t told_[3] = {};  // what an honest peer may say it has taken
     bool failed_ = false, has_lied_ = false;
 };

@@ -43,7 +43,7 @@ bool try_send(SendEnd& end, const std::vector<std::byte>& bytes) {
 }
 
 std::optional<std::vector<std::byte>> try_receive(ReceiveEnd& end, std::size_t length) {
-    std::vector<std::byte> bytes(length);
+    std::vector<std::byte> bytes(length, std::byte{0xff});
     if (length <= packed_bytes) {
         if (end.packed_arrival(length, network_signature) != Arrival::here) return std::nullopt;
         end.take_packed(bytes.data(), length);
@@ -117,6 +117,31 @@ TEST_P(NetworkCases, CarriesAllInTheSmallRingsThatManyRanksHave) {
         if (shape.slot_bytes > packed_bytes) lengths.insert(lengths.end(), {561, shape.slot_bytes});
         carry_all(hosts, lengths);
     }
+}
+
+// Which are not sent where they end a message, in lines that others were in before.
+TEST_P(NetworkCases, BringsZerosWhereverTheyAre) {
+    NetworkHosts hosts(GetParam(), 2);
+    SendEnd& out = hosts.send_end(0, 1);
+    ReceiveEnd& in = hosts.receive_end(1, 0);
+    std::vector<std::vector<std::byte>> messages;
+    for (std::size_t length = 0; length <= packed_bytes; length += length < 120 ? 1 : 40)
+        for (const std::size_t zeros : {length, (length + 1) / 2, std::min<std::size_t>(length, 1), std::size_t{0}}) {
+            messages.push_back(bytes_of(length, length));
+            std::fill_n(messages.back().rbegin(), zeros, std::byte{});
+        }
+    std::size_t sent = 0, received = 0;
+    const auto moved = hosts.move_until([&] {
+        while (sent < messages.size() && try_send(out, messages[sent])) sent++;
+        while (received < sent) {
+            const auto got = try_receive(in, messages[received].size());
+            if (!got) break;
+            EXPECT_EQ(*got, messages[received]) << "of " << got->size() << " bytes";
+            received++;
+        }
+        return received == messages.size();
+    });
+    EXPECT_TRUE(moved) << moved.error().message;
 }
 
 TEST_P(NetworkCases, GoesFromBufferToBufferWhereBothSay) {

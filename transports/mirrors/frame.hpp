@@ -2,13 +2,17 @@
 // handshake's version says so), so numbers travel in their own byte order.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
 
 namespace tenon {
 
+// What the length of a packed message's data is a multiple of. What is left out is zeros, and lies in the last line.
+inline constexpr std::size_t frame_grain = 8;
+
 enum class FrameKind : std::uint16_t {
-    packed = 1,   // whole packed lines' data
+    packed = 1,   // packed lines' data, without zeros at its end
     medium = 2,   // a message of the medium row
     large = 3,    // of the large one
     credit = 4,   // nothing but what has been taken

@@ -15,6 +15,19 @@ std::unexpected<Error> broken(std::string_view what) {
     return fail(Status::remote_error, "sent what breaks the protocol: " + std::string{what});
 }
 
+// Of so many whole lines: without zero words at the end, but with enough to tell how many lines there are.
+std::size_t length_to_send(const Mirror::PackedRoom& lines, std::size_t length) {
+    const std::size_t of_others = length - sizeof(PackedLine::data);
+    const std::size_t least = of_others == 0 ? 0 : of_others + frame_grain;
+    while (length != least) {
+        std::uint64_t last = 0;
+        std::memcpy(&last, lines.data() + length - frame_grain, sizeof last);
+        if (last != 0) break;
+        length -= frame_grain;
+    }
+    return length;
+}
+
 }  // namespace
 
 Mirror::Mirror(const RingShape& shape, std::uint16_t channel, std::span<std::byte> memory)
@@ -43,20 +56,22 @@ std::optional<Mirror::Outgoing> Mirror::next_credit() {
     return Outgoing{head_of(FrameKind::credit, 0, 0), nullptr};
 }
 
+// A line that has been forwarded is zeros again, so that what a message does not use of its last line are zeros.
 std::optional<Mirror::Outgoing> Mirror::next_packed(PackedRoom& room) {
-    const auto* lines = reinterpret_cast<const PackedLine*>(outgoing_);
+    auto* lines = reinterpret_cast<PackedLine*>(outgoing_);
     std::size_t length = 0;
     std::uint64_t word = 0;
     for (;;) {
-        const PackedLine& line = lines[packed_forwarded_ & (shape_.lines - 1)];
+        PackedLine& line = lines[packed_forwarded_ & (shape_.lines - 1)];
         if (!is_next(line.word) || length == packed_bytes) break;
         word = line.word;
         std::memcpy(room.data() + length, line.data, sizeof line.data);
+        std::memset(line.data, 0, sizeof line.data);
         length += sizeof line.data;
         packed_forwarded_++;
     }
     if (length == 0) return std::nullopt;
-    return Outgoing{head_of(FrameKind::packed, word, length), room.data()};
+    return Outgoing{head_of(FrameKind::packed, word, length_to_send(room, length)), room.data()};
 }
 
 const Header& Mirror::next_header(Row row) const {
@@ -129,7 +144,7 @@ Result<std::byte*> Mirror::begin_incoming(const FrameHead& head) {
     }
     if (auto taken = take_number(head); !taken) return std::unexpected(taken.error());
     if (head.kind == FrameKind::packed) {
-        if (head.length == 0 || head.length > packed_bytes || head.length % sizeof(PackedLine::data) != 0)
+        if (head.length > packed_bytes || head.length % frame_grain != 0)
             return broken("a packed message of a wrong length");
         if (!arrivals_.may_send_packed(head.length)) return broken("more messages than there is room for");
         return arriving_.data();
@@ -208,7 +223,12 @@ void Mirror::end_incoming(const FrameHead& head) {
     if (head.kind == FrameKind::credit) return;
     // Striped messages may have begun and ended since it began.
     if (numbers_) arrivals_.continue_at(last_small_);
-    if (head.kind == FrameKind::packed) return arrivals_.send_packed(arriving_.data(), head.length, head.signature);
+    if (head.kind == FrameKind::packed) {
+        const std::size_t whole_lines = lines_of(head.length) * sizeof(PackedLine::data);
+        std::fill(arriving_.begin() + head.length, arriving_.begin() + static_cast<std::ptrdiff_t>(whole_lines),
+                  std::byte{});
+        return arrivals_.send_packed(arriving_.data(), whole_lines, head.signature);
+    }
     const Row row = head.kind == FrameKind::medium ? Row::medium : Row::large;
     if (is_put_) return arrivals_.send_header(row, MessageForm::put, head.length, 0, head.signature);
     arrivals_.send_staged(row, head.length, head.signature);

@@ -9,8 +9,10 @@ void RdmaConnection::arrived(std::uint32_t number, std::span<const std::byte> by
     Path& path = paths_[number];
     if (error_ || stage_ == Stage::ended || path.state() == Path::State::closed) return;
     path.count_receive();
-    if (bytes.size() < sizeof(WireHead)) return fail_with(broken("it sent what breaks the protocol: too few bytes"));
-    const WireHead head = head_of(bytes.data());
+    const auto too_few = [&] { fail_with(broken("it sent what breaks the protocol: too few bytes")); };
+    if (bytes.size() < small_head_bytes) return too_few();
+    const WireHead head = head_of(bytes.data());  // of a slot, which is longer than that
+    if (bytes.size() < head_bytes(head)) return too_few();
     if (!path.received(head)) return fail_with(broken("it granted more receives than it has"));
     if (auto taken = take(head, bytes.subspan(head_bytes(head))); !taken) fail_with(taken.error());
 }

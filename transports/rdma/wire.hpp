@@ -13,7 +13,7 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 5;
+inline constexpr std::uint32_t wire_version = 6;
 
 // Between two ranks: the queue pairs of all ports.
 inline constexpr std::size_t most_paths = 4;

@@ -18,7 +18,7 @@
 
 namespace tenon::tcp {
 
-inline constexpr std::uint32_t wire_version = 2;
+inline constexpr std::uint32_t wire_version = 3;
 
 // What a socket is for.
 enum class Purpose : std::uint32_t { messages = 1, introductions = 2 };

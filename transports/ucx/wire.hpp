@@ -14,7 +14,7 @@
 namespace tenon::ucx {
 
 inline constexpr unsigned message_id = 0x7e;  // the one active message there is
-inline constexpr std::uint32_t wire_version = 1;
+inline constexpr std::uint32_t wire_version = 2;
 
 using Token = std::uint64_t;
 
