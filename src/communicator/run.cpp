@@ -261,6 +261,8 @@ inline Progress Communicator::advance() {
     // Who has not moved may sleep now, and what the network has just brought would wake nobody.
     if (moved) return Progress::blocked;
     const Progress brought = execution_.advance();
+    // Credits for what it has taken may wait for the next call: the peer needs none before it sends what that receives.
+    if (brought == Progress::done && *all_gone && !execution_.sent()) return brought;
     has_looked_ = brought == Progress::blocked && !execution_.moved();
     if (brought != Progress::failed) return Progress::blocked;
     execution_error_ = execution_.error();

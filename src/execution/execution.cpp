@@ -57,7 +57,7 @@ constexpr int tiles_in_a_turn = 4;
 }
 
 Progress Execution::advance() {
-    moved_ = false;
+    moved_ = sent_ = false;
     if (!acknowledging_) {
         const std::size_t lane_count = program_->lanes.size();
         for (std::size_t i = 0; i < lane_count; i++)
@@ -96,6 +96,7 @@ bool Execution::advance_lane(std::size_t index) {
             if (outcome == Outcome::blocked) return true;
             if (outcome == Outcome::failed) return false;
             moved_ = true;
+            sent_ |= sends(operation.kind);
         }
         state.next++;
     }

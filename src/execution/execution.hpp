@@ -59,6 +59,7 @@ public:
     const Operation* contradicted() const;
     std::uint32_t signature() const { return signature_; }
     bool moved() const { return moved_; }  // did the last advance() get anything done?
+    bool sent() const { return sent_; }    // and was a message sent among that?
 
 private:
     struct LaneState {
@@ -130,7 +131,7 @@ private:
     const Program* program_ = nullptr;
     std::byte* bases_[3] = {};
     std::uint32_t signature_ = 0;
-    bool moved_ = false;
+    bool moved_ = false, sent_ = false;
     bool acknowledging_ = false;  // all steps are done; exposed messages are still being taken
     std::size_t lanes_left_ = 0;
     AccessPolicy policy_;
