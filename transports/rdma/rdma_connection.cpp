@@ -135,11 +135,17 @@ Result<void> RdmaConnection::open(std::span<const Introduction> peer) {
 Result<bool> RdmaConnection::progress(bool drained) {
     if (is_losing_ && drained) close_stopped();
     if (error_) return std::unexpected(*error_);
-    if (stage_ == Stage::ready)
-        if (auto ok = push(); !ok) return std::unexpected(ok.error());
-    if (stage_ == Stage::ended)
-        if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return carried_ == 0 && pending_.empty() && !is_losing_ && !has_something_to_send();
+    bool all_gone = false;
+    if (stage_ == Stage::ready) {
+        const auto pushed = push();
+        if (!pushed) return pushed;
+        all_gone = *pushed;
+    } else {
+        if (stage_ == Stage::ended)
+            if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
+        all_gone = !has_something_to_send();
+    }
+    return all_gone && carried_ == 0 && pending_.empty() && !is_losing_;
 }
 
 bool RdmaConnection::has_something_to_send() const {
@@ -152,17 +158,25 @@ bool RdmaConnection::may_push() const {
            !error_ && !is_losing_;
 }
 
-Result<void> RdmaConnection::push() {
+// True when the Mirrors have nothing more.
+Result<bool> RdmaConnection::push() {
     if (registered_ < mirrors().size())
-        if (auto ok = register_new(); !ok) return ok;
-    if (is_losing_) return tell_lost();
+        if (auto ok = register_new(); !ok) return std::unexpected(ok.error());
+    if (is_losing_) {
+        if (auto ok = tell_lost(); !ok) return std::unexpected(ok.error());
+        return false;
+    }
     if (!pending_.empty())
-        if (auto ok = send_pending(); !ok) return ok;
-    for (Mirror* const m : mirrors())
-        if (auto ok = push(*m); !ok) return ok;
+        if (auto ok = send_pending(); !ok) return std::unexpected(ok.error());
+    bool all_gone = true;
+    for (Mirror* const m : mirrors()) {
+        const auto gone = push(*m);
+        if (!gone) return gone;
+        all_gone &= *gone;
+    }
     if (main().should_grant() && main().may_send(0) && !error_ && !is_losing_)
-        if (auto ok = send_note({.note = Note::grant}); !ok) return std::unexpected(ok.error());
-    return {};
+        if (auto ok = send_note({.note = Note::grant}); !ok) return ok;
+    return all_gone;
 }
 
 Result<void> RdmaConnection::register_new() {
@@ -210,24 +224,25 @@ Result<void> RdmaConnection::tell_ring(Mirror& mirror) {
     return {};
 }
 
-Result<void> RdmaConnection::push(Mirror& mirror) {
+Result<bool> RdmaConnection::push(Mirror& mirror) {
     Ring& ring = rings_[mirror.channel()];
     if (!ring.is_told && may_push())
-        if (auto ok = tell_ring(mirror); !ok) return ok;
+        if (auto ok = tell_ring(mirror); !ok) return std::unexpected(ok.error());
     if (mirror.has_offers())
-        if (auto ok = tell_offers(mirror); !ok) return ok;
-    while (mirror.has_outgoing() && ring.is_known && may_push()) {
+        if (auto ok = tell_offers(mirror); !ok) return std::unexpected(ok.error());
+    while (mirror.has_outgoing()) {
+        if (!ring.is_known || !may_push()) return false;
         std::byte* const slot = main().device().take_send_slot();
-        if (slot == nullptr) break;
+        if (slot == nullptr) return false;
         auto& room = *reinterpret_cast<Mirror::PackedRoom*>(slot + small_head_bytes);
         const auto outgoing = mirror.next_outgoing(room);
         const FrameHead& frame = outgoing->head;
         const bool is_bulk = frame.kind == FrameKind::medium || frame.kind == FrameKind::large;
         auto ok = is_bulk ? push_bulk(mirror, *outgoing, slot)
                           : send_in_turn({.note = Note::frame, .frame = frame}, {.slot = slot, .length = frame.length});
-        if (!ok) return ok;
+        if (!ok) return std::unexpected(ok.error());
     }
-    return {};
+    return true;
 }
 
 const WireOffer* RdmaConnection::offer_for(const Ring& ring, const FrameHead& frame) {

@@ -101,10 +101,10 @@ private:
     Path& main() { return paths_[main_]; }
     const Path& main() const { return paths_[main_]; }
     // Leaving.
-    Result<void> push();
+    Result<bool> push();
     Result<void> register_new();
     static Result<void> register_ring(const Path& path, const Mirror& mirror, Ring& ring);
-    Result<void> push(Mirror& mirror);
+    Result<bool> push(Mirror& mirror);
     Result<void> tell_ring(Mirror& mirror);
     Result<void> tell_offers(Mirror& mirror);
     Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot);
