@@ -284,13 +284,9 @@ Result<void> Device::set_up(const Wanted& wanted) {
     region_ = std::move(*region);
     for (std::uint64_t i = send_count_; i-- != 0;)
         free_sends_.push_back(slots_.data() + (receive_count_ + i) * slot_bytes);
-    return post_receives();
-}
-
-Result<void> Device::post_receives() {
-    for (std::uint64_t i = 0; i < receive_count_; i++)
-        if (auto ok = receive_into(slots_.data() + i * slot_bytes); !ok) return ok;
-    return {};
+    for (std::uint64_t i = 0; i < receive_count_; i++) free_receives_.push_back(slots_.data() + i * slot_bytes);
+    most_unposted_ = std::max<std::size_t>(window_ / 4, 1);
+    return post_free_receives();
 }
 
 Result<Region> Device::register_memory(std::span<std::byte> memory, bool peers_write) const {
@@ -416,13 +412,23 @@ std::size_t Device::poll(std::span<ibv_wc> done) {
     return static_cast<std::size_t>(count);
 }
 
-Result<void> Device::receive_into(std::byte* slot) {
-    const auto id = reinterpret_cast<std::uintptr_t>(slot);
-    ibv_sge place{.addr = id, .length = slot_bytes, .lkey = region_->lkey};
-    ibv_recv_wr wanted{.wr_id = id, .next = nullptr, .sg_list = &place, .num_sge = 1};
-    ibv_recv_wr* refused = nullptr;
-    if (const int error = api_.post_srq_recv(receives_.get(), &wanted, &refused); error != 0)
-        return failed("posting a receive", error);
+Result<void> Device::post_free_receives() {
+    constexpr std::size_t most_at_once = 16;
+    std::array<ibv_sge, most_at_once> places;
+    std::array<ibv_recv_wr, most_at_once> wanted;
+    while (!free_receives_.empty()) {
+        const std::size_t count = std::min(most_at_once, free_receives_.size());
+        for (std::size_t i = 0; i < count; i++) {
+            const auto id = reinterpret_cast<std::uintptr_t>(free_receives_[free_receives_.size() - count + i]);
+            places[i] = {.addr = id, .length = slot_bytes, .lkey = region_->lkey};
+            wanted[i] = {.wr_id = id, .next = i + 1 == count ? nullptr : &wanted[i + 1], .sg_list = &places[i],
+                         .num_sge = 1};
+        }
+        ibv_recv_wr* refused = nullptr;
+        if (const int error = api_.post_srq_recv(receives_.get(), wanted.data(), &refused); error != 0)
+            return failed("posting a receive", error);
+        free_receives_.resize(free_receives_.size() - count);
+    }
     return {};
 }
 

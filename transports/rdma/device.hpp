@@ -112,8 +112,11 @@ public:
 
     // Up to `done.size()` completions, without waiting.
     std::size_t poll(std::span<ibv_wc> done);
-    // The slot of a receive that has completed may be used again.
-    Result<void> receive_into(std::byte* slot);
+    // The slot of a receive that has completed may be used again, from when it is posted: all of them at one time, when
+    // nothing has come that is worth more, or when they are many for the window.
+    void free_receive_slot(std::byte* slot) { free_receives_.push_back(slot); }
+    bool should_post_receives(bool is_idle) const { return free_receives_.size() >= (is_idle ? 1 : most_unposted_); }
+    Result<void> post_free_receives();
     // Readable when there may be completions. At first it is at once, so that the caller polls again before it sleeps.
     int wait_descriptor();
     // The same but for the first time.
@@ -128,7 +131,6 @@ private:
         : api_(api), port_(std::move(port)), always_ready_(std::move(always_ready)) {}
     Result<void> set_up(const Wanted& wanted);
     Result<void> size_window(const Wanted& wanted);
-    Result<void> post_receives();
     std::unexpected<Error> failed(std::string_view what, int error) const;
     static bool is_readable(int descriptor);
     void take_port_event(ibv_event_type what, int number);
@@ -141,7 +143,8 @@ private:
     std::uint8_t timeout_ = 0;  // 4.096 us * 2^timeout
     std::uint8_t retry_count_ = 0;
     os::Mapping slots_;  // the receives, then the sends
-    std::vector<std::byte*> free_sends_;
+    std::vector<std::byte*> free_sends_, free_receives_;
+    std::size_t most_unposted_ = 1;
     Handle<ibv_pd, &VerbsApi::dealloc_pd> domain_;
     Handle<ibv_comp_channel, &VerbsApi::destroy_comp_channel> channel_;
     Handle<ibv_cq, &VerbsApi::destroy_cq> completions_;

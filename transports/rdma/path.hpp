@@ -6,6 +6,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "transports/rdma/device.hpp"
@@ -56,7 +57,9 @@ public:
 
     // A send of the peer's has come; false where it grants more than there is.
     bool received(const WireHead& head);
-    void count_receive() { free_receives_++, received_++; }
+    void count_receive() { unposted_receives_++, received_++; }
+    // All that have come stand again for others.
+    void receives_stand() { free_receives_ += std::exchange(unposted_receives_, 0); }
     bool should_grant() const { return free_receives_ >= (device_->window() + 1) / 2; }
 
     // ---- losing it
@@ -84,6 +87,7 @@ private:
     std::uint32_t credits_ = 0;        // sends that the peer has receives for
     std::uint32_t window_ = 0;         // of the peer, in all
     std::uint32_t free_receives_ = 0;  // of this rank for the peer's sends, not granted yet
+    std::uint32_t unposted_receives_ = 0;  // which are to be
     std::uint64_t sent_ = 0, acknowledged_ = 0, received_ = 0;
     std::uint64_t bytes_under_way_ = 0;
     std::vector<Send> under_way_;  // by number, as many as may be,

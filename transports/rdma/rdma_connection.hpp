@@ -54,6 +54,11 @@ public:
     void completed(std::uint32_t path, std::uint64_t id, ibv_wc_status status);
     void arrived(std::uint32_t path, std::span<const std::byte> bytes);
     void receive_failed(std::uint32_t path, ibv_wc_status status);
+    // What has come by the device takes up no receives any longer.
+    void receives_stand(const Device& device) {
+        for (Path& path : paths_)
+            if (&path.device() == &device) path.receives_stand();
+    }
     // The device has reported this of its queue pair, or of itself.
     void reported(std::uint32_t path, ibv_event_type what);
 

@@ -155,15 +155,25 @@ Result<void> RdmaNetwork::take_answers() {
 
 // ---- moving -------------------------------------------------------------------------------------------------------
 
+// False when there may be more.
 Result<bool> RdmaNetwork::take_completions(std::size_t device) {
     std::array<ibv_wc, completions_at_once> done;
-    for (int round = 0; round < most_rounds; round++) {
-        const std::size_t count = devices_[device]->poll(done);
+    std::size_t count = completions_at_once, all = 0;
+    for (int round = 0; round < most_rounds && count == completions_at_once; round++) {
+        count = devices_[device]->poll(done);
         for (std::size_t i = 0; i < count; i++)
             if (auto ok = take(device, done[i]); !ok) return std::unexpected(ok.error());
-        if (count < completions_at_once) return true;
+        all += count;
     }
-    return false;
+    if (devices_[device]->should_post_receives(all == 0))
+        if (auto ok = post_receives(device); !ok) return std::unexpected(ok.error());
+    return count < completions_at_once;
+}
+
+Result<void> RdmaNetwork::post_receives(std::size_t device) {
+    if (auto ok = devices_[device]->post_free_receives(); !ok) return ok;
+    for (RdmaConnection* const connection : active_) connection->receives_stand(*devices_[device]);
+    return {};
 }
 
 Result<void> RdmaNetwork::take(std::size_t device, const ibv_wc& done) {
@@ -184,7 +194,8 @@ Result<void> RdmaNetwork::take(std::size_t device, const ibv_wc& done) {
     } else {
         connection->receive_failed(path, done.status);
     }
-    return devices_[device]->receive_into(slot);
+    devices_[device]->free_receive_slot(slot);
+    return {};
 }
 
 Result<void> RdmaNetwork::take_troubles() {

@@ -39,6 +39,7 @@ private:
     std::vector<Device*> devices() const;
     // True when there are no more.
     Result<bool> take_completions(std::size_t device);
+    Result<void> post_receives(std::size_t device);
     Result<void> take(std::size_t device, const ibv_wc& done);
     Result<void> take_troubles();
     Result<void> take_trouble(std::size_t device, const Trouble& trouble);
