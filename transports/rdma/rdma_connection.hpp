@@ -62,7 +62,8 @@ public:
     // The device has reported this of its queue pair, or of itself.
     void reported(std::uint32_t path, ibv_event_type what);
 
-    // True when all that was sent is with the device. `drained`: all completions that there were have been told.
+    // True when all that was sent is with the device, as far as completions have been told. `drained`: all that there
+    // were last.
     Result<bool> progress(bool drained);
     // The same, and then a goodbye, until the peer's device has it all.
     Result<bool> finish_sending();

@@ -230,17 +230,20 @@ Result<bool> RdmaNetwork::progress() {
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0 || unready_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
-    bool drained = true;
+    // What waits to be sent goes first, and what has come is the rank's at once. One lost peer keeps no other's from
+    // being taken.
+    const auto all_gone = ask_all(active_, [this](auto* c) { return c->progress(drained_); });
+    drained_ = true;
     for (std::size_t i = 0; i < devices_.size(); i++) {
         const auto taken = take_completions(i);
         if (!taken) return taken;
-        drained &= *taken;
+        drained_ &= *taken;
     }
     if (!active_.empty() && check_.is_due()) {
         if (auto ok = take_troubles(); !ok) return std::unexpected(ok.error());
         if (auto ok = facts_.introductions->check(); !ok) return std::unexpected(ok.error());
     }
-    return ask_all(active_, [drained](auto* c) { return c->progress(drained); });
+    return all_gone;
 }
 
 // Each arms its own; whoever has something to bring sends the caller back.

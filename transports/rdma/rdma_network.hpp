@@ -58,6 +58,7 @@ private:
     };
     std::vector<std::unordered_map<std::uint32_t, Joined>> by_pair_;  // of each device
     std::size_t unanswered_ = 0, unready_ = 0;
+    bool drained_ = false;  // by the last progress(): all completions that there were have been told
     std::optional<Error> introduction_error_{}, over_{};
     mutable NowAndThen check_;  // of who is still there, and of what the device reports
 };
