@@ -109,7 +109,7 @@ private:
     // Leaving.
     Result<bool> push();
     Result<void> register_new();
-    static Result<void> register_ring(const Path& path, const Mirror& mirror, Ring& ring);
+    Result<void> register_ring(const Path& path, const Mirror& mirror, Ring& ring);
     Result<bool> push(Mirror& mirror);
     Result<void> tell_ring(Mirror& mirror);
     Result<void> tell_offers(Mirror& mirror);
