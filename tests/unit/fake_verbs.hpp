@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tenon/plugin/rdma.hpp"
 #include "transports/rdma/verbs_api.hpp"
 
 namespace tenon::rdma {
