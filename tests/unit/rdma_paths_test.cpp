@@ -226,7 +226,8 @@ TEST_F(RdmaPaths, UnlessItIsNamed) {
     fabric.devices = {"fake0", "fake1"};
     fabric.refused["create_cq on fake0"] = ENOMEM;
     const auto made = RdmaNetwork::make({.rank_count = 2, .hosts = {"host0", "host1"},
-                                         .slots = std::make_shared<SlotBudget>(64 << 20), .devices = "fake0,fake1"},
+                                         .slots = std::make_shared<SlotBudget>(64 << 20),
+                                         .rdma = {.devices = "fake0,fake1"}},
                                         fabric);
     ASSERT_FALSE(made);
     EXPECT_THAT(made.error().message, HasSubstr("the RDMA device fake0"));
