@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 
+#include "os/memory.hpp"
 #include "tests/fuzz/input.hpp"
 #include "tests/fuzz/messages.hpp"
 #include "transports/mirrors/mirror.hpp"
