@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <tuple>
 
 #include "perf/two_ranks.hpp"
 
@@ -114,7 +115,7 @@ std::vector<Comparison::Link> Comparison::slowest_first(Reach reach, bool is_bot
         for (Rank to = is_both_ways ? from + 1 : 0; to < figures_.ranks(); to++)
             if (from != to && reach_of(from, to) == reach)
                 links.push_back({from, to, figures_.at(from, to), times_slower(from, to)});
-    std::ranges::stable_sort(links, std::greater{}, &Link::times_slower);
+    std::ranges::sort(links, {}, [](const Link& link) { return std::tuple(-link.times_slower, link.from, link.to); });
     return links;
 }
 
