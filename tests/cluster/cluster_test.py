@@ -40,9 +40,9 @@ def cluster(*arguments, **options):
 
 def namespaces_in_use():
     found = set()
-    for link in Path("/proc").glob("[0-9]*/ns/*"):
+    for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):  # Processes end, and others' are not shown to everybody.
-            found.add(os.readlink(link))
+            found.update(os.readlink(link) for link in (process / "ns").iterdir())
     return found
 
 

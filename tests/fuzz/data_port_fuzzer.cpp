@@ -204,14 +204,14 @@ private:
         if (answered_) look_at_words(own, deadline);
     }
 
-    // At most once each: ready, then farewell, after which nothing counts.
+    // At most once each: ready, then farewell, after which nothing counts; knocks whenever it likes.
     void look_at_words(Introductions& own, const os::Deadline& deadline) {
         std::size_t good = 0;
         bool is_ready = false, farewell = false;
         for (; good < words_.size() && !farewell; good++) {
             if (words_[good] == std::byte{1}) farewell = true;
             else if (words_[good] == std::byte{2} && !is_ready) is_ready = true;
-            else break;
+            else if (words_[good] != std::byte{3}) break;
         }
         const bool breaks_rules = good < words_.size() && !farewell, leaves_early = leaves_ && !farewell;
         bool told_ready = false;

@@ -1,6 +1,7 @@
 // Whatever frames a peer sends, a Mirror takes them only to where they belong: into the incoming ring or the place that
 // the receiver offered, never into the outgoing ring or beyond; and what the rank takes is what came, in order, also
 // where it came in another.
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <map>
@@ -165,7 +166,7 @@ private:
 
     void write(std::byte* to, const FrameHead& head) {
         const auto bytes = bytes_of(head.length, head.number);
-        std::memcpy(to, bytes.data(), bytes.size());
+        std::ranges::copy(bytes, to);
         came_[head.number] = bytes;
         // What is left out of its last line is zeros.
         if (head.kind == FrameKind::packed)
