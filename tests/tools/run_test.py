@@ -283,19 +283,19 @@ class Hosts(unittest.TestCase):
         self.assertEqual(self.hosts_and_master("[fd77::1]:2"), {("0", "2", "fd77::1", "fd77::1"), ("1", "2", "fd77::1", "fd77::1")})
 
     def hosts_and_master(self, hosts):
-        result = tenon_run(*self.arguments(hosts, "--no-prefix"), self.SAY)
+        result = tenon_run(*self.arguments(hosts), self.SAY)
         self.assertEqual(result.returncode, 0, result.stderr)
-        said = [line.split() for line in result.stdout.splitlines()]
+        said = [line.split()[1:] for line in result.stdout.splitlines()]
         return {(words[0], words[3], words[5], words[4]) for words in said}
 
     def test_a_name_that_means_another_host_everywhere_is_not_told_others(self):
         self.assertEqual({master for *_, master in self.hosts_and_master("localhost:2")}, {"localhost"}, "nobody else is there")
         for first in ("localhost", "me@127.0.0.1", "::1"):
-            result = tenon_run(*self.arguments(f"{first},b", "--no-prefix"), self.SAY)
+            result = tenon_run(*self.arguments(f"{first},b"), self.SAY)
             if result.returncode == 2:  # this host has no other address
                 self.assertIn("write the name or address by which they reach it", result.stderr)
                 continue
-            masters = {line.split()[4] for line in result.stdout.splitlines()}
+            masters = {line.split()[5] for line in result.stdout.splitlines()}
             self.assertEqual(len(masters), 1, result.stdout)
             self.assertNotRegex(masters.pop(), r"localhost|^127\.|^::1$")
 
