@@ -143,6 +143,7 @@ private:
     Result<void> refuse_if_over();
     Result<void> finish();  // runs execution_ until done
     Progress advance();
+    Progress advance_with_network();
     void note_elapsed();
     Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
     void wait_until_others_stand_back();

@@ -244,13 +244,23 @@ Result<void> Communicator::finish() {
     }
 }
 
-// What can be done now, and what the network then takes or brings. A call is done when its messages need it no longer.
+// What can be done now.
 inline Progress Communicator::advance() {
+    if (is_networked_) [[unlikely]] return advance_with_network();
+    const Progress progress = execution_.advance();
+    if (progress == Progress::failed) [[unlikely]] execution_error_ = execution_.error();
+    return progress;
+}
+
+// The same, and what the network then takes or brings. A call is done when its messages need it no longer.
+Progress Communicator::advance_with_network() {
     // Where the last look was behind the network's, the network has its turn first.
     const bool looked = std::exchange(has_looked_, false);
     const Progress progress = looked ? Progress::blocked : execution_.advance();
-    if (progress == Progress::failed) execution_error_ = execution_.error();
-    if (!is_networked_ || progress == Progress::failed) return progress;
+    if (progress == Progress::failed) {
+        execution_error_ = execution_.error();
+        return progress;
+    }
     const bool moved = !looked && execution_.moved();
     const auto all_gone = transport_->progress();
     if (!all_gone) {
