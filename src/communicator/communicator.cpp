@@ -12,6 +12,7 @@
 #include "os/clock.hpp"
 #include "os/peer_memory.hpp"
 #include "os/shared_arena.hpp"
+#include "topology/shape.hpp"
 
 namespace tenon {
 namespace {
@@ -22,6 +23,22 @@ Result<Selection> selection_of(const Config& config) {
     auto known = known_algorithms(config);
     if (!known) return std::unexpected(known.error());
     return Selection::make(*known, config.algorithms);
+}
+
+// Those that the user wants instead of the hosts; none where there are none for so many ranks.
+Result<std::vector<Level>> groups_of(const Config& config, Rank rank_count) {
+    if (config.groups.empty()) return std::vector<Level>{};
+    auto levels = levels_of_shape(config.groups);
+    if (!levels) return fail(levels.error().status, "TENON_GROUPS: " + levels.error().message);
+    if (levels->front().group_of.size() != static_cast<std::size_t>(rank_count)) levels->clear();
+    return levels;
+}
+
+std::vector<std::uint32_t> speeds_of(const Job& job) {
+    std::vector<std::uint32_t> speeds;
+    if (job.meeting != nullptr)
+        for (const HostNetwork& network : job.meeting->networks) speeds.push_back(network.speed_mbps);
+    return speeds;
 }
 
 Result<void> check_size(Rank rank_count) {
@@ -181,6 +198,8 @@ Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, co
 Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Rank rank_count, const Config& config) {
     auto selection = selection_of(config);
     if (!selection) return std::unexpected(selection.error());
+    auto groups = groups_of(config, rank_count);
+    if (!groups) return std::unexpected(groups.error());
     HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
                     .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network,
                     .registered_cap_bytes = config.registered_memory.value, .rdma = config.rdma};
@@ -196,7 +215,7 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     auto transport = make_transport(std::move(share));
     if (!transport) return std::unexpected(transport.error());
     std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(*selection),
-                                                        std::move(memory), std::move(*transport)));
+                                                        std::move(*groups), std::move(memory), std::move(*transport)));
     if (auto relayed = made->start_relay(); !relayed) return std::unexpected(relayed.error());
     if (made->job_.meeting != nullptr)
         tell_of_start(*made->job_.meeting, rank, made->transport_->network_in_words());
@@ -204,7 +223,8 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
 }
 
 Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
-                           std::shared_ptr<CommunicatorMemory> memory, std::unique_ptr<Transport> transport)
+                           std::vector<Level> groups, std::shared_ptr<CommunicatorMemory> memory,
+                           std::unique_ptr<Transport> transport)
     : job_(std::move(job)),
       rank_(rank),
       rank_count_(rank_count),
@@ -216,7 +236,9 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
       is_networked_(transport_->needs_progress()) {
     const TransportChoice asked = config.transport;
     if (asked == TransportChoice::shm || asked == TransportChoice::network) job_.one_process = false;
-    topology_ = flat_topology(job_.places, job_.one_process, !is_networked_, transport_->slot_bytes());
+    topology_ = topology_of(job_.places, {.one_process = job_.one_process, .has_boards = !is_networked_,
+                                          .slot_bytes = transport_->slot_bytes(), .speeds_mbps = speeds_of(job_)});
+    if (!groups.empty()) topology_.levels = std::move(groups);
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());
     watch_peers();

@@ -109,7 +109,8 @@ private:
     static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config);
     static Result<PeerFacts> facts_of(const Job& job, Rank own, Rank peer, const Config& config);
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
-                 std::shared_ptr<CommunicatorMemory> memory, std::unique_ptr<Transport> transport);
+                 std::vector<Level> groups, std::shared_ptr<CommunicatorMemory> memory,
+                 std::unique_ptr<Transport> transport);
     void watch_peers();
     Result<void> start_relay();
     void send_what_is_left();

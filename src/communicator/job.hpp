@@ -11,7 +11,7 @@
 #include "bootstrap/meeting.hpp"
 #include "communicator/surroundings.hpp"
 #include "os/memory.hpp"
-#include "topology/flat.hpp"
+#include "topology/met_ranks.hpp"
 
 namespace tenon {
 

@@ -278,6 +278,10 @@ std::vector<VariableRow> make_rows() {
              "over which interface hosts talk, rather than the one that leads to rank 0"),
         text("TENON_HOST_ID", &Config::host_id, "a name",
              "ranks with different names share no memory, as if on different hosts"),
+        must_agree(text("TENON_GROUPS", &Config::groups,
+                        "a shape such as 4x2 (4 servers of 2 ranks), 2x3x4 (2 supernodes of 3 servers of 4) or 3,1,4",
+                        "the groups that hierarchical algorithms take the ranks to be in, rather than by host, where a "
+                        "communicator has as many ranks")),
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
              "names the job, rather than what the launcher set"),
     };

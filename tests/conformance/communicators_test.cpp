@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "communicator/communicator.hpp"
 #include "tests/conformance/c_job.hpp"
 #include "tests/support/call_buffers.hpp"
 #include "tests/support/seed.hpp"
@@ -234,6 +235,22 @@ TEST(Communicators, WorkWithTheSmallSlotsOfManyRanks) {
         EXPECT_LE(taken, cap);
         EXPECT_EQ(did(tenonCommDestroy(comm)), "success");
     });
+}
+
+TEST(Communicators, TakeGroupsForAsManyRanksAndTheHostsOtherwise) {
+    Config config;
+    config.groups = "2x3";
+    const auto levels_of = [&](Rank rank_count) {
+        return Communicator::make_local(rank_count, config).value()[0]->topology().levels;
+    };
+    ASSERT_EQ(levels_of(6).size(), 2U);
+    EXPECT_EQ(levels_of(6)[0].group_of, (std::vector<std::int32_t>{0, 0, 0, 1, 1, 1}));
+    ASSERT_EQ(levels_of(4).size(), 1U) << "all on one host";
+    config.groups = "2 by 3";
+    const auto refused = Communicator::make_local(6, config);
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().message.find("TENON_GROUPS: '2 by 3' is no shape"), std::string::npos)
+        << refused.error().message;
 }
 
 TEST(Communicators, OnlyAnswerQuestionsOnceFinalized) {

@@ -55,6 +55,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_STREAMING_STORES", "off"},
                                 {"TENON_PLUGINS", "/a/b.so:c.so"},
                                 {"TENON_JOB", "mine"},
+                                {"TENON_GROUPS", "4x2"},
                                 {"TENON_PEERS_HOME", "/elsewhere"}});
     EXPECT_EQ(config.log_level, LogLevel::debug);
     EXPECT_EQ(config.timeout_ms, 250U);
@@ -74,6 +75,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.streaming_stores, StreamingStores::off);
     EXPECT_EQ(config.plugins, (std::vector<std::string>{"/a/b.so", "c.so"}));
     EXPECT_EQ(config.job, "mine");
+    EXPECT_EQ(config.groups, "4x2");
     ASSERT_EQ(config.algorithms.size(), 3U);
     EXPECT_EQ(config.algorithms[0], (AlgorithmChoice{Collective::all_reduce, {0}, {4096}, "one_shot"}));
     EXPECT_EQ(find_choice(config.algorithms, Collective::all_reduce, {4096})->name, "one_shot");
