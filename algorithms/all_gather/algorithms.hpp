@@ -10,5 +10,6 @@ Result<Plan> direct_all_gather(const Request& request, const Topology& topology)
 Result<Plan> ring_all_gather(const Request& request, const Topology& topology);
 Result<Plan> bruck_all_gather(const Request& request, const Topology& topology);
 Result<Plan> recursive_doubling_all_gather(const Request& request, const Topology& topology);
+Result<Plan> nhr_all_gather(const Request& request, const Topology& topology);
 
 }  // namespace tenon

@@ -39,6 +39,13 @@ constexpr Algorithm rows[] = {
      .build = recursive_doubling_all_gather,
      .needs = {.power_of_two_ranks = true},
      .deterministic = true},
+    {.name = "nhr",
+     .collective = Collective::all_gather,
+     .summary = "middle and large messages where neighbours are nearer",
+     .cost = "log2(ranks) rounds, ranks - 1 blocks",
+     .source = "Huawei, HCCL's documentation (coll_algo_intro)",
+     .build = nhr_all_gather,
+     .deterministic = true},
 };
 
 }  // namespace

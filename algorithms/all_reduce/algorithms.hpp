@@ -13,5 +13,7 @@ Result<Plan> rabenseifner_all_reduce(const Request& request, const Topology& top
 Result<Plan> ring_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> ring_direct_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> double_binary_tree_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> nhr_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> circulant_all_reduce(const Request& request, const Topology& topology);
 
 }  // namespace tenon

@@ -56,6 +56,18 @@ constexpr Algorithm rows[] = {
      .cost = "2 log2(ranks) steps, 2 buffers",
      .source = "Sanders, Speck and Träff, Two-tree Algorithms for Full Bandwidth Broadcast, Reduction and Scan, 2009",
      .build = double_binary_tree_all_reduce},
+    {.name = "nhr",
+     .collective = Collective::all_reduce,
+     .summary = "middle and large messages where neighbours are nearer",
+     .cost = "2 log2(ranks) rounds, 2 (ranks - 1) / ranks of the buffer",
+     .source = "Huawei, HCCL's documentation (coll_algo_intro)",
+     .build = nhr_all_reduce},
+    {.name = "circulant",
+     .collective = Collective::all_reduce,
+     .summary = "middle messages among ranks that are no power of two",
+     .cost = "2 log2(ranks) rounds, 2 (ranks - 1) / ranks of the buffer",
+     .source = "Träff, Optimal, Non-pipelined Reduce-scatter and Allreduce Algorithms, 2024",
+     .build = circulant_all_reduce},
 };
 
 }  // namespace

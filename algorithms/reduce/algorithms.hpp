@@ -9,5 +9,6 @@ namespace tenon {
 Result<Plan> direct_reduce(const Request& request, const Topology& topology);
 Result<Plan> two_shot_reduce(const Request& request, const Topology& topology);
 Result<Plan> binomial_reduce(const Request& request, const Topology& topology);
+Result<Plan> chain_reduce(const Request& request, const Topology& topology);
 
 }  // namespace tenon

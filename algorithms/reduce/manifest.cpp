@@ -31,6 +31,12 @@ constexpr Algorithm rows[] = {
      .source =
          "Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005",
      .build = binomial_reduce},
+    {.name = "chain",
+     .collective = Collective::reduce,
+     .summary = "large messages among few ranks",
+     .cost = "ranks - 1 hops, the buffer once per link",
+     .source = "Watts and van de Geijn, A Pipelined Broadcast for Multidimensional Meshes, PPL 1995, backwards",
+     .build = chain_reduce},
 };
 
 }  // namespace

@@ -9,5 +9,7 @@ namespace tenon {
 Result<Plan> direct_reduce_scatter(const Request& request, const Topology& topology);
 Result<Plan> ring_reduce_scatter(const Request& request, const Topology& topology);
 Result<Plan> recursive_halving_reduce_scatter(const Request& request, const Topology& topology);
+Result<Plan> nhr_reduce_scatter(const Request& request, const Topology& topology);
+Result<Plan> circulant_reduce_scatter(const Request& request, const Topology& topology);
 
 }  // namespace tenon

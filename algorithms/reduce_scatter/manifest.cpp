@@ -27,6 +27,18 @@ constexpr Algorithm rows[] = {
      .source =
          "Thakur, Rabenseifner and Gropp, Optimization of Collective Communication Operations in MPICH, IJHPCA 2005",
      .build = recursive_halving_reduce_scatter},
+    {.name = "nhr",
+     .collective = Collective::reduce_scatter,
+     .summary = "middle and large messages where neighbours are nearer",
+     .cost = "log2(ranks) rounds, ranks - 1 blocks",
+     .source = "Huawei, HCCL's documentation (coll_algo_intro)",
+     .build = nhr_reduce_scatter},
+    {.name = "circulant",
+     .collective = Collective::reduce_scatter,
+     .summary = "small and middle messages among ranks that are no power of two",
+     .cost = "log2(ranks) rounds, ranks - 1 blocks",
+     .source = "Träff, Optimal, Non-pipelined Reduce-scatter and Allreduce Algorithms, 2024",
+     .build = circulant_reduce_scatter},
 };
 
 }  // namespace
