@@ -11,5 +11,7 @@ Result<Plan> ring_all_gather(const Request& request, const Topology& topology);
 Result<Plan> bruck_all_gather(const Request& request, const Topology& topology);
 Result<Plan> recursive_doubling_all_gather(const Request& request, const Topology& topology);
 Result<Plan> nhr_all_gather(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_all_gather(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_bruck_all_gather(const Request& request, const Topology& topology);
 
 }  // namespace tenon

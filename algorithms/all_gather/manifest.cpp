@@ -46,6 +46,20 @@ constexpr Algorithm rows[] = {
      .source = "Huawei, HCCL's documentation (coll_algo_intro)",
      .build = nhr_all_gather,
      .deterministic = true},
+    {.name = "hierarchical",
+     .collective = Collective::all_gather,
+     .summary = "large messages between groups",
+     .cost = "a ring across groups, each block once into each",
+     .source = "Cho, Finkler and Kung, BlueConnect, SysML 2019",
+     .build = hierarchical_all_gather,
+     .deterministic = true},
+    {.name = "hierarchical_bruck",
+     .collective = Collective::all_gather,
+     .summary = "small messages between groups",
+     .cost = "log2(groups) rounds across groups, each block once into each",
+     .source = "Cho, Finkler and Kung, BlueConnect, SysML 2019",
+     .build = hierarchical_bruck_all_gather,
+     .deterministic = true},
 };
 
 }  // namespace

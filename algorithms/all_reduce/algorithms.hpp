@@ -15,5 +15,8 @@ Result<Plan> ring_direct_all_reduce(const Request& request, const Topology& topo
 Result<Plan> double_binary_tree_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> nhr_all_reduce(const Request& request, const Topology& topology);
 Result<Plan> circulant_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_doubling_all_reduce(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_circulant_all_reduce(const Request& request, const Topology& topology);
 
 }  // namespace tenon

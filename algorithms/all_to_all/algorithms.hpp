@@ -9,5 +9,6 @@ namespace tenon {
 Result<Plan> direct_all_to_all(const Request& request, const Topology& topology);
 Result<Plan> pairwise_all_to_all(const Request& request, const Topology& topology);
 Result<Plan> bruck_all_to_all(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_all_to_all(const Request& request, const Topology& topology);
 
 }  // namespace tenon

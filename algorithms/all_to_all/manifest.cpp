@@ -37,6 +37,16 @@ constexpr Algorithm rows[] = {
      .needs = {.max_bytes = {8 << 10}},
      .deterministic = true,
      .in_place = false},
+    {.name = "hierarchical",
+     .collective = Collective::all_to_all,
+     .summary = "small blocks between groups",
+     .cost = "a message for each rank of the group and one for each other group",
+     .source =
+         "Träff and Rougier, MPI Collectives and Datatypes for Hierarchical All-to-all Communication, EuroMPI 2014",
+     .build = hierarchical_all_to_all,
+     .needs = {.max_bytes = {64 << 10}},
+     .deterministic = true,
+     .in_place = false},
 };
 
 }  // namespace

@@ -11,5 +11,7 @@ Result<Plan> split_broadcast(const Request& request, const Topology& topology);
 Result<Plan> binomial_broadcast(const Request& request, const Topology& topology);
 Result<Plan> chain_broadcast(const Request& request, const Topology& topology);
 Result<Plan> scatter_all_gather_broadcast(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_broadcast(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_binomial_broadcast(const Request& request, const Topology& topology);
 
 }  // namespace tenon

@@ -43,6 +43,20 @@ constexpr Algorithm rows[] = {
      .source = "Barnett et al., Interprocessor Collective Communication Library (InterCom), SHPCC 1994",
      .build = scatter_all_gather_broadcast,
      .deterministic = true},
+    {.name = "hierarchical",
+     .collective = Collective::broadcast,
+     .summary = "large messages between groups",
+     .cost = "a chain across groups, the buffer once into each, by all ways",
+     .source = "Barnett et al., Interprocessor Collective Communication Library (InterCom), SHPCC 1994, over levels",
+     .build = hierarchical_broadcast,
+     .deterministic = true},
+    {.name = "hierarchical_binomial",
+     .collective = Collective::broadcast,
+     .summary = "small messages between groups",
+     .cost = "log2(groups) rounds across groups, log2 of the ranks within",
+     .source = "Barnett et al., Interprocessor Collective Communication Library (InterCom), SHPCC 1994, over levels",
+     .build = hierarchical_binomial_broadcast,
+     .deterministic = true},
 };
 
 }  // namespace

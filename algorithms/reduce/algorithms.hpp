@@ -10,5 +10,7 @@ Result<Plan> direct_reduce(const Request& request, const Topology& topology);
 Result<Plan> two_shot_reduce(const Request& request, const Topology& topology);
 Result<Plan> binomial_reduce(const Request& request, const Topology& topology);
 Result<Plan> chain_reduce(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_reduce(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_binomial_reduce(const Request& request, const Topology& topology);
 
 }  // namespace tenon

@@ -37,6 +37,18 @@ constexpr Algorithm rows[] = {
      .cost = "ranks - 1 hops, the buffer once per link",
      .source = "Watts and van de Geijn, A Pipelined Broadcast for Multidimensional Meshes, PPL 1995, backwards",
      .build = chain_reduce},
+    {.name = "hierarchical",
+     .collective = Collective::reduce,
+     .summary = "large messages between groups",
+     .cost = "a chain across groups, the buffer once out of each, by all ways",
+     .source = "Barnett et al., Interprocessor Collective Communication Library (InterCom), SHPCC 1994, over levels",
+     .build = hierarchical_reduce},
+    {.name = "hierarchical_binomial",
+     .collective = Collective::reduce,
+     .summary = "small messages between groups",
+     .cost = "log2 of the ranks within rounds, log2(groups) across groups",
+     .source = "Barnett et al., Interprocessor Collective Communication Library (InterCom), SHPCC 1994, over levels",
+     .build = hierarchical_binomial_reduce},
 };
 
 }  // namespace

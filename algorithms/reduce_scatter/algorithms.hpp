@@ -11,5 +11,7 @@ Result<Plan> ring_reduce_scatter(const Request& request, const Topology& topolog
 Result<Plan> recursive_halving_reduce_scatter(const Request& request, const Topology& topology);
 Result<Plan> nhr_reduce_scatter(const Request& request, const Topology& topology);
 Result<Plan> circulant_reduce_scatter(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_reduce_scatter(const Request& request, const Topology& topology);
+Result<Plan> hierarchical_circulant_reduce_scatter(const Request& request, const Topology& topology);
 
 }  // namespace tenon

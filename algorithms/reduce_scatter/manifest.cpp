@@ -39,6 +39,18 @@ constexpr Algorithm rows[] = {
      .cost = "log2(ranks) rounds, ranks - 1 blocks",
      .source = "Träff, Optimal, Non-pipelined Reduce-scatter and Allreduce Algorithms, 2024",
      .build = circulant_reduce_scatter},
+    {.name = "hierarchical",
+     .collective = Collective::reduce_scatter,
+     .summary = "large messages between groups",
+     .cost = "a ring across groups, a sum of each block once out of each",
+     .source = "Cho, Finkler and Kung, BlueConnect, SysML 2019",
+     .build = hierarchical_reduce_scatter},
+    {.name = "hierarchical_circulant",
+     .collective = Collective::reduce_scatter,
+     .summary = "small messages between groups",
+     .cost = "log2(groups) rounds across groups, a sum of each block once out of each",
+     .source = "Cho, Finkler and Kung, BlueConnect, SysML 2019",
+     .build = hierarchical_circulant_reduce_scatter},
 };
 
 }  // namespace

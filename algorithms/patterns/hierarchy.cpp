@@ -1,0 +1,117 @@
+#include "algorithms/patterns/hierarchy.hpp"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+namespace tenon {
+namespace {
+
+std::size_t at(Rank rank) { return static_cast<std::size_t>(rank); }
+
+// Groups numbered by their lowest ranks, whatever they were called.
+std::vector<std::int32_t> renumbered(const std::vector<std::int32_t>& names) {
+    std::map<std::int32_t, std::int32_t> numbers;
+    std::vector<std::int32_t> groups;
+    for (const std::int32_t name : names)
+        groups.push_back(numbers.try_emplace(name, static_cast<std::int32_t>(numbers.size())).first->second);
+    return groups;
+}
+
+}  // namespace
+
+Result<Hierarchy> Hierarchy::of(const Topology& topology, Rank rank_count) {
+    Hierarchy made;
+    auto& levels = made.group_of_;
+    levels.emplace_back(at(rank_count));
+    std::iota(levels[0].begin(), levels[0].end(), 0);
+    for (const Level& level : topology.levels) {
+        if (level.group_of.size() != levels[0].size())
+            return fail(Status::invalid_argument, "the topology's level '" + level.name + "' groups " +
+                                                      std::to_string(level.group_of.size()) + " ranks, but there are " +
+                                                      std::to_string(rank_count));
+        auto groups = renumbered(level.group_of);
+        if (groups != levels.back()) levels.push_back(std::move(groups));
+    }
+    const std::vector<std::int32_t> all(levels[0].size(), 0);
+    if (levels.back() != all || levels.size() == 1) levels.push_back(all);
+
+    made.parts_.resize(levels.size());
+    made.place_.resize(levels.size());
+    for (std::size_t k = 1; k < levels.size(); k++) {
+        auto& parts = made.parts_[k];
+        auto& place = made.place_[k];
+        std::vector<std::int32_t> group_of_part;
+        for (std::size_t rank = 0; rank < levels[0].size(); rank++) {
+            const std::int32_t group = levels[k][rank], part = levels[k - 1][rank];
+            if (static_cast<std::size_t>(part) < group_of_part.size()) {
+                if (group_of_part[static_cast<std::size_t>(part)] == group) continue;
+                return fail(Status::invalid_argument, "the topology's groups do not nest: ranks that level " +
+                                                          std::to_string(k - 1) + " joins, the next one parts");
+            }
+            group_of_part.push_back(group);
+            parts.resize(std::max(parts.size(), static_cast<std::size_t>(group) + 1));
+            place.push_back(parts[static_cast<std::size_t>(group)].size());
+            parts[static_cast<std::size_t>(group)].push_back(part);
+        }
+    }
+    return made;
+}
+
+Rank Hierarchy::carrier(std::size_t level, std::int32_t group, Rank target) const {
+    for (; level > 0; level--) {
+        const auto here = parts(level, group);
+        const std::size_t there = parts(level, group_of(level, target)).size();
+        group = here[part_index(level, target) * here.size() / there];
+    }
+    return group;
+}
+
+std::vector<Circle> Hierarchy::circles(std::size_t level, Rank rank, std::span<const Rank> targets) const {
+    const std::int32_t group = group_of(level, rank), own = group_of(level - 1, rank);
+    const auto all_parts = parts(level, group);
+    if (all_parts.size() == 1) return {};
+    std::map<std::vector<Rank>, Circle> found;
+    Circle* circle = nullptr;
+    for (Item item = 0; item < targets.size(); item++) {
+        const Rank target = targets[item];
+        if (carrier(level - 1, own, target) != rank) continue;
+        // A single rank carries everything: all of it in one circle.
+        if (circle == nullptr || level > 1) {
+            std::vector<Rank> members;
+            for (const std::int32_t part : all_parts) members.push_back(carrier(level - 1, part, target));
+            circle = &found[members];
+            circle->items.resize(all_parts.size());
+            circle->me = static_cast<Rank>(part_index(level, rank));
+        }
+        circle->items[part_index(level, carrier(level, group, target))].push_back(item);
+    }
+    std::vector<Circle> circles;
+    for (auto& [members, one] : found) {
+        one.members = members;
+        circles.push_back(std::move(one));
+    }
+    return circles;
+}
+
+std::vector<Rank> Hierarchy::by_place() const {
+    std::vector<Rank> ranks(at(rank_count()));
+    std::iota(ranks.begin(), ranks.end(), 0);
+    std::ranges::sort(ranks, [&](Rank a, Rank b) {
+        for (std::size_t level = 1; level <= depth(); level++)
+            if (part_index(level, a) != part_index(level, b)) return part_index(level, a) < part_index(level, b);
+        return a < b;
+    });
+    return ranks;
+}
+
+std::vector<Rank> Hierarchy::of_largest_part() const {
+    std::vector<std::size_t> sizes(parts(depth(), 0).size());
+    for (Rank rank = 0; rank < rank_count(); rank++) sizes[part_index(depth(), rank)]++;
+    const auto largest = static_cast<std::size_t>(std::ranges::max_element(sizes) - sizes.begin());
+    std::vector<Rank> ranks = by_place();
+    std::erase_if(ranks, [&](Rank rank) { return part_index(depth(), rank) != largest; });
+    return ranks;
+}
+
+}  // namespace tenon
