@@ -66,6 +66,18 @@ class Plans(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("verified: right, in place too; ", result.stderr)
 
+    def test_say_what_crosses_which_group(self):
+        result = plan("all_reduce", "--groups", "4x2", "--algorithm", "hierarchical", "--bytes", "64K", "--verify")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("verified: right", result.stderr)
+        self.assertRegex(result.stdout, r"\Awithin a server, between its ranks: \d+ bytes in \d+ messages; most out of one 65536 ")
+        # 2 (hosts - 1) / hosts of the buffer, each way.
+        self.assertRegex(result.stdout, r"\nwithin a cluster, between its servers: 393216 bytes in \d+ messages; "
+                                        r"most out of one 98304 \(1.500 of the buffer\), most into one 98304 \(1.500\)\n")
+        for shape in ("3,1,4", "2x3x4"):
+            result = plan("broadcast", "--groups", shape, "--algorithm", "hierarchical", "--root", 5, "--verify")
+            self.assertEqual(result.returncode, 0, result.stderr)
+
     def test_come_back_from_json(self):
         path = self.folder / "plans.json"
         plan("all_gather", "--ranks", 3, "--algorithm", "ring", "--format", "json", "--out", path)
@@ -98,7 +110,8 @@ class Plans(unittest.TestCase):
                           ["all_reduce", "--bytes", "much"], ["all_reduce", "--type", "float31"], ["broadcast", "--root", "4"],
                           ["all_reduce", "--rank", "4"], ["all_reduce", "--format", "png"], ["all_reduce", "--msccl", "x.xml"],
                           ["all_gather", "--algorithm", "recursive_doubling", "--ranks", "3"], ["--json", "/no/such/file"],
-                          ["all_reduce", "--ranks", "1000", "--algorithm", "ring", "--format", "svg"]):
+                          ["all_reduce", "--groups", "4y2"], ["all_reduce", "--groups", "4x2", "--ranks", "7"],
+                          ["all_reduce", "--groups", "100x100"], ["all_reduce", "--ranks", "1000", "--algorithm", "ring", "--format", "svg"]):
             result = plan(*arguments)
             self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
             self.assertRegex(result.stderr, r"\Atenon: [^\n]+\n\Z", arguments)

@@ -1,10 +1,12 @@
 // `tenon plan all_reduce --ranks 8 --algorithm ring --bytes 1M`: what each rank would do, step by step, as text, JSON
-// or a picture; and whether it is right (--verify). Plans come from an algorithm of the library or a plugin, from an
-// MSCCL algorithm (--msccl FILE) or from plan JSON (--json FILE).
+// or a picture; how much crosses which level of its groups (--groups 4x2); and whether it is right (--verify). Plans
+// come from an algorithm of the library or a plugin, from an MSCCL algorithm (--msccl FILE) or from plan JSON (--json
+// FILE).
 //
 // Exit status: 1 when the plans are wrong or cannot be written, 2 for bad input.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
@@ -16,18 +18,22 @@
 #include "interchange/msccl.hpp"
 #include "library/registry.hpp"
 #include "os/process.hpp"
+#include "plan/boards.hpp"
 #include "plan/printer.hpp"
 #include "plan/verifier.hpp"
 #include "selection/selection.hpp"
 #include "tools/tenon/command.hpp"
+#include "tools/tenon/payload.hpp"
+#include "topology/shape.hpp"
 
 namespace tenon {
 namespace {
 
 struct PlanOptions {
     std::string collective, algorithm, type = "float32", bytes = "1M", format = "text";
-    std::string msccl_file, json_file, out_file;
-    Rank rank_count = 4, root = 0;
+    std::string groups, msccl_file, json_file, out_file;
+    std::optional<Rank> rank_count;
+    Rank root = 0;
     std::optional<Rank> rank;
     bool is_verified = false;
 };
@@ -36,7 +42,8 @@ struct PlanOptions {
 struct Plans {
     std::vector<Plan> by_rank;
     bool in_place = true;
-    std::string reason;  // why this algorithm, when the user did not say which
+    std::string reason;   // why this algorithm, when the user did not say which
+    std::string payload;  // how much crosses each level, in words
 };
 
 Result<std::string> read_file(const std::string& path) {
@@ -53,11 +60,11 @@ Result<Plans> imported(const PlanOptions& options) {
     if (!options.msccl_file.empty()) {
         auto read = read_msccl(*bytes, path);
         if (!read) return std::unexpected(read.error());
-        return Plans{std::move(read->plans), read->in_place, ""};
+        return Plans{std::move(read->plans), read->in_place, "", ""};
     }
     auto plans = plans_from_json(*bytes);
     if (!plans) return fail(plans.error().status, fmt::format("{}: {}", path, plans.error().message));
-    return Plans{std::move(*plans), false, ""};
+    return Plans{std::move(*plans), false, "", ""};
 }
 
 // Without an algorithm, the one that a call of this size would use.
@@ -73,6 +80,30 @@ Result<Choice> choose(const PlanOptions& options, const Request& request, const 
     return selection->choose(request, topology);
 }
 
+// Ranks and their groups: as many as both options say. Groups of several hosts share no board.
+Result<Topology> topology_for(const PlanOptions& options) {
+    constexpr Rank most_ranks = 8192;
+    const auto cores = os::cores_of_this_thread();
+    Topology topology{.rank_count = options.rank_count.value_or(4),
+                      .cores = cores ? static_cast<std::int32_t>(cores->count()) : 1};
+    if (options.groups.empty()) return topology;
+    auto levels = levels_of_shape(options.groups);
+    if (!levels) return fail(levels.error().status, "--groups: " + levels.error().message);
+    const auto grouped = static_cast<Rank>(levels->front().group_of.size());
+    if (options.rank_count.value_or(grouped) != grouped)
+        return fail(Status::invalid_argument, fmt::format("--groups: {} holds {} ranks, and --ranks says {}; leave one "
+                                                          "of them out, or make them agree",
+                                                          options.groups, grouped, *options.rank_count));
+    if (grouped > most_ranks)
+        return fail(Status::invalid_argument,
+                    fmt::format("--groups: {} holds {} ranks; {} are possible", options.groups, grouped, most_ranks));
+    topology.rank_count = grouped;
+    topology.hosts = std::ranges::max(levels->front().group_of) + 1;
+    topology.has_boards = topology.hosts == 1;
+    topology.levels = std::move(*levels);
+    return topology;
+}
+
 Result<Plans> built(const PlanOptions& options) {
     const auto collective = collective_named(options.collective);
     if (!collective || static_cast<std::size_t>(*collective) >= planned_collective_count)
@@ -83,25 +114,26 @@ Result<Plans> built(const PlanOptions& options) {
     if (!bytes)
         return fail(Status::invalid_argument,
                     fmt::format("--bytes: '{}' is no size, such as 64K or 1M", options.bytes));
-    if (options.root < 0 || options.root >= options.rank_count)
+    const auto topology = topology_for(options);
+    if (!topology) return std::unexpected(topology.error());
+    const Rank rank_count = topology->rank_count;
+    if (options.root < 0 || options.root >= rank_count)
         return fail(Status::invalid_argument,
-                    fmt::format("--root: there is no rank {} among {}", options.root, options.rank_count));
+                    fmt::format("--root: there is no rank {} among {}", options.root, rank_count));
 
     Request request{
-        .collective = *collective, .rank_count = options.rank_count, .count = {1}, .type = *type, .root = options.root};
+        .collective = *collective, .rank_count = rank_count, .count = {1}, .type = *type, .root = options.root};
     request.count.value = *bytes / large_buffer_bytes(request).value;  // in blocks of one element each
-    const auto cores = os::cores_of_this_thread();
-    const Topology topology{.rank_count = options.rank_count,
-                            .cores = cores ? static_cast<std::int32_t>(cores->count()) : 1};
-    const auto choice = choose(options, request, topology);
+    const auto choice = choose(options, request, *topology);
     if (!choice) return std::unexpected(choice.error());
-    Plans plans{{}, choice->algorithm->in_place, options.algorithm.empty() ? choice->reason : ""};
-    for (request.rank = 0; request.rank < options.rank_count; request.rank++) {
-        auto plan = choice->algorithm->build(request, topology);
+    Plans plans{{}, choice->algorithm->in_place, options.algorithm.empty() ? choice->reason : "", ""};
+    for (request.rank = 0; request.rank < rank_count; request.rank++) {
+        auto plan = choice->algorithm->build(request, *topology);
         if (!plan) return std::unexpected(plan.error());
         plan->algorithm = choice->algorithm->name;
-        plans.by_rank.push_back(std::move(*plan));
+        plans.by_rank.push_back(topology->has_boards ? std::move(*plan) : without_boards(*plan));
     }
+    plans.payload = payload_in_words(plans.by_rank, request, *topology);
     return plans;
 }
 
@@ -127,6 +159,7 @@ Result<std::string> shown(const PlanOptions& options, const Plans& plans) {
                "\n";
     std::string text =
         plans.reason.empty() ? "" : fmt::format("chosen: {} ({})\n", plans.by_rank[0].algorithm, plans.reason);
+    text += plans.payload;
     for (const Plan& plan : plans.by_rank)
         if (!options.rank || plan.rank == *options.rank) text += text_of(plan);
     return text;
@@ -168,9 +201,10 @@ void add_plan_command(CLI::App& program, Action& action) {
     auto options = std::make_shared<PlanOptions>();
     CLI::App* command = program.add_subcommand("plan", "Show what each rank does in a collective, and prove it right");
     command->add_option("collective", options->collective, "all_reduce, all_gather, ...");
-    command->add_option("--ranks", options->rank_count, "How many ranks")
-        ->check(CLI::Range(1, 8192))
-        ->capture_default_str();
+    command->add_option("--ranks", options->rank_count, "How many ranks (default: 4)")->check(CLI::Range(1, 8192));
+    command->add_option("--groups", options->groups,
+                        "The groups that they are in: 4x2 (4 servers of 2 ranks), 2x3x4 (2 supernodes of 3 servers of "
+                        "4), 3,1,4 (servers of 3, 1 and 4)");
     command->add_option("--algorithm", options->algorithm, "Its name (default: what a call of this size would use)");
     command->add_option("--bytes", options->bytes, "Size of the large buffer")->capture_default_str();
     command->add_option("--type", options->type, "Data type")->capture_default_str();
