@@ -105,6 +105,9 @@ Case case_of(const CoveringRow& row, const Ways& ways) {
             .network = transport == TransportChoice::network ? network_name : "",
             // In rows over a network stores say little; these take that choice for the sockets.
             .sockets = transport == TransportChoice::network && row[streaming_] == 1 ? 4U : 1U,
+            .groups = ways.plays_groups ? groups_among_threads(ways.rank_counts[static_cast<std::size_t>(row[ranks_])],
+                                                               static_cast<std::size_t>(row[count_]))
+                                        : "",
             .in_place = row[in_place_] == 1,
             .memory = row[memory_] == 1 ? Memory::tenon : Memory::ordinary,
             .direct_access = accesses[row[access_]],
@@ -168,6 +171,9 @@ std::string name_of(const Case& c) {
     if (c.transport == TransportChoice::shm) name += "_shm";
     if (c.transport == TransportChoice::network) name += fmt::format("_{}", c.network);
     if (c.sockets > 1) name += fmt::format("_{}_sockets", c.sockets);
+    if (c.algorithm->name.starts_with("hierarchical"))
+        for (const char letter : c.groups.empty() ? "" : "_in_" + c.groups)
+            name += letter == ',' ? '_' : letter;  // GoogleTest's names are words
     if (c.in_place) name += "_in_place";
     if (c.memory == Memory::tenon) name += "_tenon_memory";
     if (c.direct_access == DirectAccess::off) name += "_staged";
@@ -193,6 +199,7 @@ Config config_of(const Case& c) {
     config.transport = c.transport;
     config.network = c.network;
     config.sockets_per_peer = c.sockets;
+    config.groups = c.groups;
     config.direct_access = c.direct_access;
     config.streaming_stores = c.streaming_stores;
     if (c.few_slots)
@@ -203,6 +210,13 @@ Config config_of(const Case& c) {
 }
 
 std::span<const TransportChoice> transports_among_threads() { return among_threads; }
+
+std::string groups_among_threads(Rank rank_count, std::size_t number) {
+    static constexpr std::string_view of_eight[] = {"2x4", "3,1,4", "2x2x2", "4x2", "1,7"};
+    if (rank_count == 8) return std::string{of_eight[number % std::size(of_eight)]};
+    if (rank_count == 4) return number % 2 == 0 ? "2x2" : "3,1";
+    return rank_count == 3 ? "2,1" : "";
+}
 
 std::vector<Case> covering_cases(const Ways& ways) {
     std::vector<int> sizes(dimension_count, 2);

@@ -20,6 +20,7 @@ struct Case {
     TransportChoice transport = TransportChoice::automatic;  // inproc, or as between processes or hosts
     std::string_view network{};                              // which, between hosts
     unsigned sockets = 1;                                    // between two ranks, where it has them
+    std::string groups{};                                    // TENON_GROUPS; empty: those of the hosts
     bool in_place = false;
     support::Memory memory = support::Memory::ordinary;
     DirectAccess direct_access = DirectAccess::automatic;
@@ -42,10 +43,14 @@ inline constexpr Rank rank_counts[] = {1, 2, 3, 4, 8};
 // Those that this program tests between threads of one process.
 std::span<const TransportChoice> transports_among_threads();
 
+// Groups to play for so many threads; which of several, by any number.
+std::string groups_among_threads(Rank rank_count, std::size_t number);
+
 // Where the rows are run.
 struct Ways {
     std::span<const Rank> rank_counts = conformance::rank_counts;
     std::span<const TransportChoice> transports = transports_among_threads();
+    bool plays_groups = true;  // or has hosts
 };
 std::vector<Case> covering_cases(const Ways& ways = {});
 

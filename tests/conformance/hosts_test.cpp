@@ -24,7 +24,7 @@ Config own_config;       // as the environment has it: the network is the user's
 Ways between_hosts() {
     static const Rank rank_count = find_launch(process_environment())->value().rank_count;
     static constexpr TransportChoice transports[] = {TransportChoice::automatic, TransportChoice::network};
-    return {.rank_counts = {&rank_count, 1}, .transports = transports};
+    return {.rank_counts = {&rank_count, 1}, .transports = transports, .plays_groups = false};
 }
 
 std::vector<Case> cases_between_hosts() { return covering_cases(between_hosts()); }

@@ -79,8 +79,12 @@ TEST_P(ExhaustiveMatrix, EqualsTheReference) {
                             {TransportChoice::inproc, DirectAccess::automatic, Memory::ordinary},
                             {TransportChoice::shm, DirectAccess::automatic, Memory::tenon},
                             {TransportChoice::shm, DirectAccess::all, Memory::ordinary}};
+    std::size_t way = 0;
     for (const auto& [transport, access, memory] : ways) {
-        LocalJob job(rank_count, config_of({.algorithm = algorithm, .transport = transport, .direct_access = access}));
+        LocalJob job(rank_count, config_of({.algorithm = algorithm,
+                                            .transport = transport,
+                                            .groups = groups_among_threads(rank_count, way++),
+                                            .direct_access = access}));
         for (const std::size_t count : element_counts) {
             if (!serves(*algorithm, {.type = type, .count = count})) continue;
             for (std::size_t op = 0; op < ops; op++)
