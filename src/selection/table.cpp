@@ -47,25 +47,26 @@ constexpr TableRow rows[] = {
     {barrier, 257, any, Cores::any, any_size, "dissemination"},
 };
 
-// Hosts over TCP. Ranks of one host follow each other, so a ring crosses each link once each way.
+// Hosts over TCP. What is hierarchical is a ring where every host has one rank.
 constexpr TableRow rows_over_network[] = {
     {all_reduce, 1, 2, Cores::any, 32 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
-    {all_reduce, 1, any, Cores::any, any_size, "ring"},
+    {all_reduce, 1, any, Cores::any, any_size, "hierarchical"},
     {all_gather, 1, any, Cores::any, 16 * K, "recursive_doubling"},
     {all_gather, 1, any, Cores::any, 16 * K, "bruck"},
     {all_gather, 1, 16, Cores::any, 64 * K, "direct"},
     {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
-    {all_gather, 1, any, Cores::any, any_size, "ring"},
+    {all_gather, 1, any, Cores::any, any_size, "hierarchical"},
     {reduce_scatter, 1, any, Cores::any, 128 * K, "recursive_halving"},
-    {reduce_scatter, 1, any, Cores::any, any_size, "ring"},
+    {reduce_scatter, 1, any, Cores::any, any_size, "hierarchical"},
     {all_to_all, 3, 8, Cores::any, 2 * K, "bruck"},
     {all_to_all, 9, any, Cores::any, 16 * K, "bruck"},
     {all_to_all, 1, any, Cores::any, any_size, "direct"},
     {broadcast, 1, any, Cores::any, 64 * K, "binomial"},
     {broadcast, 1, any, Cores::any, any_size, "chain"},
-    {reduce, 1, any, Cores::any, any_size, "binomial"},
+    {reduce, 1, any, Cores::any, 64 * K, "binomial"},
+    {reduce, 1, any, Cores::any, any_size, "chain"},
     {gather, 1, any, Cores::any, any_size, "direct"},
     {scatter, 1, any, Cores::any, any_size, "direct"},
     {barrier, 1, any, Cores::any, any_size, "dissemination"},
