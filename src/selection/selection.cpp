@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 namespace tenon {
@@ -60,6 +61,13 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
 
 namespace {
 
+bool has_groups_of_several(const Topology& topology) {
+    if (topology.levels.empty()) return false;
+    const std::vector<std::int32_t>& group_of = topology.levels.front().group_of;
+    const std::int32_t groups = 1 + std::ranges::max(group_of);
+    return groups > 1 && groups < topology.rank_count;
+}
+
 std::string reason_of(const TableRow& row, bool shares_memory) {
     using Cores = TableRow::Cores;
     std::string why = shares_memory ? "measured table" : "measured table for networks";
@@ -68,6 +76,7 @@ std::string reason_of(const TableRow& row, bool shares_memory) {
     else if (row.min_ranks > 1) why += fmt::format(", {} ranks or more", row.min_ranks);
     if (row.cores == Cores::few) why += ", fewer cores than ranks";
     if (row.cores == Cores::enough) why += ", a core for each rank";
+    if (row.groups == TableRow::Groups::of_several_ranks) why += ", several ranks in a group";
     return why;
 }
 
@@ -89,6 +98,7 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
             request.rank_count > row.max_ranks)
             continue;
         if (row.cores != Cores::any && (row.cores == Cores::few) != topology.cores_are_short()) continue;
+        if (row.groups == TableRow::Groups::of_several_ranks && !has_groups_of_several(topology)) continue;
         const Algorithm* a = find(row.collective, row.algorithm);
         if (a == nullptr || !obstacle(*a, request).empty()) continue;
         return Choice{a, reason_of(row, shares_memory)};

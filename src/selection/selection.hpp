@@ -26,6 +26,8 @@ struct TableRow {
     enum class Cores { any, enough, few } cores;
     std::uint64_t max_bytes;  // of the large buffer
     std::string_view algorithm;
+    // Of the topology's innermost groups, which are hosts: several of them, and one with several ranks?
+    enum class Groups { any, of_several_ranks } groups = Groups::any;
 };
 std::span<const TableRow> measured_table();
 // The same for ranks that do not all share memory.

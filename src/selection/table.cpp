@@ -6,6 +6,7 @@ namespace {
 
 using enum Collective;
 using Cores = TableRow::Cores;
+constexpr auto of_several_ranks = TableRow::Groups::of_several_ranks;
 constexpr std::uint64_t K = 1 << 10, M = 1 << 20, any_size = UINT64_MAX;
 constexpr Rank any = 1 << 20;
 
@@ -47,19 +48,22 @@ constexpr TableRow rows[] = {
     {barrier, 257, any, Cores::any, any_size, "dissemination"},
 };
 
-// Hosts over TCP. What is hierarchical is a ring where every host has one rank.
+// Hosts over TCP.
 constexpr TableRow rows_over_network[] = {
     {all_reduce, 1, 2, Cores::any, 32 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
-    {all_reduce, 1, any, Cores::any, any_size, "hierarchical"},
+    {all_reduce, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
+    {all_reduce, 1, any, Cores::any, any_size, "ring"},
     {all_gather, 1, any, Cores::any, 16 * K, "recursive_doubling"},
     {all_gather, 1, any, Cores::any, 16 * K, "bruck"},
     {all_gather, 1, 16, Cores::any, 64 * K, "direct"},
     {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
-    {all_gather, 1, any, Cores::any, any_size, "hierarchical"},
+    {all_gather, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
+    {all_gather, 1, any, Cores::any, any_size, "ring"},
     {reduce_scatter, 1, any, Cores::any, 128 * K, "recursive_halving"},
-    {reduce_scatter, 1, any, Cores::any, any_size, "hierarchical"},
+    {reduce_scatter, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
+    {reduce_scatter, 1, any, Cores::any, any_size, "ring"},
     {all_to_all, 3, 8, Cores::any, 2 * K, "bruck"},
     {all_to_all, 9, any, Cores::any, 16 * K, "bruck"},
     {all_to_all, 1, any, Cores::any, any_size, "direct"},
