@@ -48,22 +48,28 @@ constexpr TableRow rows[] = {
     {barrier, 257, any, Cores::any, any_size, "dissemination"},
 };
 
-// Hosts over TCP.
+// Hosts over TCP: first where several ranks of a host share its link, then for any.
 constexpr TableRow rows_over_network[] = {
+    {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling", of_several_ranks},
+    {all_reduce, 3, any, Cores::any, 24 * K, "hierarchical_doubling", of_several_ranks},
+    {all_reduce, 3, any, Cores::any, 256 * K, "hierarchical_circulant", of_several_ranks},
+    {all_reduce, 3, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {all_reduce, 1, 2, Cores::any, 32 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
-    {all_reduce, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {all_reduce, 1, any, Cores::any, any_size, "ring"},
+    {all_gather, 3, any, Cores::any, 64 * K, "hierarchical_bruck", of_several_ranks},
+    {all_gather, 3, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {all_gather, 1, any, Cores::any, 16 * K, "recursive_doubling"},
     {all_gather, 1, any, Cores::any, 16 * K, "bruck"},
     {all_gather, 1, 16, Cores::any, 64 * K, "direct"},
     {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
-    {all_gather, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {all_gather, 1, any, Cores::any, any_size, "ring"},
+    {reduce_scatter, 3, any, Cores::any, 128 * K, "hierarchical_circulant", of_several_ranks},
+    {reduce_scatter, 3, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {reduce_scatter, 1, any, Cores::any, 128 * K, "recursive_halving"},
-    {reduce_scatter, 1, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {reduce_scatter, 1, any, Cores::any, any_size, "ring"},
+    {all_to_all, 3, any, Cores::any, 32 * K, "hierarchical", of_several_ranks},
     {all_to_all, 3, 8, Cores::any, 2 * K, "bruck"},
     {all_to_all, 9, any, Cores::any, 16 * K, "bruck"},
     {all_to_all, 1, any, Cores::any, any_size, "direct"},
