@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <limits>
+#include <type_traits>
 
 #include "config/config.hpp"
 #include "config/values.hpp"
@@ -85,35 +86,25 @@ VariableRow size(std::string name, ByteCount Config::*field, std::string least, 
             show};
 }
 
-VariableRow rdma_number(std::string name, std::uint32_t RdmaChoices::*field, std::uint32_t first, std::uint32_t last,
+// An optional one is `auto` where it is not set: what the network finds by itself.
+template <class Number>
+VariableRow rdma_number(std::string name, Number RdmaChoices::*field, std::uint32_t first, std::uint32_t last,
                         std::string help) {
+    constexpr bool has_auto = std::is_same_v<Number, std::optional<std::uint32_t>>;
     const auto parse = [field, first, last](Config& config, std::string_view value) {
         const auto number = parse_number(value);
-        if (!number || *number < first || *number > last) return not_allowed();
-        config.rdma.*field = static_cast<std::uint32_t>(*number);
-        return fine();
-    };
-    const auto show = [field](const Config& config) { return std::to_string(config.rdma.*field); };
-    return {std::move(name), "number", fmt::format("a whole number from {} to {}", first, last), std::move(help), false,
-            parse, show};
-}
-
-// Or what the network finds by itself.
-VariableRow rdma_number(std::string name, std::optional<std::uint32_t> RdmaChoices::*field, std::uint32_t first,
-                        std::uint32_t last, std::string help) {
-    const auto parse = [field, first, last](Config& config, std::string_view value) {
-        const auto number = parse_number(value);
-        if (value != "auto" && (!number || *number < first || *number > last)) return not_allowed();
-        (config.rdma.*field).reset();
-        if (number) config.rdma.*field = static_cast<std::uint32_t>(*number);
+        const bool is_auto = has_auto && value == "auto";
+        if (!is_auto && (!number || *number < first || *number > last)) return not_allowed();
+        config.rdma.*field = is_auto ? Number{} : Number{static_cast<std::uint32_t>(*number)};
         return fine();
     };
     const auto show = [field](const Config& config) {
-        const auto& number = config.rdma.*field;
+        const std::optional<std::uint32_t> number = config.rdma.*field;
         return number ? std::to_string(*number) : "auto";
     };
-    return {std::move(name), "number", fmt::format("auto or a whole number from {} to {}", first, last),
-            std::move(help), false, parse, show};
+    return {std::move(name), "number",
+            fmt::format("{}a whole number from {} to {}", has_auto ? "auto or " : "", first, last), std::move(help),
+            false, parse, show};
 }
 
 Problem parse_packet_bytes(Config& config, std::string_view value) {

@@ -2,7 +2,6 @@
 // small rings.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <optional>
@@ -10,6 +9,7 @@
 
 #include "base/assert.hpp"
 #include "tenon/plugin/slots.hpp"
+#include "tests/support/sending.hpp"
 
 namespace tenon::fuzz {
 
@@ -28,16 +28,7 @@ inline std::vector<std::byte> bytes_of(std::size_t length, std::uint64_t salt) {
 
 // False where there is no credit.
 inline bool try_send(SendEnd& end, const std::vector<std::byte>& bytes) {
-    if (bytes.size() <= packed_bytes) {
-        if (!end.may_send_packed(bytes.size())) return false;
-        end.send_packed(bytes.data(), bytes.size(), signature);
-        return true;
-    }
-    const Row row = end.row_of(bytes.size());
-    if (!end.may_send_bulk(row)) return false;
-    std::ranges::copy(bytes, end.payload(row, bytes.size()));
-    end.send_staged(row, bytes.size(), signature);
-    return true;
+    return tenon::try_send(end, bytes, signature);
 }
 
 // The next message, which has this length where the sender is honest; nothing while it is not there. What was put where

@@ -8,6 +8,7 @@
 #include <random>
 
 #include "tests/support/seed.hpp"
+#include "tests/support/sending.hpp"
 #include "transports/tcp/introductions.hpp"
 #include "transports/rings/network_layout.hpp"
 
@@ -29,18 +30,7 @@ std::vector<std::byte> bytes_of(std::size_t length, std::size_t salt) {
     return bytes;
 }
 
-bool try_send(SendEnd& end, const std::vector<std::byte>& bytes) {
-    if (bytes.size() <= packed_bytes) {
-        if (!end.may_send_packed(bytes.size())) return false;
-        end.send_packed(bytes.data(), bytes.size(), network_signature);
-        return true;
-    }
-    const Row row = end.row_of(bytes.size());
-    if (!end.may_send_bulk(row)) return false;
-    std::ranges::copy(bytes, end.payload(row, bytes.size()));
-    end.send_staged(row, bytes.size(), network_signature);
-    return true;
-}
+bool try_send(SendEnd& end, const std::vector<std::byte>& bytes) { return try_send(end, bytes, network_signature); }
 
 std::optional<std::vector<std::byte>> try_receive(ReceiveEnd& end, std::size_t length) {
     std::vector<std::byte> bytes(length, std::byte{0xff});
