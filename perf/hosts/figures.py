@@ -1,5 +1,7 @@
 """What the measured times mean: bus bandwidth, the link's limit, and the table."""
 
+import textwrap
+
 from programs import PEERS
 
 TITLES = {"tenon": "Tenon", "openmpi": "Open MPI", "gloo": "Gloo"}
@@ -175,3 +177,42 @@ def table(rows):
     if impossible:
         lines += ["", "Left out, faster than the links, from batches that were too short: " + "; ".join(impossible)]
     return "\n".join(lines)
+
+
+LINK_MATTERS_FROM_BYTES = 1 << 20
+
+
+def short_number(value):
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".") if value >= 1 else f"{value:.2f}"
+
+
+def short_line(key, cells, meta):
+    collective, bytes_ = key
+    rivals = [(cells[peer].best()[0], peer) for peer in PEERS if peer != "tenon" and cells[peer].settings]
+    best_us, peer = min(rivals, default=(None, ""))
+    tenon_us, _ = cells["tenon"].best()
+    limit = limit_us(collective, bytes_, meta["hosts"], meta["ranks_per_host"], meta["rate_bits"])
+    size = size_name(bytes_).removesuffix(" B")
+    return [collective.replace("_", "-") + (f", {size}" if size else ""),
+            f"{short_number(best_us)} ({TITLES[peer]})" if peer else "none",
+            short_number(tenon_us) if tenon_us else "none",
+            ratio(limit, tenon_us) if bytes_ >= LINK_MATTERS_FROM_BYTES else ""]
+
+
+def short_table(rows):
+    """The table in README.md, and the sentences before it: for each collective and size the best peer, and Tenon."""
+    meta = next(row["meta"] for row in rows if "meta" in row)
+    cells, _ = cells_of(rows, meta)
+    versions = {row["peer"]: row["version"].removeprefix("Open MPI v") for row in rows if "us_median" in row}
+    peers = " and ".join(f"{TITLES[peer]} {versions[peer]}" for peer in PEERS if peer != "tenon" and peer in versions)
+    ranks = f"{meta['ranks_per_host']} rank{'s' if meta['ranks_per_host'] > 1 else ''} on each"
+    about = (f"Microseconds a call between {meta['hosts']} hosts, {ranks}, over TCP and links of "
+             f"{meta['rate'] or 'no limited rate'}, all made of one machine ({meta['cores']} cores, {meta['cpu']}): "
+             f"the better of {meta['rounds']} rounds, of the best setting of {peers or 'no peer'} and of Tenon as it comes. "
+             "From 1 MiB on, which part of the link's limit Tenon reaches.")
+    failed = [f"{row['failed']} failed in {row['collective']}: {row['why']}." for row in rows if "failed" in row]
+    lines = [short_line(key, cells[key], meta) for collective in meta["collectives"]
+             for key in sorted(key for key in cells if key[0] == collective)]
+    heads = ["collective, bytes", "best peer", "Tenon", "of the limit"]
+    return "\n".join([*textwrap.wrap(" ".join([about, *failed]), 120), "", "| " + " | ".join(heads) + " |",
+                      "|---" * len(heads) + "|", *("| " + " | ".join(line) + " |" for line in lines)])

@@ -102,11 +102,13 @@ class Table(unittest.TestCase):
     TIMES = [("tenon", "default", True, 3000), ("tenon", "default", True, 2000), ("tenon", "default", False, 1),
              ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
 
-    def lines(self, times):
-        rows = [{"meta": self.META}] + [
+    def rows(self, times, bytes_=125_000):
+        return [{"meta": self.META}] + [
             {"peer": peer, "setting": setting, "inplace": inplace, "us_median": time_us, "version": "1",
-             "collective": "broadcast", "bytes": 125_000} for peer, setting, inplace, time_us in times]
-        return figures.table(rows).splitlines()
+             "collective": "broadcast", "bytes": bytes_} for peer, setting, inplace, time_us in times]
+
+    def lines(self, times):
+        return figures.table(self.rows(times)).splitlines()
 
     def test_compares_the_best_round_of_the_best_setting(self):
         line = [word.strip() for word in self.lines(self.TIMES)[-1].strip("|").split("|")]
@@ -118,6 +120,29 @@ class Table(unittest.TestCase):
         *lines, empty, note = self.lines([*self.TIMES, ("gloo", "default", True, 900)])
         self.assertEqual((lines, empty), (usual, ""))
         self.assertTrue(note.endswith("gloo/default broadcast 125000 B: 900"), note)
+
+    def test_is_short_for_a_readme(self):
+        def short(rows):
+            with tempfile.NamedTemporaryFile("w") as file:
+                file.write("".join(json.dumps(row) + "\n" for row in rows))
+                file.flush()
+                done = subprocess.run([COMPARE, "--format", "markdown", "--from", file.name], capture_output=True, text=True,
+                                      timeout=DEADLINE_S)
+            about, table = done.stdout.split("\n\n")
+            return done.returncode, about.replace("\n", " "), table.splitlines()
+
+        status, about, table = short(self.rows(self.TIMES))
+        self.assertEqual(status, 0)
+        self.assertIn("between 2 hosts, 1 rank on each, over TCP and links of 1gbit", about)
+        self.assertIn("Open MPI 1 and Gloo 1", about)
+        self.assertEqual(table, ["| collective, bytes | best peer | Tenon | of the limit |", "|---|---|---|---|",
+                                 "| broadcast, 125000 | 1,600 (Open MPI) | 2,000 |  |"])
+        _, _, table = short(self.rows([("tenon", "default", True, 10_000), ("gloo", "ring", True, 20_000)], 1 << 20))
+        self.assertEqual(table[-1], "| broadcast, 1 MiB | 20,000 (Gloo) | 10,000 | 0.84 |")
+        status, about, table = short([*self.rows(self.TIMES[:2]), {"failed": "gloo/default", "collective": "broadcast", "why": "no cable"}])
+        self.assertEqual(status, 1)
+        self.assertIn("gloo/default failed in broadcast: no cable.", about)
+        self.assertEqual(table[-1], "| broadcast, 125000 | none | 2,000 |  |")
 
     def bars(self, collective, bytes_, failed=(), **times):
         """The status, and what is said of the bars."""
