@@ -15,6 +15,7 @@ struct LevelLink {
     std::uint64_t latency_ns = 0;
     std::uint64_t rank_bytes_per_s = 0;  // what one rank alone can move
     std::uint64_t part_bytes_per_s = 0;  // what all ranks of a part can move together, by all of its ways out
+    std::uint64_t pair_bytes_per_s = 0;  // what one rank alone can move to one other: less, in a mesh
 };
 
 // All groups of one kind: dies, NUMA nodes, servers, supernodes, the cluster. The *parts* of a group are the groups of
