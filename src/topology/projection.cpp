@@ -64,7 +64,9 @@ std::vector<Candidate> candidates_of(const Map& map, std::span<const PlaceIndex>
         candidate.name = key.second == 0 ? std::string(key.first) : fmt::format("{} {}", key.first, key.second + 1);
         candidates.push_back(std::move(candidate));
     }
-    std::ranges::stable_sort(candidates, std::ranges::greater{}, &Candidate::mean_depth);
+    std::ranges::sort(candidates, [](const Candidate& one, const Candidate& other) {
+        return std::pair{-one.mean_depth(), one.name} < std::pair{-other.mean_depth(), other.name};
+    });
     return candidates;
 }
 
@@ -88,6 +90,48 @@ bool keeps_together(const Groups& outer, const Groups& inside) {
     return true;
 }
 
+// Ranks that links of their own join, directly or through other ranks: the hives of GPUs between which is only PCIe.
+Groups islands_of(const Map& map, std::span<const PlaceIndex> ranks) {
+    std::map<PlaceIndex, std::size_t> rank_at;
+    std::vector<std::size_t> first_of(ranks.size());
+    for (std::size_t rank = 0; rank < ranks.size(); rank++) {
+        rank_at[ranks[rank]] = rank;
+        first_of[rank] = rank;
+    }
+    const auto find_first = [&](std::size_t rank) {
+        while (first_of[rank] != rank) rank = first_of[rank] = first_of[first_of[rank]];
+        return rank;
+    };
+    for (const Link& link : map.links()) {
+        const auto one = rank_at.find(link.from), other = rank_at.find(link.to);
+        if (one == rank_at.end() || other == rank_at.end()) continue;
+        const std::size_t low = find_first(one->second), high = find_first(other->second);
+        first_of[std::max(low, high)] = std::min(low, high);
+    }
+    for (std::size_t rank = 0; rank < ranks.size(); rank++) first_of[rank] = find_first(rank);
+    return numbered(first_of);
+}
+
+// Islands of several ranks, of which a server has several, are a level; what lies across them inside a server is none,
+// because links of their own say more of how ranks reach each other than where their slots are.
+void add_islands(const Map& map, std::span<const PlaceIndex> ranks, std::vector<FoundLevel>& levels) {
+    const auto server = std::ranges::find(levels, kinds::server, &FoundLevel::name);
+    if (server == levels.end()) return;
+    Groups islands = islands_of(map, ranks);
+    const Groups& servers = server->groups;
+    if (!keeps_together(servers, islands) || islands == servers ||
+        group_count(islands) == static_cast<std::int32_t>(ranks.size()))
+        return;
+    const auto lies_across = [&](const FoundLevel& level) {
+        return !keeps_together(level.groups, islands) && !keeps_together(islands, level.groups);
+    };
+    levels.erase(std::remove_if(levels.begin(), server, lies_across), server);
+    const auto place =
+        std::ranges::find_if(levels, [&](const FoundLevel& level) { return keeps_together(level.groups, islands); });
+    if (place != levels.end() && place->groups == islands) return;
+    levels.insert(place, {"island", std::move(islands)});
+}
+
 std::vector<FoundLevel> levels_in(const Map& map, std::span<const PlaceIndex> ranks) {
     Groups inside(ranks.size());
     for (std::size_t rank = 0; rank < ranks.size(); rank++) inside[rank] = static_cast<std::int32_t>(rank);
@@ -103,6 +147,7 @@ std::vector<FoundLevel> levels_in(const Map& map, std::span<const PlaceIndex> ra
         inside = groups;
         levels.push_back({candidate.name, std::move(groups)});
     }
+    add_islands(map, ranks, levels);
     return levels;
 }
 
@@ -175,17 +220,24 @@ private:
     Routes routes_;
 };
 
-std::size_t largest_part(const Groups& parts) {
-    std::vector<std::size_t> sizes(static_cast<std::size_t>(group_count(parts)));
-    for (const std::int32_t part : parts) sizes[static_cast<std::size_t>(part)]++;
-    return std::ranges::max(sizes);
+// Among the parts of groups that have several.
+std::size_t largest_part(const Groups& groups, const Groups& parts) {
+    std::vector<std::map<std::int32_t, std::size_t>> sizes(static_cast<std::size_t>(group_count(groups)));
+    for (std::size_t rank = 0; rank < groups.size(); rank++)
+        sizes[static_cast<std::size_t>(groups[rank])][parts[rank]]++;
+    std::size_t largest = 1;
+    for (const auto& of_group : sizes)
+        for (const auto& [part, size] : of_group)
+            if (of_group.size() > 1) largest = std::max(largest, size);
+    return largest;
 }
 
 // Whether ranks beyond the border of an inner level are reached as those within it.
-bool border_costs_nothing(const LevelLink& inner, const LevelLink& outer, const Groups& parts) {
+bool border_costs_nothing(const Level& inside, const Level& outside) {
+    const LevelLink &inner = inside.link, &outer = outside.link;
     return inner.pair_bytes_per_s != 0 && inner.pair_bytes_per_s == outer.pair_bytes_per_s &&
            inner.latency_ns == outer.latency_ns &&
-           outer.part_bytes_per_s / largest_part(parts) >= outer.pair_bytes_per_s;
+           outer.part_bytes_per_s / largest_part(outside.group_of, inside.group_of) >= outer.pair_bytes_per_s;
 }
 
 std::vector<Level> measured(const Map& map, std::span<const PlaceIndex> ranks, std::vector<FoundLevel> found) {
@@ -196,8 +248,7 @@ std::vector<Level> measured(const Map& map, std::span<const PlaceIndex> ranks, s
     const Groups* parts = nullptr;
     for (std::size_t at = 0; at < found.size(); at++) {
         Level level{found[at].name, found[at].groups, measure.between_parts(found[at].groups, parts)};
-        while (!levels.empty() && inside_server > 0 &&
-               border_costs_nothing(levels.back().link, level.link, levels.back().group_of)) {
+        while (!levels.empty() && inside_server > 0 && border_costs_nothing(levels.back(), level)) {
             levels.pop_back();
             level.link = measure.between_parts(level.group_of, levels.empty() ? nullptr : &levels.back().group_of);
         }

@@ -5,6 +5,8 @@
 // the innermost to the outermost. A level that groups nothing new is left out, and so is, inside a server, one whose
 // border costs nothing: the ranks beyond it are reached as fast, even by all at once.
 //
+// Ranks that links of their own join, while only what they share leads on to others of the server, are an "island".
+//
 // A level's link comes from the routes of a few representative ranks (see routes.hpp), the slowest of them:
 // - latency: along the way from one rank to one of another part;
 // - pair_bytes_per_s: what one rank moves to one other;

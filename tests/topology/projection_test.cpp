@@ -139,6 +139,29 @@ TEST(Projection, NumbersGroupsByTheirLowestRanksWhereverTheyLie) {
     EXPECT_THAT(topology->levels[0].group_of, ElementsAre(0, 1, 0));
 }
 
+// Two hives of two GPUs, whose links cross NUMA nodes; between the hives is only PCIe.
+TEST(Projection, FindsIslandsOfDirectLinks) {
+    MapBuilder map{kinds::server, "s"};
+    std::vector<PlaceIndex> devices;
+    std::vector<PlaceIndex> numas;
+    for (int numa = 0; numa < 2; numa++) {
+        numas.push_back(map.add_place(outermost, kinds::numa, std::to_string(numa)));
+        for (int i = 0; i < 2; i++) {
+            devices.push_back(map.add_place(numas.back(), kinds::device, std::to_string(i)));
+            map.set_rank(devices.back(), static_cast<Rank>(devices.size() - 1));
+            map.add_link({.from = devices.back(), .to = numas.back(), .kind = "pcie", .bytes_per_s = 24 * gb});
+        }
+    }
+    map.add_link({.from = numas[0], .to = numas[1], .kind = "socket", .bytes_per_s = 16 * gb});
+    map.add_link({.from = devices[0], .to = devices[2], .kind = "xgmi", .bytes_per_s = 48 * gb});
+    map.add_link({.from = devices[1], .to = devices[3], .kind = "xgmi", .bytes_per_s = 48 * gb});
+    const auto topology = topology_of(*std::move(map).finish());
+    ASSERT_TRUE(topology) << topology.error().message;
+    EXPECT_THAT(names_of(*topology), ElementsAre("island", "server"));
+    EXPECT_THAT(topology->levels[0].group_of, ElementsAre(0, 1, 0, 1));
+    EXPECT_EQ(topology->levels[0].link.pair_bytes_per_s, 48 * gb);
+}
+
 TEST(Projection, OfAPlainMachineNumbersItsDevicesInOrder) {
     const auto map = two_servers([](MapBuilder& builder, PlaceIndex first, PlaceIndex second) {
         for (const PlaceIndex server : {first, second}) {
