@@ -15,6 +15,7 @@ void add_run_command(CLI::App& program, Action& action);
 void add_info_command(CLI::App& program, Action& action);
 void add_plan_command(CLI::App& program, Action& action);
 void add_check_command(CLI::App& program, Action& action);
+void add_topo_command(CLI::App& program, Action& action);
 
 // One line on standard error, and the exit status of bad input.
 int bad_input(std::string_view line);

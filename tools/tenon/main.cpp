@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
     tenon::add_info_command(program, action);
     tenon::add_plan_command(program, action);
     tenon::add_check_command(program, action);
+    tenon::add_topo_command(program, action);
     try {
         program.parse(argc, argv);
         return action();

@@ -1,0 +1,167 @@
+// `tenon topo show FILE`: topology files of any known format, and this machine: shown, checked, compared, converted to
+// Tenon's own JSON, drawn; and maps of named machines, made from parameters.
+//
+// Exit status: 1 when a file is wrong (validate), two differ (diff) or something cannot be written; 2 for bad input.
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <fstream>
+#include <memory>
+
+#include "tools/tenon/command.hpp"
+#include "topology/files/files.hpp"
+#include "topology/generators.hpp"
+#include "topology/machine/machine.hpp"
+#include "topology/printer.hpp"
+#include "topology/projection.hpp"
+
+namespace tenon {
+namespace {
+
+struct Output {
+    std::string out_file, svg_file;
+};
+
+struct TopoOptions {
+    std::string file, other_file, companion;
+    std::vector<std::string> files;
+    std::optional<Rank> rank_count;
+    Output output;
+};
+
+bool write_file(const std::string& path, const std::string& text) {
+    std::ofstream file(path, std::ios::binary);
+    file << text << std::flush;
+    if (!file) fmt::print(stderr, "tenon: cannot write {}\n", path);
+    return static_cast<bool>(file);
+}
+
+// To a file where one is named, otherwise to standard output; and the picture.
+int write_out(const Output& output, const Map& map, const std::string& text) {
+    if (!output.svg_file.empty() && !write_file(output.svg_file, svg_of(map))) return 1;
+    if (!output.out_file.empty()) return write_file(output.out_file, text) ? 0 : 1;
+    fmt::print("{}", text);
+    return 0;
+}
+
+// Without a file, this machine.
+Result<Map> map_of(const std::string& file, const std::string& companion) {
+    if (file.empty()) return map_of_this_machine();
+    auto read = read_map_file(file, companion);
+    if (!read) return std::unexpected(read.error());
+    return std::move(read->map);
+}
+
+int show(const TopoOptions& options) {
+    const auto map = map_of(options.file, options.companion);
+    if (!map) return bad_input(map.error().message);
+    std::string text = text_of(*map);
+    const auto topology = topology_of(*map, options.rank_count);
+    if (!topology && options.rank_count) return bad_input(topology.error().message);
+    text += "\n" + (topology ? text_of(*topology) : fmt::format("no ranks: {}\n", topology.error().message));
+    return write_out(options.output, *map, text);
+}
+
+int validate(const TopoOptions& options) {
+    int status = 0;
+    for (const std::string& file : options.files) {
+        const auto read = read_map_file(file, options.companion);
+        if (read) {
+            fmt::print("{}: {}, {} places, {} links, {} ranks\n", file, name_of(read->format), read->map.place_count(),
+                       read->map.links().size(), read->map.ranks().size());
+        } else {
+            fmt::print("{}\n", read.error().message);
+            status = 1;
+        }
+    }
+    return status;
+}
+
+int convert(const TopoOptions& options) {
+    const auto map = map_of(options.file, options.companion);
+    if (!map) return bad_input(map.error().message);
+    return write_out(options.output, *map, json_of(*map));
+}
+
+int diff(const TopoOptions& options) {
+    const auto one = map_of(options.file, {}), other = map_of(options.other_file, {});
+    if (!one) return bad_input(one.error().message);
+    if (!other) return bad_input(other.error().message);
+    const std::string difference = difference_of(*one, *other);
+    fmt::print("{}", difference);
+    return difference.empty() ? 0 : 1;
+}
+
+void add_output(CLI::App& command, Output& output) {
+    command.add_option("--out", output.out_file, "Write to this file");
+    command.add_option("--svg", output.svg_file, "Draw a picture into this file, too");
+}
+
+void add_companion(CLI::App& command, TopoOptions& options) {
+    command.add_option("--topology-file", options.companion,
+                       "The topology file that goes with an HCCL rank table of version 2.0");
+}
+
+void add_generators(CLI::App& generate_command, Action& action) {
+    for (const Generator& generator : generators()) {
+        CLI::App* command =
+            generate_command.add_subcommand(std::string(generator.name), std::string(generator.summary));
+        auto values = std::make_shared<GeneratorValues>(generator.parameters);
+        auto output = std::make_shared<Output>();
+        for (std::size_t i = 0; i < generator.parameters.size(); i++) {
+            const GeneratorParameter& parameter = generator.parameters[i];
+            std::string option = "--" + std::string(parameter.name);
+            std::ranges::replace(option, '_', '-');
+            command->add_option(option, (*values)[i], std::string(parameter.help))
+                ->check(CLI::Range(parameter.low, parameter.high))
+                ->capture_default_str();
+        }
+        add_output(*command, *output);
+        command->callback([&generator, values, output, &action] {
+            action = [&generator, values, output] {
+                const auto map = generate(generator, *values);
+                return map ? write_out(*output, *map, json_of(*map)) : bad_input(map.error().message);
+            };
+        });
+    }
+}
+
+}  // namespace
+
+void add_topo_command(CLI::App& program, Action& action) {
+    CLI::App* topo = program.add_subcommand("topo", "Show, check, compare, convert, draw and make topologies");
+    topo->require_subcommand(1);
+    auto options = std::make_shared<TopoOptions>();
+    const auto added = [&](const char* name, const char* help, int (*run)(const TopoOptions&)) {
+        CLI::App* command = topo->add_subcommand(name, help);
+        command->callback([options, run, &action] { action = [options, run] { return run(*options); }; });
+        return command;
+    };
+    CLI::App* command = added("show", "What is there, and what algorithms see of it", show);
+    command->add_option("file", options->file,
+                        "hwloc XML, NCCL XML, HCCL rank table, Tenon JSON (default: this machine)");
+    command->add_option("--ranks", options->rank_count, "Only the first ranks, in the table of levels")
+        ->check(CLI::Range(1, 1 << 20));
+    add_companion(*command, *options);
+    add_output(*command, options->output);
+
+    command = added("validate", "Whether files can be read, and if not, why", validate);
+    command->add_option("files", options->files, "Topology files of any known format")->required();
+    add_companion(*command, *options);
+
+    command = added("convert", "To Tenon's own JSON", convert);
+    command->add_option("file", options->file, "A topology file of any known format (default: this machine)");
+    add_companion(*command, *options);
+    add_output(*command, options->output);
+
+    command = added("diff", "What two topologies differ in", diff);
+    command->add_option("one", options->file, "A topology file of any known format")->required();
+    command->add_option("other", options->other_file, "Another")->required();
+
+    CLI::App* generate_command =
+        topo->add_subcommand("generate", "The topology of a named machine, as Tenon's own JSON");
+    generate_command->require_subcommand(1);
+    add_generators(*generate_command, action);
+}
+
+}  // namespace tenon
