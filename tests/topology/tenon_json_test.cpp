@@ -69,6 +69,15 @@ TEST(TenonJson, IsRefusedWithPointerAndReason) {
     EXPECT_THAT(refusal_of("{\"tenon_topology\": 1,\n\"place\": {,}}"), HasSubstr("f.json:2: not well-formed JSON"));
 }
 
+TEST(TenonJson, IsRefusedWhereItIsNestedWithoutEnd) {
+    EXPECT_THAT(refusal_of(std::string(1'000'000, '[')),
+                HasSubstr("f.json: arrays and objects lie inside one another"));
+    std::string places = R"({"kind": "pci", "name": "p"})";
+    for (int depth = 0; depth < 60; depth++) places = R"({"kind": "pci", "name": "p", "places": [)" + places + "]}";
+    EXPECT_THAT(refusal_of(R"({"tenon_topology": 1, "place": )" + places + "}"),
+                HasSubstr("inside one another more than 48"));
+}
+
 TEST(TenonJson, IsRefusedWhereRanksMakeNoSense) {
     EXPECT_EQ(refusal_of(R"({"tenon_topology": 1, "place": {"kind": "server", "name": "s", "places": [
                 {"kind": "device", "name": "a", "rank": 0}, {"kind": "device", "name": "b", "rank": 0}]}})"),

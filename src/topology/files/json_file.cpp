@@ -43,6 +43,25 @@ private:
     std::string twice_;
 };
 
+// How deep brackets lie inside one another, before anything is made of them: a parser would need memory for each.
+std::size_t depth_of(std::string_view bytes) {
+    std::size_t depth = 0, deepest = 0;
+    bool is_in_text = false;
+    for (std::size_t at = 0; at < bytes.size(); at++) {
+        const char c = bytes[at];
+        if (is_in_text && c == '\\') {
+            at++;
+        } else if (c == '"') {
+            is_in_text = !is_in_text;
+        } else if (!is_in_text && (c == '[' || c == '{')) {
+            deepest = std::max(deepest, ++depth);
+        } else if (!is_in_text && (c == ']' || c == '}') && depth > 0) {
+            depth--;
+        }
+    }
+    return deepest;
+}
+
 std::size_t line_of(std::string_view bytes, std::size_t at) {
     return 1 + static_cast<std::size_t>(std::ranges::count(bytes.substr(0, at), '\n'));
 }
@@ -64,6 +83,9 @@ std::string described(const Json& value) {
 Result<Json> parse_json(std::string_view bytes, std::string_view file) {
     if (bytes.size() > max_json_bytes)
         return refuse_file(file, fmt::format("{} bytes; {} are read at most", bytes.size(), max_json_bytes));
+    if (depth_of(bytes) > max_json_depth)
+        return refuse_file(file,
+                           fmt::format("arrays and objects lie inside one another more than {} deep", max_json_depth));
     Keys keys;
     try {
         Json parsed = Json::parse(bytes, std::ref(keys), true, true);

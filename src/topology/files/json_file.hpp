@@ -13,7 +13,8 @@ namespace tenon::topology_files {
 
 using Json = nlohmann::json;
 
-inline constexpr std::size_t max_json_bytes = 64u << 20;
+inline constexpr std::size_t max_json_bytes = 256u << 20;
+inline constexpr std::size_t max_json_depth = 128;
 
 // Comments (// and /* */) are taken for blanks, as the documentation of rank tables writes them. A key that an object
 // gives twice is refused, because nobody can say which of the two is meant.
