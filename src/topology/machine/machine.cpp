@@ -27,6 +27,8 @@ Result<std::string> hwloc_xml_of_this_machine() {
     if (hwloc_topology_init(&made) != 0) return fail(Status::system_error, "hwloc cannot be set up");
     const HwlocTopology topology{made};
     hwloc_topology_set_io_types_filter(made, HWLOC_TYPE_FILTER_KEEP_ALL);
+    // Linux's own list of PCI devices will do; libpciaccess, which hwloc would use instead, never frees what it finds.
+    hwloc_topology_set_components(made, HWLOC_TOPOLOGY_COMPONENTS_FLAG_BLACKLIST, "pci");
     if (hwloc_topology_load(made) != 0) return fail(Status::system_error, "hwloc cannot find out about this machine");
     char* buffer = nullptr;
     int bytes = 0;
