@@ -109,7 +109,7 @@ class Plans(unittest.TestCase):
         for arguments in ([], ["xor"], ["all_to_all_v"], ["all_reduce", "--ranks", "0"], ["all_reduce", "--algorithm", "no_such"],
                           ["all_reduce", "--bytes", "much"], ["all_reduce", "--type", "float31"], ["broadcast", "--root", "4"],
                           ["all_reduce", "--rank", "4"], ["all_reduce", "--format", "png"], ["all_reduce", "--msccl", "x.xml"],
-                          ["all_gather", "--algorithm", "recursive_doubling", "--ranks", "3"], ["--json", "/no/such/file"],
+                          ["all_gather", "--algorithm", "recursive_doubling", "--ranks", "3"], ["--json", "/no/such/file"], ["--json", os.curdir],
                           ["all_reduce", "--groups", "4y2"], ["all_reduce", "--groups", "4x2", "--ranks", "7"],
                           ["all_reduce", "--groups", "100x100"], ["all_reduce", "--ranks", "1000", "--algorithm", "ring", "--format", "svg"]):
             result = plan(*arguments)

@@ -20,4 +20,7 @@ void add_topo_command(CLI::App& program, Action& action);
 // One line on standard error, and the exit status of bad input.
 int bad_input(std::string_view line);
 
+// What a file that a user names is to hold; where it cannot be written, one line on standard error.
+bool write_file(const std::string& path, std::string_view bytes);
+
 }  // namespace tenon

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 
+#include "os/whole_file.hpp"
 #include "tenon/tenon.h"
 #include "tools/tenon/command.hpp"
 
@@ -13,6 +14,12 @@ namespace tenon {
 int bad_input(std::string_view line) {
     fmt::print(stderr, "tenon: {}\n", line);
     return 2;
+}
+
+bool write_file(const std::string& path, std::string_view bytes) {
+    const auto written = os::write_whole_file(path, bytes);
+    if (!written) fmt::print(stderr, "tenon: {}\n", written.error().message);
+    return written.has_value();
 }
 
 }  // namespace tenon

@@ -8,8 +8,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 
 #include "communicator/surroundings.hpp"
@@ -18,6 +16,7 @@
 #include "interchange/msccl.hpp"
 #include "library/registry.hpp"
 #include "os/process.hpp"
+#include "os/whole_file.hpp"
 #include "plan/boards.hpp"
 #include "plan/printer.hpp"
 #include "plan/verifier.hpp"
@@ -46,16 +45,10 @@ struct Plans {
     std::string payload;  // how much crosses each level, in words
 };
 
-Result<std::string> read_file(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    if (!file) return fail(Status::invalid_argument, fmt::format("cannot read {}", path));
-    return bytes;
-}
-
 Result<Plans> imported(const PlanOptions& options) {
     const std::string& path = options.msccl_file.empty() ? options.json_file : options.msccl_file;
-    const auto bytes = read_file(path);
+    constexpr std::size_t most_bytes = 1u << 30;
+    const auto bytes = os::read_whole_file(path, most_bytes);
     if (!bytes) return std::unexpected(bytes.error());
     if (!options.msccl_file.empty()) {
         auto read = read_msccl(*bytes, path);
@@ -170,11 +163,7 @@ int write_out(const PlanOptions& options, const std::string& text) {
         fmt::print("{}", text);
         return 0;
     }
-    std::ofstream file(options.out_file, std::ios::binary);
-    file << text << std::flush;
-    if (file) return 0;
-    fmt::print(stderr, "tenon: cannot write {}\n", options.out_file);
-    return 1;
+    return write_file(options.out_file, text) ? 0 : 1;
 }
 
 int plan(const PlanOptions& options) {

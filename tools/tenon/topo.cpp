@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <fstream>
 #include <memory>
 
 #include "tools/tenon/command.hpp"
@@ -28,13 +27,6 @@ struct TopoOptions {
     std::optional<Rank> rank_count;
     Output output;
 };
-
-bool write_file(const std::string& path, const std::string& text) {
-    std::ofstream file(path, std::ios::binary);
-    file << text << std::flush;
-    if (!file) fmt::print(stderr, "tenon: cannot write {}\n", path);
-    return static_cast<bool>(file);
-}
 
 // To a file where one is named, otherwise to standard output; and the picture.
 int write_out(const Output& output, const Map& map, const std::string& text) {

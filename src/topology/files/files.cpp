@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <fstream>
-#include <iterator>
-
+#include "os/whole_file.hpp"
 #include "topology/files/json_file.hpp"
 #include "topology/files/readers.hpp"
 
@@ -77,13 +75,6 @@ Result<Map> read_as(MapFormat format, std::string_view bytes, std::string_view f
     return fail(Status::internal_error, "a map's format that has no reader");
 }
 
-Result<std::string> bytes_of(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    if (!file) return fail(Status::invalid_argument, fmt::format("cannot read {}", path));
-    return bytes;
-}
-
 }  // namespace
 
 std::string_view name_of(MapFormat format) {
@@ -127,10 +118,10 @@ Result<ReadMap> read_map(std::string_view bytes, std::string_view file, const to
 }
 
 Result<ReadMap> read_map_file(const std::string& path, const std::string& companion_path) {
-    const auto bytes = bytes_of(path);
+    const auto bytes = os::read_whole_file(path, topology_files::max_json_bytes);
     if (!bytes) return std::unexpected(bytes.error());
     if (companion_path.empty()) return read_map(*bytes, path);
-    const auto more = bytes_of(companion_path);
+    const auto more = os::read_whole_file(companion_path, topology_files::max_json_bytes);
     if (!more) return std::unexpected(more.error());
     const topology_files::Companion companion{*more, companion_path};
     return read_map(*bytes, path, &companion);
