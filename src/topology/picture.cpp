@@ -14,7 +14,7 @@ namespace tenon::picture {
 namespace {
 
 constexpr double padding = 12, gap = 14, row_gap = 34, chip_height = 38, letter_width = 7.2;
-constexpr double wanted_aspect = 2.4, uneven_rows = 0.8, another_row = 0.75;
+constexpr double wanted_aspect = 2.4, uneven_rows = 0.8, another_row = 0.75, widest_joined = 2000;
 constexpr std::size_t smallest_mesh = 4;
 
 bool is_switch(std::string_view kind) { return kind == kinds::switches; }
@@ -160,23 +160,24 @@ private:
     BoxIndex holder_of(const std::set<BoxIndex>& members) const {
         BoxIndex holder = *boxes_[*members.begin()].parent;
         for (const BoxIndex member : members)
-            while (!lies_in(member, holder)) holder = *boxes_[holder].parent;
+            while (!holds(boxes_, holder, member)) holder = *boxes_[holder].parent;
         return holder;
-    }
-    bool lies_in(BoxIndex box, BoxIndex holder) const {
-        for (std::optional<BoxIndex> outer = box; outer; outer = boxes_[*outer].parent)
-            if (*outer == holder) return true;
-        return false;
     }
 
     std::vector<Box>& boxes_;
     std::vector<Line>& lines_;
 };
 
-// Switches and hubs above, what they join in the middle, network cards below, networks at the bottom.
+// Switches and hubs above, what they join in the middle, network cards below, networks at the bottom. Cards whose wires
+// lead to a switch are above, too.
 class Layout {
 public:
-    explicit Layout(std::vector<Box>& boxes) : boxes_(boxes) {
+    Layout(std::vector<Box>& boxes, const std::vector<Line>& lines)
+        : boxes_(boxes), leads_out_(boxes.size()), joins_switch_(boxes.size()) {
+        for (const Line& line : lines) {
+            note_way_out(line.from, line.to);
+            note_way_out(line.to, line.from);
+        }
         measure(0);
         place(0, margin, margin);
     }
@@ -187,11 +188,20 @@ private:
         double width = 0, height = 0;
     };
 
-    static int band_of(const Box& box) {
+    int band_of(BoxIndex index) const {
+        const Box& box = boxes_[index];
         if (box.kind == "mesh" || (is_switch(box.kind) && box.is_chip())) return 0;
         if (box.kind == kinds::core) return 1;
-        if (box.kind == kinds::nic) return 3;
+        if (box.kind == kinds::nic) return joins_switch_[index] ? 0 : 3;
         return box.kind == kinds::network ? 4 : 2;
+    }
+
+    // A line to what holds a box ends at its edge; any other has to cross what lies between.
+    void note_way_out(BoxIndex from, BoxIndex to) {
+        if (holds(boxes_, to, from)) return;
+        if (is_switch(boxes_[to].kind)) joins_switch_[from] = true;
+        for (std::optional<BoxIndex> box = from; box && !holds(boxes_, *box, to); box = boxes_[*box].parent)
+            leads_out_[*box] = true;
     }
 
     Row row_of(std::span<const BoxIndex> members) const {
@@ -213,9 +223,11 @@ private:
         return {width, height};
     }
 
-    // As many in a row as give the shape that is wanted; rather in one row, since lines to others would cross the rows
-    // between.
+    // As many in a row as give the shape that is wanted; one row of all where lines to others would cross the rows
+    // between, unless it is too wide.
     std::vector<Row> rows_of(std::span<const BoxIndex> members) const {
+        const bool is_joined = std::ranges::any_of(members, [&](BoxIndex member) { return leads_out_[member]; });
+        if (Row all = row_of(members); is_joined && all.width <= widest_joined) return {std::move(all)};
         std::vector<Row> best;
         double least = 1e9;
         for (std::size_t in_row = 1; in_row <= members.size(); in_row++) {
@@ -247,7 +259,7 @@ private:
         for (int band = 0; band <= 4; band++) {
             std::vector<BoxIndex> members;
             for (const BoxIndex inner : box.inside)
-                if (band_of(boxes_[inner]) == band) members.push_back(inner);
+                if (band_of(inner) == band) members.push_back(inner);
             // A band of chips is one row where it fits beneath or above the others.
             const bool is_single = band != 2 && members.size() <= 24;
             if (members.empty()) continue;
@@ -282,17 +294,25 @@ private:
     }
 
     std::vector<Box>& boxes_;
+    std::vector<bool> leads_out_;     // by box: it or what it holds has a line to outside
+    std::vector<bool> joins_switch_;  // by box
     std::map<BoxIndex, std::vector<Row>> rows_;
 };
 
 }  // namespace
+
+bool holds(const std::vector<Box>& boxes, BoxIndex outer, BoxIndex inner) {
+    std::optional<BoxIndex> box = inner;
+    while (box && *box != outer) box = boxes[*box].parent;
+    return box.has_value();
+}
 
 Picture picture_of(const Map& map) {
     Boxes boxes{map};
     Picture picture{{}, lines_between(map, boxes)};
     picture.boxes = std::move(boxes.boxes);
     Meshes{picture.boxes, picture.lines};
-    Layout{picture.boxes};
+    Layout{picture.boxes, picture.lines};
     return picture;
 }
 

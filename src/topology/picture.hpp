@@ -47,4 +47,7 @@ struct Picture {
 
 Picture picture_of(const Map& map);
 
+// Itself included.
+bool holds(const std::vector<Box>& boxes, BoxIndex outer, BoxIndex inner);
+
 }  // namespace tenon::picture

@@ -181,12 +181,6 @@ private:
                                 : "fill=\"#475569\" text-anchor=\"middle\"");
     }
 
-    bool holds(BoxIndex outer, BoxIndex inner) const {
-        for (std::optional<BoxIndex> box = inner; box; box = picture_.boxes[*box].parent)
-            if (*box == outer) return true;
-        return false;
-    }
-
     // Where a line leaves a box for another: a container at its title, a chip at the side that faces the other.
     Point end_at(const Box& box, const Box& other) const {
         if (!box.is_chip()) {
@@ -213,7 +207,8 @@ private:
             const Box &inner = one.depth > other.depth ? one : other, &outer = one.depth > other.depth ? other : one;
             return fmt::format("M{:.1f} {:.1f}V{:.1f}", inner.middle(), inner.y, outer.y + picture::title_height);
         }
-        if (!one.is_chip() && !other.is_chip() && !holds(line.from, line.to) && !holds(line.to, line.from))
+        if (!one.is_chip() && !other.is_chip() && !picture::holds(picture_.boxes, line.from, line.to) &&
+            !picture::holds(picture_.boxes, line.to, line.from))
             return path_between_containers(left, right);
         const Point from = end_at(one, other), to = end_at(other, one);
         if (!one.is_chip() || !other.is_chip() || std::abs(one.y - other.y) >= one.height)

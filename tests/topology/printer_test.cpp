@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <pugixml.hpp>
 
 #include "tests/topology/reading.hpp"
@@ -67,6 +68,34 @@ TEST(Picture, HasEveryBoxInsideItsParentAndApartFromItsSiblings) {
                     }
             }
         }
+    }
+}
+
+// Chips are drawn over lines, so a line that runs behind one looks as if it ended there.
+bool runs_behind(const picture::Picture& drawn, const picture::Line& line) {
+    const picture::Box &one = drawn.boxes[line.from], &other = drawn.boxes[line.to];
+    const picture::Box &upper = one.y < other.y ? one : other, &lower = one.y < other.y ? other : one;
+    const double top = upper.y + upper.height, height = lower.y - top;
+    for (const picture::Box& box : drawn.boxes)
+        for (int step = 0; step <= 100 && box.is_chip() && &box != &upper && &box != &lower; step++) {
+            const double part = step / 100.0, y = top + height * part;
+            const double x = upper.middle() + (lower.middle() - upper.middle()) * part;
+            if (x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height) return true;
+        }
+    return false;
+}
+
+TEST(Picture, HasNoLineThatRunsBehindAChipOfANamedMachine) {
+    for (const Generator& generator : generators()) {
+        const picture::Picture drawn = picture::picture_of(generated(generator.name));
+        std::size_t lines = 0;
+        for (const picture::Line& line : drawn.lines) {
+            const picture::Box &one = drawn.boxes[line.from], &other = drawn.boxes[line.to];
+            if (!one.is_chip() || !other.is_chip() || std::abs(one.y - other.y) < one.height) continue;
+            lines++;
+            EXPECT_FALSE(runs_behind(drawn, line)) << generator.name << ": " << one.title << " - " << other.title;
+        }
+        EXPECT_GT(lines, 4u) << generator.name;
     }
 }
 
