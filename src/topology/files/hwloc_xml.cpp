@@ -144,8 +144,9 @@ private:
     // What holds processors, and how they reach what is around it, at rates that the file does not know.
     PlaceIndex add_container(pugi::xml_node object, PlaceIndex parent, std::string_view kind, std::string_view word) {
         const auto number = xml_.number(object, "os_index", -1, -1, UINT32_MAX);
+        const char* apart = word.ends_with('3') ? "_" : "";  // "l3_0", not "l30"
         const PlaceIndex place =
-            add(object, parent, kind, number < 0 ? std::string(word) : fmt::format("{}{}", word, number));
+            add(object, parent, kind, number < 0 ? std::string(word) : fmt::format("{}{}{}", word, apart, number));
         set_fact_if_plain(builder_, place, "memory_bytes", object.attribute("local_memory").value());
         set_fact_if_plain(builder_, place, "model", info_of(object, "CPUModel"));
         builder_.add_link({.from = place, .to = parent, .kind = "processor"});

@@ -42,7 +42,7 @@ std::uint64_t nvlink_bytes_per_s(std::int64_t sm) {
     if (sm >= 100) return 40'100 * mb;
     if (sm >= 90) return 20'600 * mb;
     if (sm == 86) return 12'000 * mb;
-    if (sm >= 70) return 20'000 * mb;
+    if (sm >= 70 || sm < 60) return 20'000 * mb;  // also where it is not told
     return 18'000 * mb;
 }
 
@@ -266,7 +266,7 @@ private:
     }
 
     void read_device_links(const Device& device) {
-        const auto sm = xml_.number(device.gpu, "sm", 0, 0, 100'000);
+        const auto sm = xml_.number(device.gpu, "sm", 0, -1, 100'000);
         for (const pugi::xml_node child : device.gpu.children()) {
             const std::string_view name = child.name();
             if (name == "nvlink")
