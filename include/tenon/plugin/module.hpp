@@ -21,7 +21,7 @@
 #include "tenon/plugin/network.hpp"
 
 // Raised by every change to the types in tenon/plugin.
-#define TENON_PLUGIN_VERSION 10
+#define TENON_PLUGIN_VERSION 11
 
 // Names all that decides how the C++ types between module and library are laid out.
 #define TENON_TEXT_OF(value) #value
