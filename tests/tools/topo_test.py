@@ -109,10 +109,11 @@ class Topologies(unittest.TestCase):
         result = topo("validate", wrong, TABLE)
         self.assertEqual((result.returncode, result.stderr), (1, ""))
         self.assertEqual(len(result.stdout.splitlines()), 2)
-        self.assertIn("wrong.json: /server_list/0/device/1: rank 0 is given twice", result.stdout)
+        self.assertIn("wrong.json:3: /server_list/0/device/1: rank 0 is given twice", result.stdout)
 
     def test_that_cannot_be_had_are_bad_input(self):
-        self.assert_is_bad_input("cannot read nowhere.xml", "show", "nowhere.xml")
+        self.assert_is_bad_input("cannot read nowhere.xml: No such file", "show", "nowhere.xml")
+        self.assert_is_bad_input("Is a directory", "show", self.folder)
         self.assert_is_bad_input("neither XML nor JSON", "convert", __file__)
         self.assert_is_bad_input("4 ranks, but 5 ranks were asked for", "show", TABLE, "--ranks", 5)
         self.assert_is_bad_input("--supernodes", "generate", "cloudmatrix384", "--supernodes", 0)

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
+#include <ostream>
 
 #include "topology/files/files.hpp"
 #include "topology/projection.hpp"
@@ -41,7 +42,7 @@ constexpr PublicFile public_files[] = {
     {"nccl_topo/yccl-topo_h800.xml", "", 8, 8, 8, "server"},
     {"ranktables/1d_16p_mesh_topo__ranktable.json", "", 16, 16, 0, "server"},
     {"ranktables/rank_graph__ranktable_2p_error.json",
-     ": /rank_count: is the text \"2\", not a whole number from 1 to 65536"},
+     ":3: /rank_count: is the text \"2\", not a whole number from 1 to 65536"},
     {"ranktables/rank_table_910_0.json", "", 4, 4, 0, "server cluster"},
     {"ranktables/rank_table_a2_0.json", "", 4, 4, 0, "server cluster"},
     {"ranktables/rank_table_a3_0.json", "", 16, 16, 0, "npu server supernode cluster"},
@@ -59,6 +60,8 @@ std::size_t count_of(const Map& map, std::string_view kind) {
     for (const Place& place : map.places()) count += place.kind == kind;
     return count;
 }
+
+void PrintTo(const PublicFile& file, std::ostream* out) { *out << file.name; }
 
 class PublicTopology : public testing::TestWithParam<PublicFile> {};
 

@@ -36,21 +36,21 @@ TEST(RankTable, OfVersion10HasServersAndDevices) {
 TEST(RankTable, OfVersion10IsRefusedByPointerAndReason) {
     EXPECT_EQ(
         refusal_of(changed(version_1_0, "\"rank_id\": \"2\"", "\"rank_id\": \"1\"")),
-        "f: /server_list/1/device/0: rank 1 is given twice, to the device \"device1\" and to the device \"device0\"");
+        "f:6: /server_list/1/device/0: rank 1 is given twice, to the device \"device1\" and to the device \"device0\"");
     EXPECT_EQ(refusal_of(changed(version_1_0, "\"rank_id\": 3", "\"rank_id\": 4")),
-              "f: /: there are 4 ranks, but none is rank 3");
+              "f:1: /: there are 4 ranks, but none is rank 3");
     EXPECT_EQ(refusal_of(changed(version_1_0, "\"rank_id\": \"2\"", "\"rank_id\": \"two\"")),
-              "f: /server_list/1/device/0/rank_id: is the text \"two\", not a whole number from 0 to 262143");
+              "f:6: /server_list/1/device/0/rank_id: is the text \"two\", not a whole number from 0 to 262143");
     EXPECT_EQ(refusal_of(changed(version_1_0, ", \"rank_id\": \"2\"", "")),
-              "f: /server_list/1/device/0/rank_id: is missing");
+              "f:6: /server_list/1/device/0/rank_id: is missing");
     EXPECT_EQ(refusal_of(changed(version_1_0, "\"server_count\": \"2\"", "\"server_count\": \"3\"")),
-              "f: /server_count: is 3, but the list has 2");
+              "f:1: /server_count: is 3, but the list has 2");
     EXPECT_EQ(refusal_of(changed(version_1_0, "\"server_id\": \"b\"", "\"server_id\": \"a\"")),
-              "f: /server_list/1/server_id: is the id of an earlier server, too");
+              "f:5: /server_list/1/server_id: is the id of an earlier server, too");
     EXPECT_EQ(refusal_of(changed(version_1_0, "\"device_id\": \"1\"", "\"device_id\": \"0\"")),
-              "f: /server_list/0/device/1/device_id: is 0, as that of another device of this server");
+              "f:3: /server_list/0/device/1/device_id: is 0, as that of another device of this server");
     EXPECT_EQ(refusal_of(changed(version_1_0, "192.168.1.9", "here")),
-              "f: /server_list/0/device/1/device_ip: is the text \"here\", not an address");
+              "f:4: /server_list/0/device/1/device_ip: is the text \"here\", not an address");
     EXPECT_THAT(refusal_of(changed(version_1_0, "completed", "initializing")),
                 HasSubstr("the table is not complete yet"));
     EXPECT_THAT(refusal_of(changed(version_1_0, "\"1.0\"", "\"3.0\"")),
@@ -90,18 +90,18 @@ TEST(RankTable, OfVersion12HasDiesNpusAndSupernodes) {
 
 TEST(RankTable, OfVersion12IsRefusedByPointerAndReason) {
     EXPECT_EQ(refusal_of(changed(version_1_2, "[{\"server_id\": \"c\"}]", "[{\"server_id\": \"d\"}]")),
-              "f: /server_list/2/server_id: is in no super_pod_list, though others are");
+              "f:6: /server_list/2/server_id: is in no super_pod_list, though others are");
     EXPECT_EQ(refusal_of(
                   changed(version_1_2, "[{\"server_id\": \"c\"}]", "[{\"server_id\": \"c\"}, {\"server_id\": \"d\"}]")),
-              "f: /super_pod_list/1/server_list/1/server_id: is no server of server_list");
+              "f:9: /super_pod_list/1/server_list/1/server_id: is no server of server_list");
     EXPECT_EQ(refusal_of(
                   changed(version_1_2, "[{\"server_id\": \"c\"}]", "[{\"server_id\": \"c\"}, {\"server_id\": \"a\"}]")),
-              "f: /super_pod_list/1/server_list/1/server_id: is in a super pod already");
+              "f:9: /super_pod_list/1/server_list/1/server_id: is in a super pod already");
     EXPECT_EQ(
         refusal_of(changed(version_1_2, "\"super_device_id\": \"3\"", "\"super_device_id\": \"0\"")),
-        "f: /server_list/1/device/1/super_device_id: is the text \"0\", as that of another device of this super pod");
+        "f:5: /server_list/1/device/1/super_device_id: is the text \"0\", as that of another device of this super pod");
     EXPECT_EQ(refusal_of(changed(version_1_2, "\"super_pod_id\": \"1\"", "\"super_pod_id\": \"0\"")),
-              "f: /super_pod_list/1/super_pod_id: is the id of an earlier super pod, too");
+              "f:9: /super_pod_list/1/super_pod_id: is the id of an earlier super pod, too");
 }
 
 TEST(RankTable, OfTemplate2NumbersRanksByPosition) {
@@ -116,7 +116,7 @@ TEST(RankTable, OfTemplate2NumbersRanksByPosition) {
     EXPECT_EQ(map.path_of(map.ranks()[1]), "/10.0.0.1/device4");
     EXPECT_EQ(map.path_of(map.ranks()[2]), "/10.0.0.2/device0");
     EXPECT_EQ(refusal_of(changed(table, "\"device_count\": \"3\"", "\"device_count\": \"4\"")),
-              "f: /group_list/0/device_count: is 4, but the list has 3");
+              "f:2: /group_list/0/device_count: is 4, but the list has 3");
 }
 
 TEST(RankTable, OfTheOldestKindSaysTheRankOfEachInstance) {
@@ -181,23 +181,23 @@ TEST(RankTable, OfVersion20HasTheLinksOfItsTopologyFile) {
               "/p0/r0/device0 /p0/r0/device1 ub 2 0\n/p0/r0/device1 /p0/net1.7 roce 1 0\n");
     const std::string wrong = changed(topology_2_0, "\"local_b\": 2", "\"local_b\": 9");
     const topology_files::Companion missing{wrong, "t"};
-    EXPECT_EQ(refusal_of(version_2_0, &missing), "t: /edge_list/1/local_b: is 9, which is not in peer_list");
+    EXPECT_EQ(refusal_of(version_2_0, &missing), "t:6: /edge_list/1/local_b: is 9, which is not in peer_list");
     EXPECT_THAT(refusal_of(version_1_0, &companion), HasSubstr("goes with a rank table of version 2.0"));
 }
 
 TEST(RankTable, OfVersion20IsRefusedByPointerAndReason) {
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"rank_count\": 2", "\"rank_count\": \"2\"")),
-              "f: /rank_count: is the text \"2\", not a whole number from 1 to 65536");
+              "f:1: /rank_count: is the text \"2\", not a whole number from 1 to 65536");
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"rank_count\": 2", "\"rank_count\": 3")),
-              "f: /rank_count: is 3, but rank_list has 2");
+              "f:1: /rank_count: is 3, but rank_list has 2");
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"rank_id\": 1", "\"rank_id\": 0")),
-              "f: /rank_list/1/rank_id: is 0, as that of an earlier rank");
+              "f:7: /rank_list/1/rank_id: is 0, as that of an earlier rank");
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"rank_id\": 1", "\"rank_id\": -1")),
-              "f: /rank_list/1/rank_id: is -1, not a whole number from 0 to 1");
+              "f:7: /rank_list/1/rank_id: is -1, not a whole number from 0 to 1");
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"local_id\": 1", "\"local_id\": 0")),
-              "f: /rank_list/1/local_id: is 0, as that of another rank of the same instance");
+              "f:7: /rank_list/1/local_id: is 0, as that of another rank of the same instance");
     EXPECT_EQ(refusal_of(changed(version_2_0, "\"local_id\": 1", "\"local_id\": 65")),
-              "f: /rank_list/1/local_id: is 65, not a whole number from 0 to 64");
+              "f:7: /rank_list/1/local_id: is 65, not a whole number from 0 to 64");
     EXPECT_THAT(refusal_of(changed(version_2_0, "\"CLOS\"", "\"RING\"")),
                 HasSubstr("/net_type: is the text \"RING\", not TOPO_FILE_DESC"));
     EXPECT_THAT(refusal_of(changed(version_2_0, "\"net_layer\": 1", "\"net_layer\": 0")),
@@ -213,11 +213,11 @@ TEST(RankTopology, ByItselfIsAServerOfDevices) {
 
 TEST(RankTopology, IsRefusedByPointerAndReason) {
     EXPECT_EQ(refusal_of(changed(topology_2_0, "\"local_id\": 2", "\"local_id\": 1")),
-              "f: /peer_list/2/local_id: is 1, as that of an earlier peer");
+              "f:2: /peer_list/2/local_id: is 1, as that of an earlier peer");
     EXPECT_EQ(refusal_of(changed(topology_2_0, "\"edge_count\": 3", "\"edge_count\": 2")),
-              "f: /edge_count: is 2, but the list has 3");
+              "f:1: /edge_count: is 2, but the list has 3");
     EXPECT_EQ(refusal_of(changed(topology_2_0, "\"local_b\": 1", "\"local_b\": 0")),
-              "f: /edge_list/0/local_b: is local_a, too");
+              "f:4: /edge_list/0/local_b: is local_a, too");
     EXPECT_THAT(refusal_of(changed(topology_2_0, "\"ROCE\"", "\"CARRIER PIGEON\"")), HasSubstr("not a protocol"));
     EXPECT_THAT(refusal_of(changed(topology_2_0, "PEER2NET", "PEER2ALL")), HasSubstr("not PEER2PEER or PEER2NET"));
 }

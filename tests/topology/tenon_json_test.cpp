@@ -50,11 +50,12 @@ std::string with(std::string_view more) {
 
 TEST(TenonJson, IsRefusedWithPointerAndReason) {
     EXPECT_EQ(refusal_of(with("")), "");
-    EXPECT_EQ(refusal_of(with(", \"count\": 0")),
-              "f.json: /links/0: there are 0 pcie links between the server \"s\" and the device \"d\"; 1 to 65536 are "
-              "allowed");
+    EXPECT_EQ(
+        refusal_of(with(", \"count\": 0")),
+        "f.json:2: /links/0: there are 0 pcie links between the server \"s\" and the device \"d\"; 1 to 65536 are "
+        "allowed");
     EXPECT_EQ(refusal_of(with(", \"latency_ns\": -1")),
-              "f.json: /links/0/latency_ns: is -1, not a whole number from 0 to 100000000000");
+              "f.json:2: /links/0/latency_ns: is -1, not a whole number from 0 to 100000000000");
     EXPECT_THAT(refusal_of(with(", \"latency_ns\": 0.5")), HasSubstr("/links/0/latency_ns: is 0.5, not a whole"));
     EXPECT_THAT(refusal_of(with(", \"latency_ns\": \"5\"")), HasSubstr("is the text \"5\", not a whole number"));
     EXPECT_THAT(refusal_of(with(", \"latency\": 5")), HasSubstr("/links/0/latency: is no key here; from, to, kind"));
@@ -71,7 +72,7 @@ TEST(TenonJson, IsRefusedWithPointerAndReason) {
 
 TEST(TenonJson, IsRefusedWhereItIsNestedWithoutEnd) {
     EXPECT_THAT(refusal_of(std::string(1'000'000, '[')),
-                HasSubstr("f.json: arrays and objects lie inside one another"));
+                HasSubstr("f.json:1: arrays and objects lie inside one another"));
     std::string places = R"({"kind": "pci", "name": "p"})";
     for (int depth = 0; depth < 60; depth++) places = R"({"kind": "pci", "name": "p", "places": [)" + places + "]}";
     EXPECT_THAT(refusal_of(R"({"tenon_topology": 1, "place": )" + places + "}"),
@@ -81,9 +82,9 @@ TEST(TenonJson, IsRefusedWhereItIsNestedWithoutEnd) {
 TEST(TenonJson, IsRefusedWhereRanksMakeNoSense) {
     EXPECT_EQ(refusal_of(R"({"tenon_topology": 1, "place": {"kind": "server", "name": "s", "places": [
                 {"kind": "device", "name": "a", "rank": 0}, {"kind": "device", "name": "b", "rank": 0}]}})"),
-              "f.json: /place/places/1: rank 0 is given twice, to the device \"a\" and to the device \"b\"");
+              "f.json:2: /place/places/1: rank 0 is given twice, to the device \"a\" and to the device \"b\"");
     EXPECT_EQ(refusal_of(R"({"tenon_topology": 1, "place": {"kind": "server", "name": "s", "rank": 3}})"),
-              "f.json: /: there are 1 ranks, but none is rank 0");
+              "f.json:1: /: there are 1 ranks, but none is rank 0");
 }
 
 }  // namespace

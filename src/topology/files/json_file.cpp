@@ -7,24 +7,21 @@
 #include <set>
 #include <vector>
 
+#include "topology/files/json_text.hpp"
+#include "topology/plain_text.hpp"
+
 namespace tenon::topology_files {
 namespace {
 
-std::string printable(std::string_view text) {
-    std::string safe;
-    for (const char c : text.substr(0, 40)) safe += c >= 0x20 && c < 0x7f ? c : '?';
-    return text.size() > 40 ? safe + "..." : safe;
-}
-
 std::string escaped(std::string_view key) {
     std::string pointer;
-    for (const char c : printable(key)) pointer += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
+    for (const char c : key) pointer += c == '~' ? "~0" : c == '/' ? "~1" : std::string(1, c);
     return pointer;
 }
 
 const Json missing_value;
 
-// The keys of the objects that are open while the file is parsed.
+// The keys of the objects that are open while the file is parsed, and the first that its object has had before.
 class Keys {
 public:
     bool operator()(int, Json::parse_event_t event, Json& parsed) {
@@ -32,73 +29,62 @@ public:
         if (event == Json::parse_event_t::object_end) open_.pop_back();
         if (event == Json::parse_event_t::key) {
             const auto& key = parsed.get_ref<const std::string&>();
-            if (!open_.back().insert(key).second && twice_.empty()) twice_ = key;
+            if (!open_.back().insert(key).second && !second_) second_ = {key, count_};
+            count_++;
         }
         return true;
     }
-    const std::string& given_twice() const { return twice_; }
+
+    struct Second {
+        std::string key;
+        std::size_t ordinal;  // among all keys of the file
+    };
+    const std::optional<Second>& second() const { return second_; }
 
 private:
     std::vector<std::set<std::string>> open_;
-    std::string twice_;
+    std::size_t count_ = 0;
+    std::optional<Second> second_;
 };
-
-// How deep brackets lie inside one another, before anything is made of them: a parser would need memory for each.
-std::size_t depth_of(std::string_view bytes) {
-    std::size_t depth = 0, deepest = 0;
-    bool is_in_text = false;
-    for (std::size_t at = 0; at < bytes.size(); at++) {
-        const char c = bytes[at];
-        if (is_in_text && c == '\\') {
-            at++;
-        } else if (c == '"') {
-            is_in_text = !is_in_text;
-        } else if (!is_in_text && (c == '[' || c == '{')) {
-            deepest = std::max(deepest, ++depth);
-        } else if (!is_in_text && (c == ']' || c == '}') && depth > 0) {
-            depth--;
-        }
-    }
-    return deepest;
-}
 
 std::size_t line_of(std::string_view bytes, std::size_t at) {
     return 1 + static_cast<std::size_t>(std::ranges::count(bytes.substr(0, at), '\n'));
 }
 
-std::unexpected<Error> refuse_file(std::string_view file, std::string_view why) {
-    return fail(Status::invalid_argument, fmt::format("{}: {}", file, why));
+std::unexpected<Error> refuse_file(std::string_view file, std::size_t line, std::string_view why) {
+    return fail(Status::invalid_argument, fmt::format("{}:{}: {}", file, line, why));
 }
 
 }  // namespace
 
 std::string described(const Json& value) {
     if (value.is_null()) return "null";
-    if (value.is_string()) return fmt::format("the text \"{}\"", printable(value.get_ref<const std::string&>()));
+    if (value.is_string()) return fmt::format("the text \"{}\"", shown(value.get_ref<const std::string&>()));
     if (value.is_array()) return "an array";
     if (value.is_object()) return "an object";
-    return printable(value.dump());
+    return shown(value.dump());
 }
 
 Result<Json> parse_json(std::string_view bytes, std::string_view file) {
     if (bytes.size() > max_json_bytes)
-        return refuse_file(file, fmt::format("{} bytes; {} are read at most", bytes.size(), max_json_bytes));
-    if (depth_of(bytes) > max_json_depth)
-        return refuse_file(file,
+        return refuse_file(file, 1, fmt::format("{} bytes; {} are read at most", bytes.size(), max_json_bytes));
+    // Before anything is made of it: a parser would need memory for each bracket.
+    if (const auto line = line_deeper_than(bytes, max_json_depth))
+        return refuse_file(file, *line,
                            fmt::format("arrays and objects lie inside one another more than {} deep", max_json_depth));
     Keys keys;
     try {
         Json parsed = Json::parse(bytes, std::ref(keys), true, true);
-        if (!keys.given_twice().empty())
-            return refuse_file(file, fmt::format("an object has the key \"{}\" twice", printable(keys.given_twice())));
+        if (const auto& second = keys.second())
+            return refuse_file(file, line_of_key(bytes, second->ordinal),
+                               fmt::format("an object has the key \"{}\" twice", shown(second->key)));
         return parsed;
     } catch (const Json::exception& error) {
         const auto* syntax = dynamic_cast<const Json::parse_error*>(&error);
         const std::size_t at = syntax != nullptr ? std::min(syntax->byte, bytes.size()) : 0;
         const std::size_t start = at > 20 ? at - 20 : 0;
-        return fail(Status::invalid_argument,
-                    fmt::format("{}:{}: not well-formed JSON after \"{}\"", file, line_of(bytes, at),
-                                printable(bytes.substr(start, at - start))));
+        return refuse_file(file, line_of(bytes, at),
+                           fmt::format("not well-formed JSON after \"{}\"", shown(bytes.substr(start, at - start))));
     }
 }
 
@@ -112,9 +98,10 @@ JsonElement JsonElement::operator[](std::size_t index) const {
 }
 
 void JsonReader::refuse(const JsonElement& element, std::string_view why) {
-    if (!error_)
-        error_ = Error{Status::invalid_argument,
-                       fmt::format("{}: {}: {}", file_, element.pointer().empty() ? "/" : element.pointer(), why)};
+    if (error_) return;
+    const std::string& pointer = element.pointer();
+    error_ = Error{Status::invalid_argument, fmt::format("{}:{}: {}: {}", file_, line_of_element(bytes_, pointer),
+                                                         pointer.empty() ? "/" : shown(pointer, 200), why)};
 }
 
 JsonElement JsonReader::member(const JsonElement& object, const char* key) {

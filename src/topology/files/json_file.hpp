@@ -1,4 +1,5 @@
-// JSON files, read element by element: every complaint names the file, the JSON pointer of the element, and the reason.
+// JSON files, read element by element: every complaint names the file, the line, the element by its JSON pointer,
+// and the reason.
 #pragma once
 
 #include <cstdint>
@@ -37,12 +38,13 @@ private:
     std::string pointer_;
 };
 
-// Keeps the first thing that is wrong; all that follows reads as its default.
+// Keeps the first thing that is wrong; all that follows reads as its default. The bytes are those that were parsed, and
+// outlive it.
 class JsonReader {
 public:
     // The older rank tables write numbers as texts of digits.
-    explicit JsonReader(std::string_view file, bool takes_digits_in_text = false)
-        : file_(file), takes_digits_in_text_(takes_digits_in_text) {}
+    JsonReader(std::string_view bytes, std::string_view file, bool takes_digits_in_text = false)
+        : bytes_(bytes), file_(file), takes_digits_in_text_(takes_digits_in_text) {}
 
     void refuse(const JsonElement& element, std::string_view why);
     bool is_refused() const { return error_.has_value(); }
@@ -59,6 +61,7 @@ public:
     std::string words(const JsonElement& element);
 
 private:
+    std::string_view bytes_;
     std::string file_;
     bool takes_digits_in_text_;
     std::optional<Error> error_;

@@ -28,7 +28,8 @@ bool is_internet_address(std::string_view text) {
 
 class Reader {
 public:
-    explicit Reader(std::string_view file) : json_(file, true), builder_(kinds::cluster, "rank table") {}
+    Reader(std::string_view bytes, std::string_view file)
+        : json_(bytes, file, true), builder_(kinds::cluster, "rank table") {}
 
     Result<Map> read(const JsonElement& root) {
         json_.require_object(root);
@@ -168,7 +169,7 @@ private:
             if (!json_.is_refused()) read_server(server, id, parent);
         }
         for (const auto& [id, element] : pod_members_)
-            if (!listed.contains(id)) json_.refuse(element, fmt::format("is no server of server_list"));
+            if (!listed.contains(id)) json_.refuse(element, "is no server of server_list");
         pod_of_.clear();
         pod_members_.clear();
     }
@@ -276,7 +277,7 @@ private:
 Result<Map> read_rank_table_v1(std::string_view bytes, std::string_view file) {
     const auto parsed = parse_json(bytes, file);
     if (!parsed) return std::unexpected(parsed.error());
-    return Reader{file}.read({*parsed, ""});
+    return Reader{bytes, file}.read({*parsed, ""});
 }
 
 }  // namespace tenon::topology_files

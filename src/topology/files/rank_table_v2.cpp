@@ -38,8 +38,8 @@ struct RankEntry {
 
 class Reader {
 public:
-    Reader(std::string_view file, const Companion* topology)
-        : json_(file), topology_(topology), builder_(kinds::cluster, "rank table") {}
+    Reader(std::string_view bytes, std::string_view file, const Companion* topology)
+        : json_(bytes, file), topology_(topology), builder_(kinds::cluster, "rank table") {}
 
     Result<Map> read(const JsonElement& root) {
         const std::string version = json_.text(json_.member(root, "version"));
@@ -163,7 +163,7 @@ private:
     Result<void> read_topology() {
         const auto parsed = parse_json(topology_->bytes, topology_->file);
         if (!parsed) return std::unexpected(parsed.error());
-        JsonReader json{topology_->file};
+        JsonReader json{topology_->bytes, topology_->file};
         const JsonElement root{*parsed, ""};
         const RankTopology read = read_rank_edges(json, root);
         if (json.is_refused()) return json.error();
@@ -249,7 +249,7 @@ private:
 Result<Map> read_rank_table_v2(std::string_view bytes, std::string_view file, const Companion* topology) {
     const auto parsed = parse_json(bytes, file);
     if (!parsed) return std::unexpected(parsed.error());
-    return Reader{file, topology}.read({*parsed, ""});
+    return Reader{bytes, file, topology}.read({*parsed, ""});
 }
 
 }  // namespace tenon::topology_files

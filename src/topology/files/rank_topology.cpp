@@ -121,7 +121,7 @@ Result<Map> read_rank_topology(std::string_view bytes, std::string_view file) {
     const auto parsed = parse_json(bytes, file);
     if (!parsed) return std::unexpected(parsed.error());
     const JsonElement root{*parsed, ""};
-    JsonReader json{file};
+    JsonReader json{bytes, file};
     const RankTopology topology = read_rank_edges(json, root);
     if (json.is_refused()) return json.error();
     MapBuilder builder{kinds::server, "server"};

@@ -20,7 +20,7 @@ constexpr std::uint64_t format_version = 1;
 
 class Reader {
 public:
-    explicit Reader(std::string_view file) : reader_(file) {}
+    Reader(std::string_view bytes, std::string_view file) : reader_(bytes, file) {}
 
     Result<Map> read(const JsonElement& root) {
         reader_.require_object(root);
@@ -164,7 +164,7 @@ namespace topology_files {
 Result<Map> read_tenon_json(std::string_view bytes, std::string_view file) {
     const auto parsed = parse_json(bytes, file);
     if (!parsed) return std::unexpected(parsed.error());
-    return Reader{file}.read({*parsed, ""});
+    return Reader{bytes, file}.read({*parsed, ""});
 }
 
 }  // namespace topology_files

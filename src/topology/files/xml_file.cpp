@@ -4,22 +4,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
+
+#include "topology/plain_text.hpp"
 
 namespace tenon::topology_files {
-namespace {
-
-std::string printable(std::string_view text) {
-    std::string safe;
-    for (const char c : text.substr(0, 40)) safe += c >= 0x20 && c < 0x7f ? c : '?';
-    return text.size() > 40 ? safe + "..." : safe;
-}
-
-bool is_plain(std::string_view text) {
-    return std::ranges::all_of(text, [](char c) { return c >= 0x20 && c < 0x7f; });
-}
-
-}  // namespace
 
 XmlReader::XmlReader(std::string_view bytes, std::string_view file) : bytes_(bytes), file_(file) {
     if (bytes.size() > max_xml_bytes)
@@ -37,7 +25,7 @@ void XmlReader::refuse_at(std::size_t line, std::string_view why) {
 }
 
 void XmlReader::refuse(pugi::xml_node node, std::string_view why) {
-    refuse_at(line_at(node.offset_debug()), fmt::format("<{}>: {}", printable(node.name()), why));
+    refuse_at(line_at(node.offset_debug()), fmt::format("<{}>: {}", shown(node.name()), why));
 }
 
 void XmlReader::note(pugi::xml_node node, const MapBuilder& builder) {
@@ -76,7 +64,7 @@ std::int64_t XmlReader::number(pugi::xml_node node, const char* name, std::int64
     const auto [end, problem] =
         std::from_chars(digits.data(), digits.data() + digits.size(), value, is_hexadecimal ? 16 : 10);
     if (problem == std::errc{} && end == digits.data() + digits.size() && value >= low && value <= high) return value;
-    refuse(node, fmt::format("{} is \"{}\", not a whole number from {} to {}", name, printable(text), low, high));
+    refuse(node, fmt::format("{} is \"{}\", not a whole number from {} to {}", name, shown(text), low, high));
     return or_else;
 }
 
@@ -87,7 +75,7 @@ double XmlReader::decimal(pugi::xml_node node, const char* name, double or_else,
     double value = 0;
     const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (problem == std::errc{} && end == text.data() + text.size() && value >= 0 && value <= high) return value;
-    refuse(node, fmt::format("{} is \"{}\", not a number from 0 to {}", name, printable(text), high));
+    refuse(node, fmt::format("{} is \"{}\", not a number from 0 to {}", name, shown(text), high));
     return or_else;
 }
 
@@ -109,7 +97,8 @@ std::string PlaceNames::name_for(PlaceIndex parent, std::string_view wanted) {
 }
 
 void set_fact_if_plain(MapBuilder& builder, PlaceIndex place, std::string_view name, std::string_view value) {
-    if (!value.empty() && value.size() <= max_fact_bytes && is_plain(value)) builder.set_fact(place, name, value);
+    if (!value.empty() && value.size() <= max_fact_bytes && is_plain_text(value) && is_plain_text(name))
+        builder.set_fact(place, name, value);
 }
 
 }  // namespace tenon::topology_files
