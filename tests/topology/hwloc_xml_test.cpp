@@ -85,7 +85,13 @@ TEST(HwlocXml, OfVersion3HasOsDevicesAsBits) {
     xml = changed(xml, "osdev_type=\"2\"", "osdev_type=\"16\"");
     xml = changed(xml, "osdev_type=\"3\"", "osdev_type=\"32\"");
     xml = changed(xml, "name=\"card0\" osdev_type=\"1\"", "name=\"card0\" osdev_type=\"4\"");
-    EXPECT_EQ(places_of(read_or_fail(xml)), places_of(read_or_fail(version_2)));
+    xml = changed(xml, "    <info name=\"HostName\" value=\"node1\"/>\n", "");
+    xml = changed(xml, "</topology>",
+                  "<info name=\"HostName\" value=\"node1\"/><info name=\"OSName\" value=\"Linux\"/></topology>");
+    const Map map = read_or_fail(xml);
+    EXPECT_EQ(places_of(map), places_of(read_or_fail(version_2)));
+    EXPECT_EQ(map.name(), "node1");
+    EXPECT_EQ(map[outermost].fact("OSName"), "Linux");
 }
 
 // Version 1: a NUMA node holds its sockets, caches are numbered, and there are no gp_index.

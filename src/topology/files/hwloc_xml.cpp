@@ -78,7 +78,9 @@ private:
             return xml_.refuse(root, fmt::format("the outermost object is a {}, not a Machine",
                                                  std::string_view{root.attribute("type").value()}.substr(0, 32)));
         builder_ = MapBuilder{kinds::server, machine_name(topology, root)};
-        read_machine(root, outermost);
+        note_machine(root, outermost);
+        note_machine(topology, outermost);  // version 3 tells the system of it beside the machine
+        read_inside(root, outermost, 0);
         for (const pugi::xml_node child : topology.children())
             if (std::string_view{child.name()}.starts_with("distances2") && !xml_.is_refused()) read_distances(child);
     }
@@ -92,12 +94,15 @@ private:
     void read_machines(pugi::xml_node holder, PlaceIndex place, unsigned depth) {
         for (const pugi::xml_node object : holder.children("object")) {
             if (xml_.is_refused()) return;
-            if (is_object(object, "Machine"))
-                read_machine(object, add(object, place, kinds::server, info_of(object, "HostName")));
-            else if (depth > max_element_depth)
-                xml_.refuse(object, "objects lie inside one another too deep");
-            else
+            if (is_object(object, "Machine")) {
+                const PlaceIndex machine = add(object, place, kinds::server, info_of(object, "HostName"));
+                note_machine(object, machine);
+                read_inside(object, machine, 0);
+            } else if (depth > max_element_depth) {
+                xml_.refuse(object, fmt::format("objects lie inside one another more than {} deep", max_element_depth));
+            } else {
                 read_machines(object, add(object, place, "group", "group"), depth + 1);
+            }
         }
     }
 
@@ -107,10 +112,9 @@ private:
         return names_.name_for(outermost, name.empty() ? "machine" : name);
     }
 
-    void read_machine(pugi::xml_node machine, PlaceIndex place) {
+    void note_machine(pugi::xml_node holder, PlaceIndex place) {
         for (const char* name : {"DMIProductName", "DMISysVendor", "Architecture", "OSName"})
-            set_fact_if_plain(builder_, place, name, info_of(machine, name));
-        read_inside(machine, place, 0);
+            if (!builder_[place].fact(name)) set_fact_if_plain(builder_, place, name, info_of(holder, name));
     }
 
     PlaceIndex add(pugi::xml_node object, PlaceIndex parent, std::string_view kind, std::string_view name) {
