@@ -1,6 +1,6 @@
 // Maps of named machines, made from parameters: for plans, prices and pictures of what one does not have.
 //
-// How to add one: a file in generators/ whose head names the sources of its figures, and a row in generators.cpp; the
+// How to add one: a file in generators/ whose row names the sources of its figures, and a row in generators.cpp; the
 // command line and the tests find it there.
 #pragma once
 
@@ -36,6 +36,7 @@ private:
 
 struct Generator {
     std::string_view name, summary;
+    std::string_view sources;  // of its figures, for people
     std::span<const GeneratorParameter> parameters;
     Result<Map> (*make)(const GeneratorValues& values);
 };

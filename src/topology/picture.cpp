@@ -58,7 +58,8 @@ private:
         boxes.push_back({.kind = place.kind,
                          .title = like.places.size() == 1
                                       ? place.name
-                                      : fmt::format("{} .. {}", place.name, map_[like.places.back()].name),
+                                      : fmt::format("{}{}{}", place.name, like.places.size() == 2 ? ", " : " .. ",
+                                                    map_[like.places.back()].name),
                          .note = note_for(like),
                          .alike = like.places.size(),
                          .parent = parent,

@@ -23,13 +23,29 @@ std::string counted(const Counts& counts) {
     return text;
 }
 
+// "ranks 0 .. 7", or one by one where they do not follow one another.
+std::string ranks_of(const Map& map, const LikePlaces& like) {
+    constexpr std::size_t most = 8;
+    const Rank first = *map[like.places.front()].rank;
+    if (like.places.size() == 1) return fmt::format("rank {}", first);
+    std::string one_by_one;
+    bool is_run = true;
+    for (std::size_t i = 0; i < like.places.size(); i++) {
+        const Rank rank = *map[like.places[i]].rank;
+        is_run = is_run && rank == first + static_cast<Rank>(i);
+        if (i < most) one_by_one += fmt::format("{}{}", i == 0 ? "" : ", ", rank);
+    }
+    if (is_run) return fmt::format("ranks {} .. {}", first, *map[like.places.back()].rank);
+    return fmt::format("ranks {}{}", one_by_one, like.places.size() > most ? ", ..." : "");
+}
+
 std::string named(const Map& map, const LikePlaces& like) {
     const Place &first = map[like.places.front()], &last = map[like.places.back()];
+    const std::size_t count = like.places.size();
     std::string text = fmt::format("{} {}", first.kind, first.name);
-    if (like.places.size() > 1) text += fmt::format(" .. {} ({} alike)", last.name, like.places.size());
-    if (first.rank)
-        text += like.places.size() == 1 ? fmt::format(", rank {}", *first.rank)
-                                        : fmt::format(", ranks {} .. {}", *first.rank, *last.rank);
+    // Of two, both are named: they need not be neighbours.
+    if (count > 1) text += fmt::format("{}{} ({} alike)", count == 2 ? ", " : " .. ", last.name, count);
+    if (first.rank) text += ", " + ranks_of(map, like);
     return text;
 }
 
@@ -104,7 +120,8 @@ std::string text_of(const Map& map) {
 }
 
 std::string text_of(const Topology& topology) {
-    std::string text = fmt::format("as algorithms see it: {} ranks on {} hosts\n", topology.rank_count, topology.hosts);
+    std::string text = fmt::format("as algorithms see it: {} rank{} on {} host{}\n", topology.rank_count,
+                                   topology.rank_count == 1 ? "" : "s", topology.hosts, topology.hosts == 1 ? "" : "s");
     text += fmt::format("  {:<12} {:>7} {:>10} {:>10} {:>11} {:>11} {:>11}\n", "level", "groups", "of ranks", "latency",
                         "one to one", "one to all", "part to all");
     for (const Level& level : topology.levels) {

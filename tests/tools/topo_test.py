@@ -111,6 +111,9 @@ class Topologies(unittest.TestCase):
         self.assertEqual(len(result.stdout.splitlines()), 2)
         self.assertIn("wrong.json:3: /server_list/0/device/1: rank 0 is given twice", result.stdout)
 
+    def test_of_named_machines_say_where_their_figures_come_from(self):
+        self.assertIn("Sources: Structure and RoCE: arXiv 2506.12708", " ".join(well("generate", "atlas-a3", "--help").split()))
+
     def test_that_cannot_be_had_are_bad_input(self):
         self.assert_is_bad_input("cannot read nowhere.xml: No such file", "show", "nowhere.xml")
         self.assert_is_bad_input("Is a directory", "show", self.folder)

@@ -100,6 +100,10 @@ TEST(Generators, JoinAllRanksAlike) {
     }
 }
 
+TEST(Generators, NameTheirSources) {
+    for (const Generator& generator : generators()) EXPECT_GT(generator.sources.size(), 20u) << generator.name;
+}
+
 TEST(Generators, RefuseValuesOutOfRange) {
     const Generator& generator = *generator_named("cloudmatrix384");
     GeneratorValues values{generator.parameters};

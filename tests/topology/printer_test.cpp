@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <pugixml.hpp>
 
@@ -39,6 +40,17 @@ TEST(Text, ShowsLikeSiblingsOnce) {
     const std::string text = text_of(generated("atlas-a2"));
     EXPECT_THAT(text, HasSubstr("device npu0 .. npu7 (8 alike), ranks 0 .. 7; 7 hccs 28 GB/s, 1 on_chip\n"));
     EXPECT_THAT(text, HasSubstr("28 hccs, 28 GB/s each way, 700 ns\n"));
+}
+
+TEST(Text, NamesLikePlacesThatAreNotNeighbours) {
+    MapBuilder builder{"server", "s"};
+    for (int i = 0; i < 5; i++) {
+        const PlaceIndex place = builder.add_place(outermost, i < 3 ? "device" : "die", "d" + std::to_string(i));
+        builder.set_rank(place, std::array{0, 2, 3, 1, 4}[static_cast<std::size_t>(i)]);
+    }
+    const std::string text = text_of(*std::move(builder).finish());
+    EXPECT_THAT(text, HasSubstr("device d0 .. d2 (3 alike), ranks 0, 2, 3\n"));
+    EXPECT_THAT(text, HasSubstr("die d3, d4 (2 alike), ranks 1, 4\n"));
 }
 
 TEST(Text, ShowsTheLevelsWithTheirFigures) {

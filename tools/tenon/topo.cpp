@@ -98,6 +98,7 @@ void add_generators(CLI::App& generate_command, Action& action) {
     for (const Generator& generator : generators()) {
         CLI::App* command =
             generate_command.add_subcommand(std::string(generator.name), std::string(generator.summary));
+        command->footer(fmt::format("Sources: {}", generator.sources));
         auto values = std::make_shared<GeneratorValues>(generator.parameters);
         auto output = std::make_shared<Output>();
         for (std::size_t i = 0; i < generator.parameters.size(); i++) {

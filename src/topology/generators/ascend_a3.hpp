@@ -13,6 +13,9 @@ namespace tenon::machines {
 
 inline constexpr std::uint32_t a3_npus = 8, a3_dies = 2, a3_planes = 7;
 
+inline constexpr std::string_view a3_sources =
+    "Structure and RoCE: arXiv 2506.12708. SIO and UB: as StrataCL measured them. RoCE's latency is an assumption.";
+
 struct A3Figures {
     std::uint64_t sio_bytes_per_s, sio_latency_ns;
     std::uint64_t die_bytes_per_s, die_latency_ns;  // over UB, to another die of the server

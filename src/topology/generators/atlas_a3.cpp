@@ -29,6 +29,7 @@ Result<Map> make(const GeneratorValues& values) {
 
 }  // namespace
 
-const Generator atlas_a3{"atlas-a3", "servers of 8 Ascend 910C, 16 ranks, joined by RoCE", parameters, make};
+const Generator atlas_a3{"atlas-a3", "servers of 8 Ascend 910C, 16 ranks, joined by RoCE", a3_sources, parameters,
+                         make};
 
 }  // namespace tenon::machines

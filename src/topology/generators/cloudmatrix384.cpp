@@ -62,7 +62,7 @@ Result<Map> make(const GeneratorValues& values) {
 
 }  // namespace
 
-const Generator cloudmatrix384{"cloudmatrix384", "supernodes of 48 servers, 384 Ascend 910C, 768 ranks", parameters,
-                               make};
+const Generator cloudmatrix384{"cloudmatrix384", "supernodes of 48 servers, 384 Ascend 910C, 768 ranks", a3_sources,
+                               parameters, make};
 
 }  // namespace tenon::machines

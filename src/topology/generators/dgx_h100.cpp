@@ -89,6 +89,9 @@ Result<Map> make(const GeneratorValues& values) {
 
 }  // namespace
 
-const Generator dgx_h100{"dgx-h100", "servers of 8 H100, joined by InfiniBand", parameters, make};
+const Generator dgx_h100{"dgx-h100", "servers of 8 H100, joined by InfiniBand",
+                         "NVIDIA DGX H100/H200 user guide; H100 architecture white paper; between the sockets: NCCL's "
+                         "src/graph/topo.h. Latencies are assumptions.",
+                         parameters, make};
 
 }  // namespace tenon::machines

@@ -111,6 +111,8 @@ Result<Map> make(const GeneratorValues& values) { return Tree{values}.make(); }
 
 }  // namespace
 
-const Generator fat_tree{"fat-tree", "servers at a fat tree of switches, of two or three levels", parameters, make};
+const Generator fat_tree{"fat-tree", "servers at a fat tree of switches, of two or three levels",
+                         "Structure: Al-Fares, Loukissas and Vahdat, SIGCOMM 2008. All figures are assumptions.",
+                         parameters, make};
 
 }  // namespace tenon::machines
