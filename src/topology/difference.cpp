@@ -20,7 +20,7 @@ Lines lines_of(const Map& map) {
     Lines lines;
     const auto paths = map.paths();
     for (std::uint32_t place = 0; place < map.place_count(); place++) {
-        const Place& described = map[PlaceIndex{place}];
+        const MapPlace& described = map[PlaceIndex{place}];
         lines[{"place", paths[place]}] =
             fmt::format("{}{}{}", described.kind, described.rank ? fmt::format(" rank={}", *described.rank) : "",
                         words(described.facts));

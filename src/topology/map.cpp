@@ -9,7 +9,7 @@
 
 namespace tenon {
 
-std::optional<std::string_view> Place::fact(std::string_view fact_name) const {
+std::optional<std::string_view> MapPlace::fact(std::string_view fact_name) const {
     const auto found = std::ranges::lower_bound(facts, fact_name, {}, &Fact::name);
     if (found == facts.end() || found->name != fact_name) return std::nullopt;
     return found->value;
@@ -178,7 +178,7 @@ Result<Map> MapBuilder::finish() && {
     map.places_.resize(places_.size());
     map.ranks_.resize(by_rank_.size());
     for (std::uint32_t place = 0; place < place_count(); place++) {
-        Place& moved = map.places_[position[place].value] = std::move(places_[place]);
+        MapPlace& moved = map.places_[position[place].value] = std::move(places_[place]);
         if (moved.parent) moved.parent = position[moved.parent->value];
         if (moved.rank) map.ranks_[static_cast<std::size_t>(*moved.rank)] = position[place];
     }

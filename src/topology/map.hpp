@@ -38,13 +38,13 @@ struct Fact {
     friend auto operator<=>(const Fact&, const Fact&) = default;
 };
 
-struct Place {
+struct MapPlace {
     std::string kind;
     std::string name;  // no other place of the same parent has it
     std::optional<PlaceIndex> parent{};
     std::optional<Rank> rank{};
     std::vector<Fact> facts{};  // by name
-    friend bool operator==(const Place&, const Place&) = default;
+    friend bool operator==(const MapPlace&, const MapPlace&) = default;
 
     std::optional<std::string_view> fact(std::string_view fact_name) const;
 };
@@ -79,8 +79,8 @@ inline constexpr std::uint32_t max_link_count = 1u << 16;
 
 class Map {
 public:
-    const Place& operator[](PlaceIndex place) const { return places_[place.value]; }
-    std::span<const Place> places() const { return places_; }
+    const MapPlace& operator[](PlaceIndex place) const { return places_[place.value]; }
+    std::span<const MapPlace> places() const { return places_; }
     const Link& operator[](LinkIndex link) const { return links_[link.value]; }
     std::span<const Link> links() const { return links_; }
 
@@ -105,7 +105,7 @@ private:
     friend class MapBuilder;
     Map() = default;
 
-    std::vector<Place> places_;
+    std::vector<MapPlace> places_;
     std::vector<PlaceIndex> ends_;
     std::vector<Link> links_;
     std::vector<PlaceIndex> ranks_;
@@ -126,7 +126,7 @@ public:
     void set_fact(PlaceIndex place, std::string_view name, std::string_view value);
     void add_link(Link link);
 
-    const Place& operator[](PlaceIndex place) const { return places_[place.value]; }
+    const MapPlace& operator[](PlaceIndex place) const { return places_[place.value]; }
     std::uint32_t place_count() const { return static_cast<std::uint32_t>(places_.size()); }
     const std::optional<std::string>& problem() const { return problem_; }
     Result<Map> finish() &&;
@@ -138,7 +138,7 @@ private:
     void check_ranks();
     std::vector<PlaceIndex> depth_first(std::vector<PlaceIndex>& ends) const;
 
-    std::vector<Place> places_;
+    std::vector<MapPlace> places_;
     std::vector<std::uint32_t> depths_;
     std::vector<Link> links_;
     std::unordered_map<std::string, PlaceIndex> by_parent_and_name_;

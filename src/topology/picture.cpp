@@ -53,7 +53,7 @@ private:
 
     void add(const LikePlaces& like, std::optional<BoxIndex> parent) {
         const PlaceIndex first = like.places.front();
-        const Place& place = map_[first];
+        const MapPlace& place = map_[first];
         const BoxIndex box = boxes.size();
         boxes.push_back({.kind = place.kind,
                          .title = like.places.size() == 1
@@ -90,7 +90,7 @@ private:
     }
 
     std::string note_for(const LikePlaces& like) const {
-        const Place &first = map_[like.places.front()], &last = map_[like.places.back()];
+        const MapPlace &first = map_[like.places.front()], &last = map_[like.places.back()];
         if (like.places.size() > 1) return fmt::format("x {}", like.places.size());
         return first.rank ? fmt::format("rank {}", *last.rank) : std::string{};
     }

@@ -40,7 +40,7 @@ std::string ranks_of(const Map& map, const LikePlaces& like) {
 }
 
 std::string named(const Map& map, const LikePlaces& like) {
-    const Place &first = map[like.places.front()], &last = map[like.places.back()];
+    const MapPlace &first = map[like.places.front()], &last = map[like.places.back()];
     const std::size_t count = like.places.size();
     std::string text = fmt::format("{} {}", first.kind, first.name);
     // Of two, both are named: they need not be neighbours.
@@ -102,7 +102,7 @@ std::string latency_words(std::uint64_t latency_ns) {
 std::string text_of(const Map& map) {
     std::map<std::string_view, std::size_t> places;
     std::map<std::tuple<std::string_view, std::uint64_t, std::uint64_t>, std::uint64_t> links;
-    for (const Place& place : map.places()) places[place.kind]++;
+    for (const MapPlace& place : map.places()) places[place.kind]++;
     for (const Link& link : map.links()) links[{link.kind, link.bytes_per_s, link.latency_ns}] += link.count;
     std::string text = fmt::format("{} {}\n  ranks   {}\n  places  {}\n", map[outermost].kind, map.name(),
                                    map.ranks().empty() ? "none" : std::to_string(map.ranks().size()), counted(places));

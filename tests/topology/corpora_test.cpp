@@ -57,7 +57,7 @@ std::filesystem::path folder() {
 
 std::size_t count_of(const Map& map, std::string_view kind) {
     std::size_t count = 0;
-    for (const Place& place : map.places()) count += place.kind == kind;
+    for (const MapPlace& place : map.places()) count += place.kind == kind;
     return count;
 }
 

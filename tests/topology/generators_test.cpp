@@ -26,7 +26,7 @@ Map generated(std::string_view name, std::map<std::string_view, std::uint64_t> w
 
 std::size_t count_of(const Map& map, std::string_view kind) {
     std::size_t count = 0;
-    for (const Place& place : map.places()) count += place.kind == kind;
+    for (const MapPlace& place : map.places()) count += place.kind == kind;
     return count;
 }
 std::size_t links_of(const Map& map, std::string_view kind) {

@@ -26,7 +26,7 @@ inline std::string places_of(const Map& map) {
     std::string text;
     const auto paths = map.paths();
     for (std::uint32_t place = 0; place < map.place_count(); place++) {
-        const Place& described = map[PlaceIndex{place}];
+        const MapPlace& described = map[PlaceIndex{place}];
         text += paths[place] + " " + described.kind;
         if (described.rank) text += " " + std::to_string(*described.rank);
         text += "\n";

@@ -133,7 +133,7 @@ std::string written(const std::vector<Fact>& facts) {
 }
 
 void write_place(std::string& json, const Map& map, PlaceIndex place, const std::string& indent) {
-    const Place& written_place = map[place];
+    const MapPlace& written_place = map[place];
     json += fmt::format("{{\"kind\": {}, \"name\": {}", as_json(written_place.kind), as_json(written_place.name));
     if (written_place.rank) json += fmt::format(", \"rank\": {}", *written_place.rank);
     if (!written_place.facts.empty()) json += written(written_place.facts);

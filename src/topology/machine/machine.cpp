@@ -144,7 +144,7 @@ public:
 
 private:
     // Places keep their numbers, because a map's are in an order in which parents come first.
-    void copy(const Place& place, PlaceIndex index) {
+    void copy(const MapPlace& place, PlaceIndex index) {
         if (place.parent) builder_.add_place(*place.parent, place.kind, place.name);
         if (place.rank) builder_.set_rank(index, *place.rank);
         for (const Fact& fact : place.facts) builder_.set_fact(index, fact.name, fact.value);
@@ -156,7 +156,7 @@ private:
 
     PlaceIndex place_for(const NetworkDevice& device) {
         for (std::uint32_t place = 0; place < map_.place_count(); place++) {
-            const Place& known = map_[PlaceIndex{place}];
+            const MapPlace& known = map_[PlaceIndex{place}];
             if (known.kind != kinds::nic) continue;
             if (known.name == device.name || (!device.device.empty() && known.fact("busid") == device.device))
                 return {place};
