@@ -48,6 +48,9 @@ REGISTRY_HOST = re.compile(r"\b(deb|ftp|security|snapshot|pypi|files|static|inde
                            r"(org|com|net|io)\b")
 HOME_PATH = re.compile(r"(?<![\w.~}/-])/(home/\w|root/|Users/\w)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+NAMESPACE = re.compile(r"^(?:inline )?namespace ?([\w:]*) ?\{(?:  //.*)?$")
+NAMESPACE_END = re.compile(r"^\}  // namespace")
+TYPE = re.compile(r"^(?:struct|class|enum class|enum|union) (?:alignas\([^)]*\) )?(\w+)(?: final)?(?: ?\{| :|$)")
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
 
@@ -190,6 +193,23 @@ def environment(tree):
             yield Finding(path, number, "reads the environment; add a row to the manifest in src/config and use Config")
 
 
+def one_type_a_name(tree):
+    """Linked together, two types of one name get each other's functions, and no tool says so."""
+    namespaces, first = [], {}
+    for path, number, line in tree.lines("include", "src", "transports", "algorithms", "perf", "tools", is_code=True):
+        if number == 1:
+            namespaces = []
+        if match := NAMESPACE.match(line):
+            namespaces.append(match.group(1))
+        elif NAMESPACE_END.match(line) and namespaces:
+            namespaces.pop()
+        elif (match := TYPE.match(line)) and namespaces and "" not in namespaces:
+            name = "::".join((*namespaces, match.group(1)))
+            known = first.setdefault(name, path)
+            if known != path:
+                yield Finding(path, number, f"defines {name}, which {known} does, too; rename one, or put it into a namespace")
+
+
 def file_size(tree):
     for path, text in tree.texts.items():
         count = text.count("\n")
@@ -261,8 +281,8 @@ def dead_links(tree):
                 yield Finding(path, number, f"links to {target}, which is not there; mend or remove the link")
 
 
-RULES = (include_direction, system_calls, environment, file_size, line_length, vague_names, unfinished, tests_switched_off,
-         sleeping_tests, machine_names, folder_readmes, dead_links)
+RULES = (include_direction, system_calls, environment, one_type_a_name, file_size, line_length, vague_names, unfinished,
+         tests_switched_off, sleeping_tests, machine_names, folder_readmes, dead_links)
 
 
 def main(root):
