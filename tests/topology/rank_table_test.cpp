@@ -76,6 +76,16 @@ constexpr std::string_view version_1_2 =
   "super_pod_list": [{"super_pod_id": "0", "server_list": [{"server_id": "a"}, {"server_id": "b"}]},
                      {"super_pod_id": "1", "server_list": [{"server_id": "c"}]}]})";
 
+TEST(RankTable, MayHaveSeveralProcessesOnADeviceAtDifferentPorts) {
+    constexpr std::string_view table = R"({"version": "1.0", "server_list": [{"server_id": "a", "device": [
+      {"device_id": "0", "device_port": "16666", "rank_id": "0"},
+      {"device_id": "0", "device_port": "16667", "rank_id": "1"}]}]})";
+    EXPECT_EQ(places_of(read_or_fail(table)), "/ cluster\n/a server\n/a/device0 device 0\n/a/device0 (2) device 1\n");
+    EXPECT_EQ(refusal_of(changed(table, "16667", "16666")),
+              "f:3: /server_list/0/device/1/device_id: is 0, as that of another device of this server at the same "
+              "device_port");
+}
+
 TEST(RankTable, OfVersion12HasDiesNpusAndSupernodes) {
     const Map map = read_or_fail(version_1_2);
     EXPECT_THAT(places_of(map), HasSubstr("/supernode0/b/npu0/device1 die 3\n"));

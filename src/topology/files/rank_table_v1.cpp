@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "topology/files/json_file.hpp"
 #include "topology/files/readers.hpp"
@@ -206,8 +207,11 @@ private:
 
     void read_device(const JsonElement& device, PlaceIndex server, PlaceIndex pod, Rank rank) {
         const auto id = json_.number(json_.member(device, "device_id"), 0, UINT32_MAX);
-        if (!json_.is_refused() && !device_ids_.emplace(server, id).second)
-            json_.refuse(device["device_id"], fmt::format("is {}, as that of another device of this server", id));
+        // Several processes may share a device, each at a port of its own.
+        const std::string port = device.has("device_port") ? json_.words(device["device_port"]) : std::string{};
+        if (!json_.is_refused() && !device_ids_.emplace(server, id, port).second)
+            json_.refuse(device["device_id"], fmt::format("is {}, as that of another device of this server{}", id,
+                                                          port.empty() ? "" : " at the same device_port"));
         if (device.has("device_ip") && !json_.text(device["device_ip"]).empty() &&
             !is_internet_address(json_.text(device["device_ip"])))
             json_.refuse(device["device_ip"],
@@ -222,7 +226,7 @@ private:
         if (device.has("device_ip")) join(device, place, outermost, "roce");
         if (is_die && pod != outermost) {
             const std::string number = json_.words(device["super_device_id"]);
-            if (!pod_device_ids_.emplace(pod, number).second)
+            if (!pod_device_ids_.emplace(pod, number, port).second)
                 json_.refuse(device["super_device_id"],
                              fmt::format("is {}, as that of another device of this super pod",
                                          described(device["super_device_id"].value())));
@@ -265,9 +269,9 @@ private:
     Rank first_rank_ = 0;  // of the group that is read
     std::map<std::string, PlaceIndex> servers_, pods_, pod_of_;
     std::vector<std::pair<std::string, JsonElement>> pod_members_;
-    std::vector<std::pair<PlaceIndex, Rank>> ranks_;  // by server
-    std::set<std::pair<PlaceIndex, std::uint64_t>> device_ids_;
-    std::set<std::pair<PlaceIndex, std::string>> pod_device_ids_;
+    std::vector<std::pair<PlaceIndex, Rank>> ranks_;                           // by server
+    std::set<std::tuple<PlaceIndex, std::uint64_t, std::string>> device_ids_;  // with the port
+    std::set<std::tuple<PlaceIndex, std::string, std::string>> pod_device_ids_;
     std::map<std::pair<PlaceIndex, std::uint64_t>, PlaceIndex> npus_;
     std::map<std::pair<PlaceIndex, std::string_view>, PlaceIndex> networks_;
 };
