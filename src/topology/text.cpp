@@ -5,8 +5,8 @@
 #include <set>
 #include <tuple>
 
-#include "topology/printer.hpp"
 #include "topology/likeness.hpp"
+#include "topology/printer.hpp"
 
 namespace tenon {
 namespace {
