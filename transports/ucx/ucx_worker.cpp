@@ -140,6 +140,19 @@ UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folde
     return settings;
 }
 
+namespace {
+
+// Before 1.17, ucp_config_modify() takes what is the sockets' alone without its prefix, and says yes to everything.
+std::string name_to_modify(const std::string& variable) {
+    constexpr std::string_view sockets = "TCP_";
+    unsigned major = 0, minor = 0, patch = 0;
+    ucp_get_version(&major, &minor, &patch);
+    const bool has_prefix = major > 1 || minor >= 17;
+    return has_prefix || !variable.starts_with(sockets) ? variable : variable.substr(sockets.size());
+}
+
+}  // namespace
+
 Error ucx_error(Status status, std::string_view what, ucs_status_t cause) {
     return {status, fmt::format("{}: {}", what, ucs_status_string(cause))};
 }
@@ -163,7 +176,7 @@ Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument, con
         return refused("UCX does not accept its configuration; look at the UCX_* variables", s);
     // What this UCX does not know it does without.
     for (const auto& [name, value] : settings)
-        static_cast<void>(ucp_config_modify(config, name.c_str(), value.c_str()));
+        static_cast<void>(ucp_config_modify(config, name_to_modify(name).c_str(), value.c_str()));
     ucp_params_t context{};
     context.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
     context.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
