@@ -30,6 +30,8 @@ DEADLINE_S = 60
 PATIENCE_S = int(os.environ.get("TENON_NETWORK_TIMEOUT_MS", 3000)) / 1000
 CUT_TOLD_WITHIN_S = PATIENCE_S + max(1, PATIENCE_S / 3)
 DEATH_TOLD_WITHIN_S = 3
+# In how much time from the first call on most pairs of ranks get to know each other.
+CONNECTED_WITHIN_S = 0.02
 # What a process may have open, or run, after its jobs, beyond what it had before the first: its memory for other ranks,
 # and, of what told other hosts, one descriptor each until the next job.
 KEPT = {"fd": 3, "task": 0}
@@ -148,14 +150,17 @@ class Job:
         self.test.assertLessEqual(after_s, within_s, f"{kind}: {failures}")
 
     def kill_rank(self, number):
-        """The rank's process is started anew."""
-        since = time.monotonic()
         self.ranks[number].send_signal(signal.SIGKILL)
+        self.death_is_told("kill", number)
+
+    def death_is_told(self, kind, number):
+        """The rank's process has just ended; it is started anew. What the old one ended with."""
         others = [rank for rank in self.ranks if rank.number != number]
-        self.everybody_fails("kill", others, since, DEATH_TOLD_WITHIN_S,
+        self.everybody_fails(kind, others, time.monotonic(), DEATH_TOLD_WITHIN_S,
                              lambda message: f"rank {number} " in message and "host" in message)
-        self.ranks[number].end()
+        status = self.ranks[number].end()
         self.ranks[number] = Rank(number)
+        return status
 
     def cut(self, *hosts):
         """While calls run: all hosts are named, which are one or two."""
@@ -254,18 +259,30 @@ class Faults(unittest.TestCase):
 
 class RandomFaults(unittest.TestCase):
     def test_in_a_row(self):
+        self.in_a_row(self.one)
+
+    def test_deaths_while_ranks_connect(self):
+        self.in_a_row(self.early_death)
+
+    def in_a_row(self, one):
         print(f"to repeat this: TENON_TEST_SEED={SEED} FAULTS={FAULTS}", file=sys.stderr)
         chance = random.Random(SEED)
         job = Job(self)
         for number in range(FAULTS):
             try:
                 job.meet()
-                self.one(job, chance)
+                one(job, chance)
                 job.assert_nothing_left()
             except AssertionError as error:
                 raise AssertionError(f"in fault {number}: {error}") from error
         self.assertEqual(job.end(), [0] * RANKS)
         job.print_times()
+
+    @staticmethod
+    def early_death(job, chance):
+        """Each call may need connections that none has needed before."""
+        job.nobody_fails(chance.random() * CONNECTED_WITHIN_S)
+        job.kill_rank(chance.randrange(RANKS))
 
     @staticmethod
     def one(job, chance):

@@ -22,6 +22,13 @@ bool is_message(const FrameHead& head) {
     return head.kind == FrameKind::packed || head.kind == FrameKind::medium || head.kind == FrameKind::large;
 }
 
+// Large messages go as UCX finds best (UCX_RNDV_THRESH). Only what wants a reply makes UCX connect both ends.
+std::uint32_t flags_of(const FrameHead& head) {
+    if (head.kind == FrameKind::large) return 0;
+    const bool is_hello = head.kind == FrameKind::goodbye && head.number == std::to_underlying(Notice::hello);
+    return is_hello ? UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY : UCP_AM_SEND_FLAG_EAGER;
+}
+
 }  // namespace
 
 UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::uint64_t slots_bytes,
@@ -71,32 +78,48 @@ Result<void> UcxConnection::open(const ReadIntroduction& peer) {
                                                 "hosts (the peer has UCX {}.{})",
                                                 peer.head.release >> 16, peer.head.release & 0xffff)));
     }
-    stage_ = Stage::open;
-    connect();
+    stage_ = Stage::reaching;
+    flush();
     return {};
 }
 
-// By a first message, and a flush, which ends when UCX has connected the endpoint in both directions: 1.13 ends the
-// process where a peer closes before that.
+bool UcxConnection::reaches_peer() {
+    if (stage_ != Stage::reaching || is_flushing_ || endpoint_status_ != UCS_OK) return false;
+    stage_ = Stage::reached;
+    return true;
+}
+
+void UcxConnection::peer_is_ready() { is_peer_ready_ = true; }
+
+// One step further, where UCX and the peer are done with the last.
 void UcxConnection::connect() {
-    send_notice(Notice::hello);
-    is_connecting_ = true;
+    if (is_flushing_ || endpoint_status_ != UCS_OK) return;
+    if (stage_ == Stage::reached && is_peer_ready_) {
+        stage_ = Stage::greeting;
+        send_notice(Notice::hello);
+        flush();
+    } else if (stage_ == Stage::greeting && is_greeted_) {
+        stage_ = Stage::open;
+    }
+}
+
+// Ends when there is a way to the peer; after the hello, when UCX has connected both ends.
+void UcxConnection::flush() {
+    is_flushing_ = true;
     ucp_request_param_t how{};
     how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA;
-    how.cb.send = [](void* request, ucs_status_t, void* self) {
-        static_cast<UcxConnection*>(self)->connected();  // a failure is the endpoint's, too
+    how.cb.send = [](void* request, ucs_status_t status, void* self) {
+        static_cast<UcxConnection*>(self)->flushed(status);
         ucp_request_free(request);
     };
     how.user_data = this;
     const ucs_status_ptr_t request = ucp_ep_flush_nbx(endpoint_, &how);
-    if (UCS_PTR_IS_PTR(request)) return;
-    connected();
-    if (UCS_PTR_IS_ERR(request)) endpoint_failed(UCS_PTR_STATUS(request));
+    if (!UCS_PTR_IS_PTR(request)) flushed(UCS_PTR_STATUS(request));
 }
 
-void UcxConnection::connected() noexcept {
-    is_connecting_ = false;
-    is_connected_ = true;
+void UcxConnection::flushed(ucs_status_t status) noexcept {
+    is_flushing_ = false;
+    if (status != UCS_OK) endpoint_failed(status);
 }
 
 void UcxConnection::endpoint_failed(ucs_status_t status) noexcept {
@@ -139,8 +162,7 @@ void UcxConnection::submit(unsigned index) {
     slot.head.from = ends_.own;
     ucp_request_param_t how{};
     how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
-    // Large messages go as UCX finds best (UCX_RNDV_THRESH).
-    how.flags = slot.head.frame.kind == FrameKind::large ? 0 : UCP_AM_SEND_FLAG_EAGER;
+    how.flags = flags_of(slot.head.frame);
     how.cb.send = [](void* request, ucs_status_t status, void* user) {
         Slot& done = *static_cast<Slot*>(user);
         done.connection->send_done(done, status);
@@ -186,11 +208,12 @@ Result<void> UcxConnection::drop_credits() {
 
 Result<bool> UcxConnection::progress() {
     if (held_ != 0) take_held();
-    if (!error_ && stage_ == Stage::open && endpoint_status_ != UCS_OK)
+    if (!error_ && has_endpoint() && endpoint_status_ != UCS_OK)
         if (auto ended = end_or_fail(); !ended) fail_with(ended.error());
     if (error_) return std::unexpected(*error_);
+    if (has_endpoint() && stage_ != Stage::open) connect();
     if (stage_ == Stage::open) {
-        if (has_everything() && !has_acknowledged_ && is_connected_ && free_slots_ != 0) {
+        if (has_everything() && !has_acknowledged_ && free_slots_ != 0) {
             has_acknowledged_ = true;
             send_notice(Notice::has_everything);
         }
@@ -213,7 +236,7 @@ Result<bool> UcxConnection::finish_sending() {
         return false;
     }
     const bool both_know = is_acknowledged_ && peer_leaves_ == has_acknowledged_;
-    return (both_know && is_connected_ && notices_ == 0) || patience_->passed();
+    return (both_know && stage_ == Stage::open && notices_ == 0) || patience_->passed();
 }
 
 // ---- arriving -----------------------------------------------------------------------------------------------------
@@ -235,6 +258,7 @@ ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_
         broken("it sent what breaks the protocol: a frame of no known kind");
         return UCS_OK;
     }
+    is_greeted_ = true;
     if (head.kind == FrameKind::goodbye) {
         if (head.number == std::to_underlying(Notice::has_everything)) is_acknowledged_ = true;
         if (head.number == std::to_underlying(Notice::leaves)) {
@@ -340,7 +364,10 @@ void UcxConnection::take_held(Incoming& in) {
 
 // ---- the end ------------------------------------------------------------------------------------------------------
 
+// Where the peer has not greeted, there is nothing of a call's memory, and the endpoint ends with the worker: were it
+// closed before, UCX would answer a peer that connects just now by another one of its own, and 1.13 end the process.
 bool UcxConnection::close() {
+    if (!is_greeted_) return true;
     if (!std::exchange(is_closing_, true)) {
         incoming_.for_each([this](const Incoming& in) {
             for (const Held& h : in.held)
@@ -356,7 +383,7 @@ bool UcxConnection::close() {
         ucp_request_free(std::exchange(closing_, nullptr));
     }
     if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
-    return free_slots_ == all_slots_ && receiving_ == 0 && !is_connecting_;
+    return free_slots_ == all_slots_ && receiving_ == 0 && !is_flushing_;
 }
 
 }  // namespace tenon::ucx

@@ -1,7 +1,12 @@
 // One rank's way to a peer over UCX: an endpoint, and the Mirrors of the channels in use.
 //
-// Until the endpoint is there, messages wait in their rings. No function waits, and UCX's callbacks throw nothing: what
-// goes wrong in them is told by the next progress().
+// Until both ends are connected, messages wait in their rings. No function waits, and UCX's callbacks throw nothing:
+// what goes wrong in them is told by the next progress().
+//
+// Connecting: UCX 1.13 ends the process where an endpoint comes to its end while a message of UCX's own, by which two
+// endpoints get to know each other, waits for a socket. So both sides first make their way to the other (reaching) and
+// tell each other so by the introductions (reached); only then UCX gets something to send, a hello (greeting), and
+// nothing more before it has connected both ends, which for the peer's side whatever comes from it proves.
 //
 // Order: UCX promises none between active messages. Frames of a channel are taken by their numbers; one that is ahead,
 // or behind a rendezvous that is still under way, is held until its turn. The credits bound how many that can be.
@@ -40,6 +45,10 @@ public:
 
     // The peer has introduced itself.
     Result<void> open(const ReadIntroduction& peer);
+    // True once, when there is a way to the peer, which is to be told so.
+    bool reaches_peer();
+    // The peer has told that.
+    void peer_is_ready();
 
     // A message has come, with the right token: within the worker's progress, so its errors wait for progress().
     ucs_status_t arrived(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept;
@@ -53,7 +62,7 @@ public:
     bool close();
 
 private:
-    enum class Stage { closed, open, ended };
+    enum class Stage { closed, reaching, reached, greeting, open, ended };
     static constexpr std::uint64_t least_slots = 4, most_slots_here = 64;
     struct Slot {
         UcxConnection* connection = nullptr;
@@ -76,7 +85,9 @@ private:
     };
 
     void connect();
-    void connected() noexcept;
+    void flush();
+    void flushed(ucs_status_t status) noexcept;
+    bool has_endpoint() const { return stage_ != Stage::closed && stage_ != Stage::ended; }
     // Leaving.
     bool take_frame();
     void submit(unsigned slot);
@@ -102,7 +113,7 @@ private:
     ucp_worker_h worker_;
     ucp_ep_h endpoint_ = nullptr;
     Stage stage_ = Stage::closed;
-    bool is_connecting_ = false, is_connected_ = false;
+    bool is_flushing_ = false, is_peer_ready_ = false, is_greeted_ = false;
     ucs_status_t endpoint_status_ = UCS_OK;
     std::optional<Error> error_{};
     bool is_closing_ = false;

@@ -96,6 +96,8 @@ void UcxNetwork::introduce(Rank peer) {
         introduced_[static_cast<std::size_t>(peer)] = connection;
         active_.push_back(connection);
         unanswered_++;
+        untold_++;
+        unready_++;
         told = facts_.introductions->introduce(peer, to_bytes(own, worker_->address()));
     }
     if (!told && !introduction_error_) introduction_error_ = told.error();
@@ -115,6 +117,23 @@ Result<void> UcxNetwork::take_answers() {
                                     "network does not know; run the same version on every host",
                                     facts_.rank, (*answer)->peer, connection->ends().peer_host));
         if (auto ok = connection->open(*read); !ok) return ok;
+    }
+    return {};
+}
+
+// Both sides tell each other when they reach the other.
+Result<void> UcxNetwork::tell_who_is_reached() {
+    for (UcxConnection* const c : active_) {
+        if (!c->reaches_peer()) continue;
+        untold_--;
+        if (auto ok = facts_.introductions->say_ready(c->ends().peer); !ok) return ok;
+    }
+    while (unready_ != 0) {
+        const auto ready = facts_.introductions->next_ready();
+        if (!ready) return std::unexpected(ready.error());
+        if (!*ready) return {};
+        unready_--;
+        introduced_[static_cast<std::size_t>(**ready)]->peer_is_ready();
     }
     return {};
 }
@@ -146,6 +165,8 @@ Result<bool> UcxNetwork::progress() {
     if (introduction_error_) return std::unexpected(*introduction_error_);
     if (unanswered_ != 0)
         if (auto ok = take_answers(); !ok) return std::unexpected(ok.error());
+    if (untold_ != 0 || unready_ != 0)
+        if (auto ok = tell_who_is_reached(); !ok) return std::unexpected(ok.error());
     for (int round = 0; round < most_rounds && worker_->progress(); round++) {
     }
     if (!active_.empty() && check_.is_due())

@@ -36,6 +36,7 @@ private:
     explicit UcxNetwork(NetworkFacts facts);
     void introduce(Rank peer);
     Result<void> take_answers();
+    Result<void> tell_who_is_reached();
     void close();
 
     NetworkFacts facts_;
@@ -46,7 +47,7 @@ private:
 
     std::vector<UcxConnection*> introduced_;  // by rank
     std::vector<UcxConnection*> active_;      // the same, in order
-    std::size_t unanswered_ = 0;
+    std::size_t unanswered_ = 0, untold_ = 0, unready_ = 0;
     std::optional<Error> introduction_error_{};
     bool has_told_of_stranger_ = false;
     mutable NowAndThen check_;  // of who is still there
