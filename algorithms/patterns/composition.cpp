@@ -23,17 +23,6 @@ void keep_last(std::vector<StepRef>& steps, StepRef step) {
         same->step = std::max(same->step, step.step);
 }
 
-StepKind without_sending(StepKind kind) {
-    switch (kind) {
-        case StepKind::receive_send: return StepKind::receive;
-        case StepKind::receive_reduce_copy_send: return StepKind::receive_reduce;
-        case StepKind::reduce_send: return StepKind::reduce;
-        default: break;
-    }
-    TENON_ASSERT(false, "what is published is either sent as it lies or stored as well");
-    return kind;
-}
-
 }  // namespace
 
 Composition::Composition(const Request& request, std::uint32_t pieces, bool in_one_tile)
@@ -259,6 +248,8 @@ private:
     void publish(std::size_t lane, const Step& inner, std::span<const Run> runs) {
         const bool stores = inner.kind != StepKind::send;
         if (stores) {
+            TENON_ASSERT(sends(inner.kind) && writes_destination(inner.kind),
+                         "what is published is either sent as it lies or stored as well");
             Step stored = inner;
             stored.kind = without_sending(inner.kind);
             stored.source_stable = stored.answered = false;

@@ -8,18 +8,6 @@ namespace {
 // No algorithm's own messages use it.
 constexpr Channel boards_instead = 6;
 
-// What is left of a step that publishes when it sends nothing.
-StepKind silent(StepKind kind) {
-    switch (kind) {
-        case StepKind::receive_send: return StepKind::receive;
-        case StepKind::receive_reduce_copy_send: return StepKind::receive_reduce;
-        case StepKind::reduce_send: return StepKind::reduce;
-        default: break;
-    }
-    TENON_ASSERT(false, "what is published is either sent as it lies or stored as well");
-    return kind;
-}
-
 // Starting behind this rank, so that not all send to one at the same time.
 void send_to_each(Lane& lane, const Step& published, const Plan& plan, const Chunk& source) {
     for (Rank distance = 1; distance < plan.rank_count; distance++)
@@ -40,9 +28,11 @@ void add_without_board(Lane& lane, Step step, const Plan& plan) {
     const std::size_t first = lane.steps.size();
     const bool stores = step.kind != StepKind::send;
     if (stores) {
+        TENON_ASSERT(sends(step.kind) && writes_destination(step.kind),
+                     "what is published is either sent as it lies or stored as well");
         lane.steps.push_back(step);
         Step& stored = lane.steps.back();
-        stored.kind = silent(step.kind);
+        stored.kind = without_sending(step.kind);
         stored.send_to = no_rank;
         stored.send_channel = 0;
         stored.source_stable = stored.answered = false;

@@ -95,6 +95,15 @@ constexpr bool writes_destination(StepKind k) {
            k == StepKind::receive_reduce_copy_send || k == StepKind::copy || k == StepKind::reduce ||
            k == StepKind::reduce_send;
 }
+// What is left of a step that stores what it sends, where nothing is sent.
+constexpr StepKind without_sending(StepKind k) {
+    switch (k) {
+        case StepKind::receive_send: return StepKind::receive;
+        case StepKind::receive_reduce_copy_send: return StepKind::receive_reduce;
+        case StepKind::reduce_send: return StepKind::reduce;
+        default: return k;
+    }
+}
 
 struct StepRef {
     std::uint32_t lane = 0;
