@@ -46,19 +46,19 @@ constexpr std::string_view network_name = "tcp";
 const std::vector<std::string> modules = {};
 #endif
 
-// Of one rank in a covering row, and in the product with usual slots and with few: blocks are made smaller instead.
-// These go round the rings several times, and further turns are like them.
-constexpr std::size_t most_covering_bytes = 16 << 20, most_product_bytes = 4 << 20, most_bytes_in_few_slots = 512 << 10;
+// Of one rank, and in the product with few slots: blocks are made smaller instead. These go round the rings several times,
+// and further turns are like them. (1M + 3 elements of four bytes are still whole.)
+constexpr std::size_t most_bytes = 5 << 20, most_bytes_in_few_slots = 512 << 10;
 
 // Makes the smallest slots, and enough of them for every channel that the algorithms use.
 constexpr std::uint64_t least_slot_memory_of_a_peer = 250 << 10;
 
 Rank root_of(int choice, Rank rank_count) { return choice == 0 ? 0 : choice == 1 ? rank_count - 1 : rank_count / 2; }
 
-support::Shape no_larger(support::Shape shape, std::size_t most_bytes) {
+support::Shape no_larger(support::Shape shape, std::size_t limit) {
     const std::size_t elements = std::max(input_elements(shape, shape.root), output_elements(shape, shape.root));
     const std::size_t bytes = elements * element_bytes(shape.type);
-    if (bytes > most_bytes) shape.count /= bytes / most_bytes + 1;
+    if (bytes > limit) shape.count /= bytes / limit + 1;
     return shape;
 }
 
@@ -70,7 +70,7 @@ support::Shape shape_of(const CoveringRow& row, const Ways& ways) {
                          .rank_count = ways.rank_counts[static_cast<std::size_t>(row[ranks_])],
                          .count = element_counts[row[count_]]};
     shape.root = root_of(row[root_], shape.rank_count);
-    return no_larger(shape, most_covering_bytes);
+    return no_larger(shape, most_bytes);
 }
 
 // What a dimension that means nothing to a collective must be, so that no row is wasted on it.
@@ -144,7 +144,7 @@ void add_ways_to_hold(const CoveringRow& size, const Ways& ways, std::vector<Cas
         row[memory_] = held / 2;
         if (!is_allowed(row, ways)) continue;
         Case& c = cases.emplace_back(case_of(row, ways));
-        c.shape = no_larger(c.shape, c.few_slots ? most_bytes_in_few_slots : most_product_bytes);
+        c.shape = no_larger(c.shape, c.few_slots ? most_bytes_in_few_slots : most_bytes);
     }
 }
 

@@ -23,8 +23,7 @@ constexpr DataType rounding_types[] = {DataType::float32, DataType::float16, Dat
                                        DataType::float8_e5m2, DataType::float64};
 
 Config deterministic() {
-    Config config;
-    config.timeout_ms = 100'000;
+    Config config = config_of_environment();
     config.deterministic = true;
     return config;
 }

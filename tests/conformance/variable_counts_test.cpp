@@ -60,8 +60,7 @@ std::size_t total(const Counts& counts) { return std::accumulate(counts.begin(),
 class VariableCounts : public ::testing::TestWithParam<World> {
 protected:
     VariableCounts() : random_(support::random_generator()) {
-        Config config;
-        config.timeout_ms = 100'000;
+        Config config = config_of_environment();
         config.direct_access = GetParam().access;
         config.slot_memory = {static_cast<std::uint64_t>(ranks()) << 19};
         job_ = std::make_unique<LocalJob>(ranks(), config);
@@ -192,8 +191,7 @@ INSTANTIATE_TEST_SUITE_P(Worlds, VariableCounts, ::testing::ValuesIn(worlds()),
 
 // The other types and operations, and that the tree's order is kept, for the one v-collective that reduces.
 TEST(ReduceScatterV, EqualsReduceScatterOfEqualBlocksForEveryTypeAndOperation) {
-    Config config;
-    config.timeout_ms = 100'000;
+    Config config = config_of_environment();
     config.deterministic = true;
     constexpr Rank ranks = 3;
     LocalJob job(ranks, config);

@@ -33,12 +33,12 @@ std::optional<std::string> CallBuffers::problem() const {
     if (receive_ != nullptr)
         if (auto wrong = reference_.difference(rank_, {receive_, output_bytes_})) return wrong;
     if (small_ != nullptr)
-        return std::ranges::equal(large_->bytes(), input_) ? std::nullopt
-                                                           : std::optional<std::string>("the input was written");
+        return same_bytes(large_->bytes(), input_) ? std::nullopt
+                                                   : std::optional<std::string>("the input was written");
     // In place: whatever is not output keeps its value.
     std::vector<std::byte> expected = before_;
     if (receive_ != nullptr) std::memcpy(expected.data() + (receive_ - large_->data()), receive_, output_bytes_);
-    return std::ranges::equal(large_->bytes(), expected)
+    return same_bytes(large_->bytes(), expected)
                ? std::nullopt
                : std::optional<std::string>("memory beside the output was written");
 }

@@ -54,6 +54,10 @@ void store_element(std::byte* to, std::size_t element_bytes, std::uint64_t bits)
     std::memcpy(to, &bits, element_bytes);
 }
 
+bool same_bytes(std::span<const std::byte> a, std::span<const std::byte> b) {
+    return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
+}
+
 Pattern::Pattern(DataType type, const std::vector<std::uint64_t>& elements)
     : element_bytes_(element_bytes(type)), elements_(elements), bytes_(elements.size() * element_bytes_) {
     for (std::size_t i = 0; i < elements_.size(); i++)
