@@ -43,6 +43,8 @@ public:
 
     Result<bool> advance(StreamSocket& socket);
     bool is_stranger() const { return is_stranger_; }
+    // Something of it has travelled.
+    bool has_begun() const { return at_ > 0; }
     // The connecting side has sent its proof: who leaves from here on does not accept it, or has ended.
     bool awaits_acceptance() const { return !accepts_ && message_ + 1 == ends.size(); }
     const Claim& claim() const { return claim_; }

@@ -160,7 +160,7 @@ class Addresses(Test):
 
     def test_that_swallow_data_connections_are_named(self):
         self.filter(1, "tcp flags & (syn | ack) == syn drop")
-        self.assert_wrong(check(), "on host0 cannot reach rank", "on host1 at 10.77.0.2:", "no answer in 10000 ms", "a firewall drops them")
+        self.assert_wrong(check(), "on host0 cannot reach rank", "on host1 at 10.77.0.2:", "no answer in 2500 ms", "a firewall drops them")
 
     def test_that_no_route_leads_to_are_named(self):
         self.do(1, "ip", "link", "add", "far0", "type", "veth", "peer", "name", "far1", undo=("ip", "link", "del", "far0"))

@@ -112,7 +112,7 @@ Result<void> TcpIntroductions::check_reach() {
         if (a.gone || !a.socket.descriptor().valid()) continue;
         const auto reach = a.socket.reach(links_->patience_ms());
         if (!reach) return std::unexpected(links_->lost(peer, reach.error()));
-        if (*reach == os::TcpSocket::Reach::doubtful && a.answered && !said_farewell_)
+        if (*reach == os::TcpSocket::Reach::doubtful && a.introduced && a.leaving.empty() && !said_farewell_)
             if (auto ok = say(a, knock_word); !ok) return std::unexpected(links_->lost(peer, ok.error()));
     }
     return {};

@@ -11,8 +11,7 @@
 namespace tenon::tcp {
 namespace {
 
-constexpr std::uint64_t least_connect_patience_ms = 10'000, try_again_after_ms = 20, further_soon_ms = 1'000,
-                        told_after_ms = 1'000;
+constexpr std::uint64_t further_soon_ms = 1'000, told_after_ms = 1'000, warned_after_ms = 10'000;
 
 }  // namespace
 
@@ -72,48 +71,57 @@ bool Links::is_own(const os::InternetAddress& address) {
     return interfaces && std::ranges::any_of(*interfaces, [&](const auto& i) { return i.address.same_host(address); });
 }
 
-std::uint64_t Links::connect_patience_ms() const { return std::max(least_connect_patience_ms, patience_ms_); }
-
 void Links::begin(const Wanted& wanted) {
     if (own_ < wanted.peer) {
-        const auto until = os::Deadline::after_ms(connect_patience_ms());
-        calls_.push_back({.wanted = wanted, .socket = {}, .until = until, .again_at = os::Deadline::after_ms(0)});
+        calls_.push_back({.wanted = wanted,
+                          .connecting = Connecting{peer(wanted.peer).address, patience_ms_},
+                          .warn_at = os::Deadline::after_ms(warned_after_ms)});
     } else if (!has_come(wanted)) {
         awaited_.push_back(wanted);
         further_soon_until_ = os::Deadline::after_ms(further_soon_ms);
     }
 }
 
-// True when both sides have proved who they are. A peer that cannot be reached may be, a moment later.
+// True when both sides have proved who they are.
 Result<bool> Links::advance(Call& call) {
-    // Once the socket is there, what the peer's system answers says whether the host lives; its rank may come late.
     if (call.handshake) return call.handshake->advance(call.socket);
-    if (call.until.passed())
-        return fail(Status::timeout, fmt::format("no answer in {} ms{}{}", connect_patience_ms(),
-                                                 call.last_problem.empty() ? "" : ": ", call.last_problem));
-    auto connected = connect(call);
-    if (connected || connected.error().status != Status::timeout) return connected;
-    call.last_problem = connected.error().message;
-    call.again_at = os::Deadline::after_ms(try_again_after_ms);
-    return false;
-}
-
-Result<bool> Links::connect(Call& call) {
-    if (call.again_at) {
-        if (!call.again_at->passed()) return false;
-        call.again_at.reset();
-        auto socket = os::TcpSocket::start_connecting(peer(call.wanted.peer).address);
-        if (!socket) return std::unexpected(socket.error());
-        call.socket = std::move(*socket);
+    auto socket = call.connecting.advance();
+    if (!socket) return std::unexpected(socket.error());
+    if (!*socket) {
+        if (call.connecting.host_is_there()) warn_of_closed_door(call);
+        return false;
     }
-    pollfd watched{call.socket.descriptor().number(), POLLOUT, 0};
-    const auto ready = os::wait_ready(std::span{&watched, 1}, os::Deadline::never(), 0);
-    if (!ready || !*ready) return ready;
-    if (auto done = call.socket.finish_connecting(); !done) return std::unexpected(done.error());
+    call.socket = std::move(**socket);
     if (auto set = call.socket.set_probes(patience_ms_); !set) return std::unexpected(set.error());
     const Claim claim{own_, call.wanted.peer, purpose_, call.wanted.number};
     call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes(claim));
     return call.handshake->advance(call.socket);
+}
+
+// The rest takes the peer's attention, so it may come late, while its host's system says that it has what was sent. One
+// that had no room for this connection has forgotten it, and says nothing either: then it is made anew.
+Result<void> Links::look(Call& call) {
+    const auto reach = call.socket.reach(patience_ms_);
+    if (reach && *reach == os::TcpSocket::Reach::answers) return {};
+    const auto lost = reach ? Result<void>{} : std::unexpected(reach.error());
+    if (call.handshake->has_begun()) return lost;
+    if (!call.question) call.question.emplace(peer(call.wanted.peer).address);
+    if (lost || !call.question->is_answered()) return lost;
+    call.connecting = Connecting{peer(call.wanted.peer).address, patience_ms_};
+    call.handshake.reset();
+    call.question.reset();
+    return {};
+}
+
+void Links::warn_of_closed_door(Call& call) {
+    if (!call.warn_at.passed()) return;
+    call.warn_at = os::Deadline::never();
+    const Peer& facts = peer(call.wanted.peer);
+    log(LogLevel::warning,
+        "rank {} on {} cannot connect to rank {} on {} at {} yet, and goes on trying: its host answers, but does not "
+        "let it in; either a firewall drops it, or the process there has more connections to accept than its system "
+        "holds (net.core.somaxconn), and does something else",
+        own_, peer(own_).host, call.wanted.peer, facts.host, facts.address.text());
 }
 
 Result<std::optional<Links::Opened>> Links::take_arrival() {
@@ -163,7 +171,7 @@ Result<std::optional<Links::Opened>> Links::next() {
     for (auto call = calls_.begin(); call != calls_.end();) {
         auto open = advance(*call);
         if (open && !*open && looks && call->handshake)
-            if (const auto reach = call->socket.reach(patience_ms_); !reach) open = std::unexpected(reach.error());
+            if (const auto there = look(*call); !there) open = std::unexpected(there.error());
         if (!open && !may_fail(call->wanted, open.error())) {
             const Rank peer = call->wanted.peer;
             failed_ = call->handshake ? lost(peer, open.error()) : unreachable(peer, open.error());

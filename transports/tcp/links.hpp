@@ -2,8 +2,9 @@
 // connected to at its process's data port, and both prove that they know the job's key. All that are wanted at once; of
 // a pair they are numbered, from 0.
 //
-// For the rank's thread. Nothing waits; a peer that cannot be reached in time is an error that names both ranks. A pair
-// can do without further sockets than the first: where one cannot be made while the peer is there, that is logged.
+// For the rank's thread. Nothing waits; a peer whose host cannot be reached in time is an error that names both ranks,
+// while one that does something else may take as long as it likes to accept. A pair can do without further sockets than
+// the first: where one cannot be made while the peer is there, that is logged.
 #pragma once
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 
 #include "os/clock.hpp"
 #include "transports/mirrors/peers.hpp"
+#include "transports/tcp/connecting.hpp"
 #include "transports/tcp/data_port.hpp"
 #include "transports/tcp/socket_count.hpp"
 
@@ -70,18 +72,18 @@ private:
     // One that this rank makes.
     struct Call {
         Wanted wanted;
-        os::TcpSocket socket;
-        os::Deadline until;
+        Connecting connecting;
+        os::Deadline warn_at;  // that the peer's host does not let it in
+        os::TcpSocket socket{};
         std::optional<os::Handshake> handshake{};  // once connected
-        std::optional<os::Deadline> again_at{};    // it could not be reached: when to try anew
-        std::string last_problem{};
+        std::optional<HostQuestion> question{};    // since the handshake stays without an answer
     };
     void want(Rank peer, unsigned number);
     void begin(const Wanted& wanted);
-    std::uint64_t connect_patience_ms() const;
     static bool is_own(const os::InternetAddress& address);
-    Result<bool> connect(Call& call);
     Result<bool> advance(Call& call);
+    Result<void> look(Call& call);
+    void warn_of_closed_door(Call& call);
     bool may_fail(const Wanted& wanted, const Error& why);
     Result<std::optional<Opened>> take_arrival();
     bool has_come(const Wanted& wanted) const {
