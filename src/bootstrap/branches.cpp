@@ -51,8 +51,10 @@ void Branches::watch(std::vector<pollfd>& watched) const {
 }
 
 Result<void> Branches::serve(const Take& take) {
-    for (Branch& child : children_)
+    for (Branch& child : children_) {
         if (auto read = read_from(child, take); !read) return read;
+        if (auto there = look_at(child); !there) return there;
+    }
     if (auto checked = advance_packet_checks(); !checked) return checked;
     for (auto at = newcomers_.begin(); at != newcomers_.end();) {
         const auto done = advance(*at);
@@ -145,10 +147,11 @@ Result<void> Branches::admit(Newcomer& newcomer) {
         static_cast<void>(newcomer.socket.send(write_elsewhere({next.listens, next.name}), soon));
         return {};
     }
-    const Bytes answer = refusal_.empty() ? write_welcome(own_) : refusal_;
+    const Bytes answer = refusal_.empty() ? write_welcome({own_, own_host_}) : refusal_;
     if (newcomer.socket.send(answer, soon))
         children_.push_back(
-            {.socket = std::move(newcomer.socket), .listens = claim->listens, .told = !refusal_.empty()});
+            {.socket = std::move(newcomer.socket), .listens = claim->listens, .watch = HostWatch{patience_ms_},
+             .told = !refusal_.empty()});
     return {};
 }
 
@@ -169,10 +172,22 @@ Result<void> Branches::read_from(Branch& child, const Take& take) {
                         fmt::format("{} left before the job had met: look for its own error", who));
         }
         if (!frame) return std::unexpected(frame.error());
-        if (child.told) continue;
+        if (child.told || (*frame)->kind == FrameKind::knock) continue;
         if (auto taken = take(child, **frame); !taken) return taken;
     }
     return {};
+}
+
+// Also one that has not said who it is: it was let in, and is of this job.
+Result<void> Branches::look_at(Branch& child) {
+    if (!child.open()) return {};
+    const auto there = child.watch.look(child.socket, true);
+    if (there) return {};
+    const std::string who = child.text();
+    child.socket.close();
+    if (child.told) return {};
+    return fail(Status::remote_error, fmt::format("host {} has lost {} before the job had met: {}", own_host_, who,
+                                                  there.error().message));
 }
 
 }  // namespace tenon::bootstrap

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bootstrap/frames.hpp"
+#include "bootstrap/host_watch.hpp"
 #include "bootstrap/packet_check.hpp"
 #include "os/handshake.hpp"
 
@@ -20,6 +21,7 @@ namespace tenon::bootstrap {
 struct Branch {
     os::TcpSocket socket;
     os::InternetAddress listens;
+    HostWatch watch;
     NodeToken node{};
     bool introduced = false;  // it has said who it is
     std::string name{};
@@ -55,7 +57,8 @@ public:
     void refuse_newcomers(const Error& why) { refusal_ = write_refusal(why); }
 
     void watch(std::vector<pollfd>& watched) const;
-    // Goes on with all as far as it can without waiting. An error when a child is lost or says what it must not.
+    // Goes on with all as far as it can without waiting. An error when a child is lost, or out of reach, or says what
+    // it must not.
     Result<void> serve(const Take& take);
     std::deque<Branch>& children() { return children_; }
     const std::deque<Branch>& children() const { return children_; }
@@ -82,6 +85,7 @@ private:
     void begin_packet_check(Newcomer& newcomer, const os::InternetAddress& whose);
     Result<void> advance_packet_checks();
     Result<void> read_from(Branch& child, const Take& take);
+    Result<void> look_at(Branch& child);
     void drop_stranger(Newcomer& newcomer, std::string_view why);
 
     const NodeToken own_;

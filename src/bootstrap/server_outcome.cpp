@@ -27,7 +27,7 @@ Result<void> Server::conclude() {
     if (is_root())
         if (auto made = make_table(); !made) return made;
     for (Branch& child : branches_.children())
-        if (auto sent = child.socket.send(table_frame_, sending()); !sent)
+        if (auto sent = child.watch.send(child.socket, table_frame_, sending()); !sent)
             return fail(sent.error().status,
                         fmt::format("{} did not take the table of ranks: {}", child.text(), sent.error().message));
     if (auto handed = hand_out(); !handed) return handed;
@@ -112,6 +112,7 @@ Result<void> Server::wait_until_all_are_ready() {
         return ready;
     if (is_root()) return {};
     is_ready_ = true;
+    uplink_->stop_knocking();
     if (auto sent = send_up(write_frame(FrameKind::ready)); !sent) return sent;
     return wait([this] { return may_go_; });
 }
@@ -155,9 +156,9 @@ void Server::close_door() {
 
 // A job's name is free again when its ranks hear of the refusal. So where it spans hosts, which do not all come at
 // once, they are held back a little, to tell those who are on their way too; the root's less, to be gone when others
-// return.
+// return. Once there is a table, all have come, and nobody is let in any more.
 void Server::close_to_newcomers(std::uint64_t hold_ms) {
-    const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout;
+    const bool may_be_late = !place_.is_one_host() && refusal_->status != Status::timeout && !table_;
     const os::Deadline until = os::Deadline::after_ms(may_be_late ? hold_ms : 0).or_abort(stopped_);
     while (until.check("ranks that are on their way"))
         static_cast<void>(serve_once());  // what one of them does wrong changes nothing any more
@@ -172,7 +173,7 @@ void Server::close_to_newcomers(std::uint64_t hold_ms) {
 Result<void> Server::verdict_from_above(Error own) {
     const os::Deadline deadline = os::Deadline::after_ms(others_hear_ms).or_abort(stopped_);
     bool is_said = false;
-    while (deadline.check("the verdict of the job's root")) {
+    while (!uplink_->is_lost() && deadline.check("the verdict of the job's root")) {
         const auto frame = uplink_->advance(deadline.remaining_ms());
         if (!frame) break;
         if (*frame && (*frame)->kind == FrameKind::refusal) return std::unexpected(read_refusal((*frame)->payload));
@@ -181,7 +182,7 @@ Result<void> Server::verdict_from_above(Error own) {
             return {};
         }
         if (uplink_->has_joined() && !is_ready_ && !std::exchange(is_said, true))
-            if (!uplink_->socket().send(write_refusal(own), deadline)) break;
+            if (!uplink_->send(write_refusal(own), deadline)) break;
         std::vector<pollfd> watched;
         uplink_->watch(watched);
         if (!*frame && !os::wait_ready(watched, deadline, uplink_->wait_ms())) break;

@@ -1,6 +1,7 @@
 // What a server hears from the hosts below it and above it.
 #include <fmt/format.h>
 
+#include "base/log.hpp"
 #include "bootstrap/interfaces.hpp"
 #include "bootstrap/server.hpp"
 
@@ -108,19 +109,22 @@ Result<void> Server::take_from_above(const Frame& frame) {
 
 // A parent that is gone may have left its reason to be read.
 Result<void> Server::send_up(const Bytes& frame) {
-    auto sent = uplink_->socket().send(frame, sending());
+    auto sent = uplink_->send(frame, sending());
     return sent || sent.error().status == Status::remote_error ? Result<void>{} : sent;
 }
 
+// A host says who it is at once, so that it is missed if it ends; of its ranks it tells when packets have been tried.
 Result<void> Server::pass_up() {
-    if (!uplink_->is_checked() || (!has_introduced_host_ && to_introduce_.empty())) return {};
+    if (!uplink_->has_joined() || (!has_introduced_host_ && to_introduce_.empty())) return {};
     const std::uint64_t patience_ms = meeting_deadline_.remaining_ms();
     if (!has_introduced_host_) {
         HostHello host{node_, host_, to_introduce_.front(), own_network()};
         host.first.patience_ms = patience_ms;
         if (auto sent = send_up(write_host(host)); !sent) return sent;
         has_introduced_host_ = true;
+        log(LogLevel::debug, "joined the rendezvous at {}", uplink_->parent_address().text());
     }
+    if (!uplink_->is_checked()) return {};
     for (const Bytes& note : notes_to_pass_up_)
         if (auto sent = send_up(note); !sent) return sent;
     notes_to_pass_up_.clear();

@@ -13,6 +13,9 @@ namespace {
 constexpr std::uint64_t first_try_ms = 500;
 constexpr int doublings = 4;
 constexpr std::uint64_t rest_ms = 20;
+// Where somebody has been, a system answers at once or not at all. So soon a host comes back to a root that has just
+// refused the job, and still says so.
+constexpr std::uint64_t known_try_ms = 200;
 // A root that listened before its id was known, and refuses so often, is there no more.
 constexpr int unreachable_limit = 3;
 
@@ -28,7 +31,8 @@ Uplink::Uplink(const Invitation& invitation, Place place, const NetworkSettings&
       meeting_{invitation.meeting},
       patience_ms_{network.patience_ms},
       may_come_later_{invitation.is_by_job},
-      secret_{invitation.secret} {}
+      secret_{invitation.secret},
+      watch_{network.patience_ms} {}
 
 void Uplink::watch(std::vector<pollfd>& watched) const {
     if (stage_ == Stage::resting) return;
@@ -75,18 +79,25 @@ Result<std::optional<Frame>> Uplink::advance(std::uint64_t left_ms) {
         if (!*moved) return std::nullopt;
     }
     auto frame = reader_.read(socket_);
+    while (frame && *frame && (*frame)->kind == FrameKind::knock) frame = reader_.read(socket_);
+    if (frame && !*frame)
+        if (auto there = watch_.look(socket_, may_knock_); !there) {
+            is_lost_ = true;
+            return fail(Status::remote_error, fmt::format("host {} has lost {} before the job had met: {}", own_host_,
+                                                          parent_text(), there.error().message));
+        }
     if (frame && !*frame && packet_check_)
         if (auto checked = advance_packet_check(left_ms); !checked) return std::unexpected(checked.error());
     if (!frame && frame.error().status == Status::remote_error)
-        return fail(Status::remote_error, fmt::format("the host at {}, next on the way to the job's root, left before "
-                                                      "the job had met: look for its own error",
-                                                      to_.address.text()));
+        return fail(Status::remote_error,
+                    fmt::format("{} left before the job had met: look for its own error", parent_text()));
     return frame;
 }
 
 Result<bool> Uplink::step() {
     if (stage_ == Stage::resting) {
         if (!until_.passed()) return false;
+        if (auto still_there = check_heard(); !still_there) return std::unexpected(still_there.error());
         if (auto begun = next_target(); !begun) return std::unexpected(begun.error());
         return stage_ != Stage::resting;
     }
@@ -118,6 +129,8 @@ Result<bool> Uplink::step() {
             return true;
         }
     }
+    if (stage_ != Stage::connecting)
+        if (auto there = watch_.look(socket_, false); !there) return try_next(there.error().message);
     if (!until_.passed()) return false;
     return try_next(stage_ == Stage::connecting
                         ? "no answer in time: packets on the way there or back vanish, since a firewall drops them or "
@@ -136,12 +149,16 @@ Result<void> Uplink::next_target() {
     if (!socket) return count_unreachable(socket.error().message);
     socket_ = std::move(*socket);
     stage_ = Stage::connecting;
-    until_ = os::Deadline::after_ms(doubled(first_try_ms, rounds_));
+    until_ = os::Deadline::after_ms(root_ ? known_try_ms : doubled(first_try_ms, rounds_));
     return {};
 }
 
 void Uplink::refill() {
     to_ = {};
+    if (root_) {
+        targets_.push_back(*root_);
+        return;
+    }
     const auto place = current_place();
     if (!place) {
         try_next(place.error().message);
@@ -207,7 +224,26 @@ void Uplink::go_on() {
     socket_.close();
     stage_ = Stage::resting;
     if (targets_.empty()) rounds_++;
-    until_ = os::Deadline::after_ms(targets_.empty() ? doubled(rest_ms, rounds_) : 0);
+    until_ = os::Deadline::after_ms(!targets_.empty() ? 0 : root_ ? rest_ms : doubled(rest_ms, rounds_));
+}
+
+void Uplink::heard() {
+    lost_at_ = os::Deadline::after_ms(os::TcpSocket::longest_silence_ms(patience_ms_));
+    heard_in_round_ = rounds_;
+}
+
+// The clock is not enough: this process may have been stopped meanwhile.
+Result<void> Uplink::check_heard() const {
+    if (!root_ || !lost_at_.passed() || rounds_ < heard_in_round_ + 2) return {};
+    return fail(Status::remote_error,
+                fmt::format("the job's root at {} had answered host {}, but can be joined no more: the job has failed "
+                            "to meet, or hosts are down or cut off; look for the errors of other ranks; the last that "
+                            "was heard: {}",
+                            root_->address.text(), own_host_, in_words(last_problem_)));
+}
+
+std::string Uplink::parent_text() const {
+    return fmt::format("host {} (at {}), next on the way to the job's root,", parent_.host, to_.address.text());
 }
 
 Result<void> Uplink::count_unreachable(const std::string& why) {
@@ -224,6 +260,10 @@ Result<void> Uplink::count_unreachable(const std::string& why) {
 Result<void> Uplink::begin_handshake() {
     if (auto connected = socket_.finish_connecting(); !connected) return count_unreachable(connected.error().message);
     unreachable_ = 0;
+    if (root_) {
+        heard();
+        until_ = os::Deadline::after_ms(doubled(first_try_ms, rounds_));
+    }
     if (auto set = socket_.set_patience(patience_ms_); !set) return set;
     if (!has_door() && !listens_.valid())
         if (auto opened = open_door(); !opened) return opened;
@@ -264,7 +304,9 @@ Result<void> Uplink::take_welcome(Frame frame) {
     if (frame.kind == FrameKind::elsewhere) {
         const auto where = read_elsewhere(frame.payload);
         if (!where) return std::unexpected(where.error());
-        targets_.push_front({where->address, false,
+        if (!root_) root_ = to_;
+        heard();
+        targets_.assign(1, {where->address, false,
                              where->host.empty() ? "a host to which the root has sent it"
                                                  : where->host + ", to which the root has sent it"});
         go_on();
@@ -277,7 +319,6 @@ Result<void> Uplink::take_welcome(Frame frame) {
     stage_ = Stage::joined;
     if (PacketCheck::is_needed(socket_))
         packet_check_.emplace(to_.address, door_secret(), write_claim({listens_, Errand::packet_check}), own_host_);
-    log(LogLevel::debug, "joined the rendezvous at {}", to_.address.text());
     return {};
 }
 

@@ -3,12 +3,14 @@
 //
 // A resumable state machine: advance() goes on as far as it can without waiting (looking up a host's name is the
 // exception). Every address is tried for a short time, which grows from round to round, so that a foreign service that
-// says nothing costs little, and a busy root is reached at last. For one thread.
+// says nothing costs little, and a busy root is reached at last. Once the root has sent this host on, somebody must be
+// heard of in time, the root or who it named: else the meeting is lost. For one thread.
 #pragma once
 
 #include <deque>
 
 #include "bootstrap/frames.hpp"
+#include "bootstrap/host_watch.hpp"
 #include "bootstrap/packet_check.hpp"
 #include "bootstrap/place.hpp"
 #include "bootstrap/pmix.hpp"
@@ -30,9 +32,15 @@ public:
     bool has_joined() const { return stage_ == Stage::joined; }
     // And large packets get through to the parent, as far as can be told.
     bool is_checked() const { return has_joined() && !packet_check_; }
-    os::TcpSocket& socket() { return socket_; }
+    // The parent is out of reach: nothing can be told it any more.
+    bool is_lost() const { return is_lost_; }
+    Result<void> send(std::span<const std::byte> frame, os::Deadline deadline) {
+        return watch_.send(socket_, frame, deadline);
+    }
+    // The parent may give the edge to others from here on: nothing is sent but what they expect.
+    void stop_knocking() { may_knock_ = false; }
     const os::TcpSocket& socket() const { return socket_; }
-    const NodeToken& parent() const { return parent_; }
+    const NodeToken& parent() const { return parent_.node; }
     const os::InternetAddress& parent_address() const { return to_.address; }
     const Secret& secret() const { return secret_; }  // of the handshakes of this meeting
     // Where this host's own children are to come: opened before the parent is told of it.
@@ -68,6 +76,9 @@ private:
     bool try_next(const std::string& why);  // true
     bool not_accepted();                    // true
     void go_on();
+    void heard();
+    Result<void> check_heard() const;
+    std::string parent_text() const;
     std::string way_of(const Problem& problem) const;
     std::string in_words(const Problem& problem) const;
     Result<void> count_unreachable(const std::string& why);
@@ -90,7 +101,13 @@ private:
     int rounds_ = 0, unreachable_ = 0;
     Problem last_problem_{};
     std::optional<Problem> refused_by_;  // who did not accept our secret
-    NodeToken parent_;
+    Welcome parent_{};
+    HostWatch watch_;
+    bool is_lost_ = false, may_knock_ = true;
+    // Once the root has sent this host on: where it is, and until when it, or who it named, is to be heard of again.
+    std::optional<Target> root_;
+    os::Deadline lost_at_ = os::Deadline::never();
+    int heard_in_round_ = 0;
     os::TcpListener door_;
     os::InternetAddress listens_;
 };

@@ -185,7 +185,7 @@ Result<FrameHeader> read_frame_header(std::span<const std::byte, frame_header_by
     ByteReader in{bytes};
     if (in.get<std::uint64_t>() != magic) return malformed("reply");
     const FrameHeader header{in.get<FrameKind>(), in.get<std::uint32_t>()};
-    if (header.kind < FrameKind::table || header.kind > FrameKind::note || header.payload_bytes > payload_limit)
+    if (header.kind < FrameKind::table || header.kind > FrameKind::knock || header.payload_bytes > payload_limit)
         return malformed("reply");
     return header;
 }
@@ -249,8 +249,20 @@ Result<Table> read_table(std::span<const std::byte> payload) {
 Bytes write_link(std::int32_t host) { return frame_of(FrameKind::link, host); }
 Result<std::int32_t> read_link(std::span<const std::byte> payload) { return only<std::int32_t>(payload, "link"); }
 
-Bytes write_welcome(const NodeToken& node) { return frame_of(FrameKind::welcome, node); }
-Result<NodeToken> read_welcome(std::span<const std::byte> payload) { return only<NodeToken>(payload, "welcome"); }
+Bytes write_welcome(const Welcome& welcome) {
+    auto bytes = frame(FrameKind::welcome, sizeof welcome.node + 4 + host_name_limit);
+    ByteWriter out = payload_of(bytes);
+    out.put(welcome.node);
+    out.put_text(welcome.host, host_name_limit);
+    return bytes;
+}
+
+Result<Welcome> read_welcome(std::span<const std::byte> payload) {
+    ByteReader in{payload};
+    Welcome welcome{in.get<NodeToken>(), in.get_text(host_name_limit)};
+    if (in.is_short() || in.left() > 0) return malformed("welcome");
+    return welcome;
+}
 
 Bytes write_elsewhere(const Elsewhere& where) {
     auto bytes = frame(FrameKind::elsewhere, sizeof where.address + 4 + host_name_limit);

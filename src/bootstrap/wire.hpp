@@ -6,10 +6,11 @@
 //                     lowest rank each link (a descriptor and the host at its other end), go;  or, any time, a refusal
 // Between the nodes of two hosts, over TCP, after the handshake (os/handshake.hpp; the connecting side claims where it
 // listens):
-//   parent -> child:  welcome, or elsewhere;  then the table, then go;  or, at any point, a refusal
+//   parent -> child:  welcome, or elsewhere;  then the table, then go;  or, at any point, a refusal;  until go, perhaps
+//                     knocks
 //   child -> parent:  a host frame for each host below, before its ranks;  notes on a rank, before it;  ranks, as they
 //                     come;  ready, when all below
-//                     have been given the table;  or, at any point, a refusal
+//                     have been given the table;  or, at any point, a refusal;  until ready, perhaps knocks
 //
 // All sizes are fixed or bounded. Nothing is read before the proof or the handshake has shown that the sender knows the
 // job's secret. The proof's and the refusal's layouts never change, so that different versions of Tenon can tell each
@@ -27,7 +28,7 @@
 
 namespace tenon::bootstrap {
 
-inline constexpr std::uint32_t wire_version = 4;
+inline constexpr std::uint32_t wire_version = 5;
 inline constexpr Rank rank_count_limit = 16'384;
 
 inline constexpr std::size_t proof_bytes = 32;
@@ -66,6 +67,7 @@ enum class FrameKind : std::uint32_t {
     ranks = 10,
     ready = 11,
     note = 12,
+    knock = 13,  // says nothing; the other host's system acknowledges it
 };
 struct FrameHeader {
     FrameKind kind{};
@@ -75,7 +77,7 @@ inline constexpr std::size_t frame_header_bytes = 16;
 Result<FrameHeader> read_frame_header(std::span<const std::byte, frame_header_bytes> bytes);
 
 using Bytes = std::vector<std::byte>;
-// Of segment, arena, go and ready; or with what another frame of that kind held.
+// Of segment, arena, go, ready and knock; or with what another frame of that kind held.
 Bytes write_frame(FrameKind kind, std::span<const std::byte> payload = {});
 Bytes write_refusal(const Error& error);
 Error read_refusal(std::span<const std::byte> payload);
@@ -102,8 +104,13 @@ Result<Table> read_table(std::span<const std::byte> payload);
 Bytes write_link(std::int32_t host);
 Result<std::int32_t> read_link(std::span<const std::byte> payload);
 
-Bytes write_welcome(const NodeToken& node);
-Result<NodeToken> read_welcome(std::span<const std::byte> payload);
+// By whom a host is taken in.
+struct Welcome {
+    NodeToken node;
+    std::string host{};
+};
+Bytes write_welcome(const Welcome& welcome);
+Result<Welcome> read_welcome(std::span<const std::byte> payload);
 // Where another host listens; its name is empty where it has not yet said it.
 struct Elsewhere {
     os::InternetAddress address{};

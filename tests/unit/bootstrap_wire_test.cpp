@@ -140,7 +140,9 @@ TEST(Wire, WhatHostsTellEachOtherReadsBack) {
     EXPECT_EQ(note->text, "no device");
     EXPECT_EQ(rows->ranks[1].cores, full_hello().who.cores);
     EXPECT_EQ(read_link(payload_of(write_link(3))).value(), 3);
-    EXPECT_EQ(read_welcome(payload_of(write_welcome({7, 8}))).value(), (NodeToken{7, 8}));
+    const auto welcome = read_welcome(payload_of(write_welcome({{7, 8}, "host1"}))).value();
+    EXPECT_EQ(welcome.node, (NodeToken{7, 8}));
+    EXPECT_EQ(welcome.host, "host1");
     const auto elsewhere = read_elsewhere(payload_of(write_elsewhere({some_address(), "host4"})));
     ASSERT_TRUE(elsewhere);
     EXPECT_EQ(elsewhere->address, some_address());
@@ -261,7 +263,7 @@ TEST(Wire, SurvivesDamage) {
     add(2, write_host({{5, 6}, "host3", full_hello()}));
     add(2, write_rows({{5, 6}, 77, {full_hello().who, full_hello().who}}));
     add(2, write_link(3));
-    add(2, write_welcome({7, 8}));
+    add(2, write_welcome({{7, 8}, "host1"}));
     add(2, write_elsewhere({some_address(), "host4"}));
     add(2, write_note({NoteKind::obstacle, {5, 6}, full_hello().who, "no device"}));
     add(4, write_claim({some_address()}));
