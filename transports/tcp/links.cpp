@@ -12,6 +12,8 @@ namespace tenon::tcp {
 namespace {
 
 constexpr std::uint64_t further_soon_ms = 1'000, told_after_ms = 1'000, warned_after_ms = 10'000;
+// A system forgets a connection for which it has no room after it has said so twice, which it does a second apart.
+constexpr std::uint64_t forgotten_after_ms = 1'000;
 
 }  // namespace
 
@@ -93,13 +95,14 @@ Result<bool> Links::advance(Call& call) {
     }
     call.socket = std::move(**socket);
     if (auto set = call.socket.set_probes(patience_ms_); !set) return std::unexpected(set.error());
+    call.may_be_forgotten_at = os::Deadline::after_ms(forgotten_after_ms);
     const Claim claim{own_, call.wanted.peer, purpose_, call.wanted.number};
     call.handshake = os::Handshake::connecting(key_, wire_version, to_bytes(claim));
     return call.handshake->advance(call.socket);
 }
 
 // The rest takes the peer's attention, so it may come late, while its host's system says that it has what was sent. One
-// that had no room for this connection has forgotten it, and says nothing either: then it is made anew.
+// that had no room for this connection says nothing either: then it is made anew.
 Result<void> Links::look(Call& call) {
     const auto reach = call.socket.reach(patience_ms_);
     if (reach && *reach == os::TcpSocket::Reach::answers) return {};
@@ -107,10 +110,21 @@ Result<void> Links::look(Call& call) {
     if (call.handshake->has_begun()) return lost;
     if (!call.question) call.question.emplace(peer(call.wanted.peer).address);
     if (lost || !call.question->is_answered()) return lost;
+    connect_anew(call);
+    return {};
+}
+
+// Where the process has ended, that is refused.
+void Links::connect_anew(Call& call) {
     call.connecting = Connecting{peer(call.wanted.peer).address, patience_ms_};
     call.handshake.reset();
     call.question.reset();
-    return {};
+}
+
+// Once it has forgotten a connection, the peer's system refuses what comes over it.
+bool Links::was_forgotten(const Call& call, const Error& why) {
+    return why.status == Status::remote_error && call.handshake && !call.handshake->has_begun() &&
+           call.may_be_forgotten_at.passed();
 }
 
 void Links::warn_of_closed_door(Call& call) {
@@ -170,6 +184,10 @@ Result<std::optional<Links::Opened>> Links::next() {
     const bool looks = !calls_.empty() && look_.is_due();
     for (auto call = calls_.begin(); call != calls_.end();) {
         auto open = advance(*call);
+        if (!open && was_forgotten(*call, open.error())) {
+            connect_anew(*call);
+            open = false;
+        }
         if (open && !*open && looks && call->handshake)
             if (const auto there = look(*call); !there) open = std::unexpected(there.error());
         if (!open && !may_fail(call->wanted, open.error())) {

@@ -75,6 +75,7 @@ private:
         Connecting connecting;
         os::Deadline warn_at;  // that the peer's host does not let it in
         os::TcpSocket socket{};
+        os::Deadline may_be_forgotten_at = os::Deadline::never();
         std::optional<os::Handshake> handshake{};  // once connected
         std::optional<HostQuestion> question{};    // since the handshake stays without an answer
     };
@@ -83,6 +84,8 @@ private:
     static bool is_own(const os::InternetAddress& address);
     Result<bool> advance(Call& call);
     Result<void> look(Call& call);
+    void connect_anew(Call& call);
+    static bool was_forgotten(const Call& call, const Error& why);
     void warn_of_closed_door(Call& call);
     bool may_fail(const Wanted& wanted, const Error& why);
     Result<std::optional<Opened>> take_arrival();
