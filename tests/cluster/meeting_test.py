@@ -3,7 +3,7 @@
 Run inside tests/cluster/run with 5 hosts and a rank on each. Links are cut and ranks killed or stopped before the first
 call of a pair, in a meeting that waits for a rank, and at random moments of one that is under way: every rank that lives
 gets an error that says who is missing, in time. What may take the time that TENON_INIT_TIMEOUT_MS says is only a rank that
-never came. FAULTS=N: that many random ones (6). TENON_TEST_SEED repeats a run.
+never came. FAULTS=N: that many random ones (2). TENON_TEST_SEED repeats a run.
 """
 
 import collections
@@ -20,14 +20,14 @@ import unittest
 MEETING_RANK = sys.argv.pop(1)
 HOSTS = int(os.environ["CLUSTER_HOSTS"])
 SEED = int(os.environ.get("TENON_TEST_SEED", random.SystemRandom().randrange(1 << 32)))
-FAULTS = int(os.environ.get("FAULTS", 6))
+FAULTS = int(os.environ.get("FAULTS", 2))
 DEADLINE_S = 60
 # By when a host that is out of reach, and a process that ended, is an error on every rank.
 PATIENCE_S = int(os.environ.get("TENON_NETWORK_TIMEOUT_MS", 3000)) / 1000
 CUT_TOLD_WITHIN_S = PATIENCE_S + 1
 DEATH_TOLD_WITHIN_S = 3
 # Of meetings at random moments: a rank that had not come yet never comes.
-MEETS_WITHIN_S = 10
+MEETS_WITHIN_S = 6
 
 
 class Rank:
@@ -152,7 +152,7 @@ class Test(unittest.TestCase):
             rank.hear("called")
 
 
-class FirstCalls(Test):
+class AfterMeeting(Test):
     """Of pairs that are no edge of the tree of hosts, and have no connection before they first need one."""
 
     def setUp(self):
@@ -163,6 +163,8 @@ class FirstCalls(Test):
             rank.tell("call")
         return time.monotonic()
 
+
+class FirstCalls(AfterMeeting):
     def test_over_a_link_that_is_cut_already_name_the_pair(self):
         self.all_meet("cut-before")
         self.cut(1, 2)
@@ -171,17 +173,6 @@ class FirstCalls(Test):
             self.fails(rank, since, CUT_TOLD_WITHIN_S, 1, 2)
         link("heal-link", 1, 2)
         self.all_go_on("healed")
-
-    def test_wait_for_a_peer_that_does_something_else_while_its_host_answers(self):
-        self.all_meet("late")
-        late = self.ranks[-1]
-        self.stop(late)
-        others = self.ranks[:-1]
-        self.call(*self.ranks)
-        self.nobody_says_anything(others, PATIENCE_S + 1.5)
-        os.kill(late.id, signal.SIGCONT)
-        for rank in self.ranks:
-            rank.hear("called")
 
     def test_over_a_link_that_is_cut_while_the_peer_does_something_else_name_the_pair(self):
         self.all_meet("cut-while-late")
@@ -193,6 +184,29 @@ class FirstCalls(Test):
         since = self.cut(1, late.number)
         for rank in others:
             self.fails(rank, since, CUT_TOLD_WITHIN_S, 1, late.number)
+
+    def test_survive_the_loss_of_the_first_packets(self):
+        self.all_meet("losses")
+        peer = HOSTS - 1
+        self.on_host(peer, "nft", "add table inet losses; add chain inet losses input { type filter hook input priority 0; }; "
+                     "add rule inet losses input ip saddr 10.77.0.0/24 tcp flags & (syn | ack) == syn quota 600 bytes drop",
+                     undo=("nft", "delete table inet losses"))
+        self.call(*self.ranks)
+        for rank in self.ranks:
+            rank.hear("called")
+
+
+class FirstCallsOfTheLate(AfterMeeting):
+    def test_wait_for_a_peer_that_does_something_else_while_its_host_answers(self):
+        self.all_meet("late")
+        late = self.ranks[-1]
+        self.stop(late)
+        others = self.ranks[:-1]
+        self.call(*self.ranks)
+        self.nobody_says_anything(others, PATIENCE_S + 1.5)
+        os.kill(late.id, signal.SIGCONT)
+        for rank in self.ranks:
+            rank.hear("called")
 
     def test_wait_for_a_peer_that_has_more_to_accept_than_its_system_holds(self):
         late = self.ranks[-1]
@@ -208,18 +222,8 @@ class FirstCalls(Test):
         for rank in self.ranks:
             rank.hear("called")
 
-    def test_survive_the_loss_of_the_first_packets(self):
-        self.all_meet("losses")
-        peer = HOSTS - 1
-        self.on_host(peer, "nft", "add table inet losses; add chain inet losses input { type filter hook input priority 0; }; "
-                     "add rule inet losses input ip saddr 10.77.0.0/24 tcp flags & (syn | ack) == syn quota 600 bytes drop",
-                     undo=("nft", "delete table inet losses"))
-        self.call(*self.ranks)
-        for rank in self.ranks:
-            rank.hear("called")
 
-
-class Meeting(Test):
+class WhileMeeting(Test):
     """All but the last rank have come, and wait for it."""
 
     def setUp(self):
@@ -263,20 +267,27 @@ class Meeting(Test):
         victim.process.wait()
         self.expect_all_fail(come, since, DEATH_TOLD_WITHIN_S, number, (number,))
 
-    def test_a_host_that_is_cut_off(self):
-        self.check_cut(self.come_by_name(), 2)
 
+class Meeting(WhileMeeting):
     def test_the_roots_host_that_is_cut_off(self):
         self.check_cut(self.come_by_name(), 0)
-
-    def test_a_rank_that_is_killed(self):
-        self.check_kill(self.come_by_name(), 2)
 
     def test_the_root_that_is_killed(self):
         self.check_kill(self.come_by_name(), 0)
 
     def test_a_host_in_the_middle_of_the_tree_that_is_cut_off(self):
         self.check_cut(self.come_to_a_chain(), 1)
+
+    def test_a_rank_in_the_middle_of_the_tree_that_is_killed(self):
+        self.check_kill(self.come_to_a_chain(), 1)
+
+
+class MeetingEverywhere(WhileMeeting):
+    def test_a_host_that_is_cut_off(self):
+        self.check_cut(self.come_by_name(), 2)
+
+    def test_a_rank_that_is_killed(self):
+        self.check_kill(self.come_by_name(), 2)
 
     def test_a_host_in_the_middle_of_the_tree_that_is_cut_from_the_root(self):
         self.check_cut(self.come_to_a_chain(), 0, 1)
@@ -287,9 +298,6 @@ class Meeting(Test):
     def test_the_roots_host_that_is_cut_off_from_a_chain(self):
         self.check_cut(self.come_to_a_chain(), 0)
 
-    def test_a_rank_in_the_middle_of_the_tree_that_is_killed(self):
-        self.check_kill(self.come_to_a_chain(), 1)
-
     def test_a_stopped_process_in_the_middle_of_the_tree_is_waited_for(self):
         come = self.come_to_a_chain()
         self.stop(self.ranks[1])
@@ -297,9 +305,7 @@ class Meeting(Test):
         os.kill(self.ranks[1].id, signal.SIGCONT)
         self.ranks[-1].tell("leave")
         self.ranks[-1].hear("left")
-        since = time.monotonic()
         self.check_kill(come, 3)
-        self.assertGreater(time.monotonic(), since)
 
 
 class RandomMoments(Test):
