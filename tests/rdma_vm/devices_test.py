@@ -1,6 +1,6 @@
 """What tests rely on in tests/rdma_vm/run, seen by its COMMAND: devices_test.py [unittest's arguments]
 
-Runs in a VM with 3 hosts.
+Runs in a VM with 3 hosts of 2 devices each.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from pathlib import Path
 DEADLINE_S = 60
 VM_NETWORK = "/run/rdma_vm/network"  # where the devices' packets travel
 PORTS = itertools.count(5000)
+DEVICES = [f"rxe{k}{suffix}" for k in range(3) for suffix in ("", "_1")]
 
 
 @contextlib.contextmanager
@@ -35,17 +36,17 @@ def enter(namespace):
 
 
 class Wire:
-    """Sends packets between the devices of two hosts as soft RoCE does: by UDP, each over its own link."""
+    """Sends packets between the d-th devices of two hosts as soft RoCE does: by UDP, each over its own link."""
 
-    def __init__(self, test, near, far):
+    def __init__(self, test, near, far, d=0):
         self.ends = []
         port = next(PORTS)
         for host in (near, far):
             with within(VM_NETWORK):
                 end = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             test.addCleanup(end.close)
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, f"rdma{host}".encode())
-            end.bind((f"10.78.0.{host + 1}", port))
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, f"rdma{host}{'_1' if d else ''}".encode())
+            end.bind((f"10.78.{d}.{host + 1}", port))
             end.settimeout(0.2)
             self.ends.append(end)
 
@@ -73,47 +74,60 @@ def do(*command):
 
 
 def states():
-    return [Path(f"/sys/class/infiniband/rxe{k}/ports/1/state").read_text().split()[1] for k in range(3)]
+    """Of those that are not up, by device."""
+    found = {name: Path(f"/sys/class/infiniband/{name}/ports/1/state").read_text().split()[1] for name in DEVICES}
+    return {name: state for name, state in found.items() if state != "ACTIVE"}
 
 
 class Devices(unittest.TestCase):
-    def assert_states(self, *expected):
+    def assert_down(self, *names):
+        expected = dict.fromkeys(names, "DOWN")
         deadline = time.monotonic() + DEADLINE_S
-        while states() != list(expected) and time.monotonic() < deadline:
+        while states() != expected and time.monotonic() < deadline:
             os.sched_yield()
-        self.assertEqual(states(), list(expected))
+        self.assertEqual(states(), expected)
 
-    def test_are_one_to_a_host(self):
-        files = [do("on-host", str(k), "ls", "/dev/infiniband").split() for k in range(3)]
-        self.assertEqual([len(names) for names in files], [1, 1, 1], files)
-        names = [Path(f"/sys/class/infiniband_verbs/{file}/ibdev").read_text().strip() for (file,) in files]
-        self.assertEqual(names, ["rxe0", "rxe1", "rxe2"])
+    def test_are_each_hosts_own(self):
+        files = [file for k in range(3) for file in sorted(do("on-host", str(k), "ls", "/dev/infiniband").split())]
+        names = [Path(f"/sys/class/infiniband_verbs/{file}/ibdev").read_text().strip() for file in files]
+        self.assertEqual(names, DEVICES)
 
     def test_can_be_cut_in_pairs(self):
-        pair, other = Wire(self, 0, 1), Wire(self, 2, 1)
-        self.assertTrue(pair.works())
+        pairs, other = [Wire(self, 0, 1, d) for d in range(2)], Wire(self, 2, 1)
+        self.assertTrue(all(pair.works() for pair in pairs))
         do("cut-link", "0", "host1")
-        self.assertTrue(pair.is_cut())
+        self.assertTrue(all(pair.is_cut() for pair in pairs))
         self.assertTrue(other.works())
         do("heal-link", "0", "host1")
-        self.assertTrue(pair.works())
+        self.assertTrue(all(pair.works() for pair in pairs))
+
+    def test_can_lose_the_cable_of_one_of_them(self):
+        pairs = [Wire(self, 0, 1, d) for d in range(2)]
+        do("cut-device", "1", "1")
+        self.assert_down("rxe1_1")
+        self.assertTrue(pairs[1].is_cut())
+        self.assertTrue(pairs[0].works())
+        do("heal-device", "1", "1")
+        self.assert_down()
+        self.assertTrue(pairs[1].works())
 
     def test_can_lose_their_cable(self):
         pair, other = Wire(self, 0, 1), Wire(self, 0, 2)
-        self.assert_states("ACTIVE", "ACTIVE", "ACTIVE")
+        self.assert_down()
         do("cut-link", "1")
-        self.assert_states("ACTIVE", "DOWN", "ACTIVE")
+        self.assert_down("rxe1", "rxe1_1")
         self.assertTrue(pair.is_cut())
         self.assertTrue(other.works())
         do("heal-link", "1")
-        self.assert_states("ACTIVE", "ACTIVE", "ACTIVE")
+        self.assert_down()
         self.assertTrue(pair.works())
 
-    def test_of_hosts_that_are_none_are_refused_by_cut_link(self):
-        for words in ([], ["7"], ["0", "x"], ["uplink"]):
-            done = subprocess.run(["cut-link", *words], capture_output=True, text=True, timeout=DEADLINE_S)
+    def test_of_hosts_that_are_none_are_refused(self):
+        for name, *words in (["cut-link"], ["cut-link", "7"], ["cut-link", "0", "x"], ["cut-link", "uplink"], ["cut-device", "0"],
+                             ["heal-device", "0", "2"], ["limit-device", "0", "1"]):
+            done = subprocess.run([name, *words], capture_output=True, text=True, timeout=DEADLINE_S)
             self.assertEqual(done.returncode, 2, words)
-            self.assertRegex(done.stderr, r"\Acut-link: [^\n]+\n\Z")
+            self.assertRegex(done.stderr, rf"\A{name}: [^\n]+\n\Z")
 
 
 if __name__ == "__main__":
