@@ -11,6 +11,7 @@ namespace tenon::rdma {
 
 struct FakeVerbs::Queue : ibv_cq {
     std::deque<ibv_wc> done;
+    std::deque<std::pair<ibv_wc, std::size_t>> late;  // with the bytes that are left of each
     Channel* events = nullptr;
     bool is_armed = false;
 };
@@ -321,8 +322,14 @@ int FakeVerbs::post_send(ibv_qp* raw, ibv_send_wr* first, ibv_send_wr** refused_
         done.qp_num = pair.qp_num;
         done.status = carry_out(pair, *w);
         if (done.status != IBV_WC_SUCCESS) pair.state = IBV_QPS_ERR;
-        if (done.status != IBV_WC_SUCCESS || (w->send_flags & IBV_SEND_SIGNALED) != 0)
-            complete(*static_cast<Queue*>(pair.send_cq), done);
+        const bool tells = done.status != IBV_WC_SUCCESS || (w->send_flags & IBV_SEND_SIGNALED) != 0;
+        auto& queue = *static_cast<Queue*>(pair.send_cq);
+        if (bytes_per_poll.contains(static_cast<Context*>(pair.context)->name)) {
+            done.opcode = tells ? IBV_WC_SEND : IBV_WC_DRIVER1;
+            queue.late.emplace_back(done, w->sg_list->length);
+        } else if (tells) {
+            complete(queue, done);
+        }
     }
     return 0;
 }
@@ -340,8 +347,24 @@ int FakeVerbs::post_srq_recv(ibv_srq* queue, ibv_recv_wr* first, ibv_recv_wr** r
     return 0;
 }
 
+// What the device gets done until the next poll.
+void FakeVerbs::work_on(Queue& queue) {
+    const auto rate = bytes_per_poll.find(static_cast<Context*>(queue.context)->name);
+    for (std::size_t left = rate == bytes_per_poll.end() ? 0 : rate->second; !queue.late.empty();) {
+        auto& [done, bytes] = queue.late.front();
+        const std::size_t now = std::min(left, bytes);
+        bytes -= now;
+        left -= now;
+        if (bytes != 0) return;
+        if (done.opcode == IBV_WC_SEND) complete(queue, done);
+        queue.late.pop_front();
+    }
+}
+
 int FakeVerbs::poll_cq(ibv_cq* raw, int most, ibv_wc* completions) {
     auto& queue = *static_cast<Queue*>(raw);
+    polls++;
+    work_on(queue);
     int count = 0;
     for (; count < most && !queue.done.empty(); count++) {
         completions[count] = queue.done.front();

@@ -40,6 +40,10 @@ public:
     void cut(const std::string& device) { cut_.insert(device); }
     // The same after so many more work requests on it.
     void cut_after(const std::string& device, std::size_t requests) { cut_after_[device] = requests; }
+    // This device's work requests are done one after the other, so many bytes for each poll, and not at once. What
+    // they bring is there at once all the same.
+    std::map<std::string, std::size_t> bytes_per_poll{};
+    std::size_t polls = 0;
     // The calls of this name, or of this name on one device ("create_qp on fake1"), fail with this error number.
     // "connect" is the modify_qp that tells a queue pair of its peer's.
     std::map<std::string, int> refused{};
@@ -106,6 +110,7 @@ public:
     int poll_cq(ibv_cq* queue, int most, ibv_wc* completions) override;
     int req_notify_cq(ibv_cq* queue) override;
     int take_cq_event(ibv_comp_channel* channel) override;
+    std::uint64_t now_ns() override { return polls * 1000; }
 
 private:
     struct Context;
@@ -124,6 +129,7 @@ private:
     ibv_wc_status carry_out(Pair& pair, const ibv_send_wr& wanted);
     ibv_wc_status send(Pair& to, std::span<const std::byte> bytes);
     void complete(Queue& queue, const ibv_wc& done);
+    void work_on(Queue& queue);
 
     std::set<Context*> contexts_;
     std::map<std::uint32_t, Pair*> pairs_;

@@ -82,6 +82,54 @@ TEST_F(RdmaPaths, AMuchSlowerOneIsLeftAlone) {
     EXPECT_EQ(fabric.bytes_written_by("fake1"), 0U) << "four messages are sooner done by the other";
 }
 
+// ---- devices that are not as fast as their ports say --------------------------------------------------------------
+
+// Bytes for each poll that two devices carry, both of which claim as much.
+class RdmaPathPaces : public RdmaPaths, public ::testing::WithParamInterface<std::pair<std::size_t, std::size_t>> {
+protected:
+    // How often the ranks had to be moved until so many large messages had come one way.
+    std::size_t turns_of_stream(const std::vector<std::string>& devices, std::size_t count) {
+        constexpr RingShape shape{.slots = 8, .slot_bytes = length, .area_bytes = 9 * length, .medium_slots = 4,
+                                  .medium_bytes = 2 << 10};
+        fabric.devices = devices;
+        fabric.writes.clear();
+        hosts.emplace(kind("", fabric), 2, 64 << 20, 64 << 20, shape);
+        std::size_t sent = 0, received = 0, turns = 0;
+        const auto moved = hosts->move_until([&] {
+            turns++;
+            while (sent < count && try_send(hosts->send_end(0, 1), bytes_of(length, sent))) sent++;
+            for (;; received++) {
+                const auto got = try_receive(hosts->receive_end(1, 0), length);
+                if (!got) break;
+                EXPECT_EQ(*got, bytes_of(length, received)) << received;
+            }
+            return received == count && *hosts->ranks[0]->progress();
+        });
+        EXPECT_TRUE(moved) << moved.error().message;
+        return turns;
+    }
+};
+
+TEST_P(RdmaPathPaces, AreFoundOutSoThatASlowOneHelpsOrIsLeftAlone) {
+    const auto [first, second] = GetParam();
+    fabric.bytes_per_poll = {{"fake0", first}, {"fake1", second}};
+    constexpr std::size_t count = 1000;
+    const std::size_t alone = turns_of_stream({first > second ? "fake0" : "fake1"}, count);
+    const std::size_t both = turns_of_stream({"fake0", "fake1"}, count);
+    const double quicker = static_cast<double>(std::max(first, second));
+    const double best = quicker / static_cast<double>(first + second);
+    const std::size_t one_by_the_slow = length / std::min(first, second);  // by which it is found out
+    EXPECT_LT(static_cast<double>(both), 1.02 * static_cast<double>(alone + one_by_the_slow));
+    if (best < 0.75) {
+        EXPECT_LT(static_cast<double>(both), 1.2 * best * static_cast<double>(alone));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, RdmaPathPaces,
+                         ::testing::Values(std::pair(2048, 2048), std::pair(4096, 2048), std::pair(2048, 4096),
+                                           std::pair(4096, 1024), std::pair(1024, 4096), std::pair(4096, 40),
+                                           std::pair(40, 4096)));
+
 TEST_F(RdmaPaths, AsManyAsBothHave) {
     fabric.devices = {"fake0", "fake1"};
     const NetworkKind with_one = kind("", fabric);

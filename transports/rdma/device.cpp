@@ -259,6 +259,7 @@ Result<void> Device::size_window(const Wanted& wanted) {
 
 Result<void> Device::set_up(const Wanted& wanted) {
     retry_count_ = static_cast<std::uint8_t>(wanted.retry_count);
+    is_timed_ = wanted.is_timed;
     const std::uint64_t silence_ms = os::TcpSocket::longest_silence_ms(wanted.patience_ms);
     timeout_ = wanted.timeout ? static_cast<std::uint8_t>(*wanted.timeout)
                               : timeout_for(silence_ms, wanted.retry_count);
@@ -403,13 +404,21 @@ std::byte* Device::take_send_slot() {
     return slot;
 }
 
-void Device::free_send_slot(std::byte* slot) { free_sends_.push_back(slot); }
-
 std::size_t Device::poll(std::span<ibv_wc> done) {
+    if (is_timed_) tell_time();
     const int count = api_.poll_cq(completions_.get(), static_cast<int>(done.size()), done.data());
+    has_more_ = count == static_cast<int>(done.size());
     if (count <= 0) return 0;
     is_armed_ = false;
     return static_cast<std::size_t>(count);
+}
+
+// Who sleeps until something is done knows when.
+void Device::tell_time() {
+    if (has_more_) return;
+    const std::uint64_t now = api_.now_ns();
+    unknown_ns_ = std::exchange(is_awaited_, false) ? 0 : now - polled_ns_;
+    polled_ns_ = now;
 }
 
 Result<void> Device::post_free_receives() {
@@ -440,7 +449,8 @@ bool Device::is_readable(int descriptor) {
 
 // What completes between the last poll and the arming brings no event: so the first time, the caller is sent back.
 int Device::wait_descriptor() {
-    if (is_armed_ && !is_readable(channel_->fd)) return channel_->fd;
+    is_awaited_ = is_armed_ && !is_readable(channel_->fd);
+    if (is_awaited_) return channel_->fd;
     while (is_readable(channel_->fd))
         if (api_.take_cq_event(channel_.get()) != 0) break;
     is_armed_ = api_.req_notify_cq(completions_.get()) == 0;

@@ -78,6 +78,7 @@ public:
         std::uint64_t patience_ms = 0;
         std::optional<std::uint32_t> timeout{};
         std::uint32_t retry_count = RdmaChoices{}.retry_count;
+        bool is_timed = false;  // so that it can tell when what is found done was done
     };
     static Result<std::unique_ptr<Device>> open(VerbsApi& api, Port port, const Wanted& wanted);
 
@@ -107,11 +108,14 @@ public:
 
     // For what is sent; null where all are in use.
     std::byte* take_send_slot();
-    void free_send_slot(std::byte* slot);
+    void free_send_slot(std::byte* slot) { free_sends_.push_back(slot); }
     std::uint32_t slots_key() const { return region_->lkey; }
 
     // Up to `done.size()` completions, without waiting.
     std::size_t poll(std::span<ibv_wc> done);
+    // What has just been found done was done by then, and may have been for so long; where it is timed.
+    std::uint64_t polled_ns() const { return polled_ns_; }
+    std::uint64_t unknown_ns() const { return unknown_ns_; }
     // The slot of a receive that has completed may be used again, from when it is posted: all of them at one time, when
     // nothing has come that is worth more, or when they are many for the window.
     void free_receive_slot(std::byte* slot) { free_receives_.push_back(slot); }
@@ -133,6 +137,7 @@ private:
     Result<void> size_window(const Wanted& wanted);
     std::unexpected<Error> failed(std::string_view what, int error) const;
     static bool is_readable(int descriptor);
+    void tell_time();
     void take_port_event(ibv_event_type what, int number);
 
     VerbsApi& api_;
@@ -151,6 +156,8 @@ private:
     Handle<ibv_srq, &VerbsApi::destroy_srq> receives_;
     Region region_;  // of the slots
     bool is_armed_ = false;
+    bool is_timed_ = false, is_awaited_ = false, has_more_ = false;
+    std::uint64_t polled_ns_ = 0, unknown_ns_ = 0;
     bool port_is_down_ = false;
 };
 

@@ -231,7 +231,7 @@ Result<bool> RdmaConnection::push(Mirror& mirror) {
     if (mirror.has_offers())
         if (auto ok = tell_offers(mirror); !ok) return std::unexpected(ok.error());
     while (mirror.has_outgoing()) {
-        if (!ring.is_known || !may_push()) return false;
+        if (!ring.is_known || !may_push() || (paths_.size() > 1 && paces_.should_wait(paths_))) return false;
         std::byte* const slot = main().device().take_send_slot();
         if (slot == nullptr) return false;
         auto& room = *reinterpret_cast<Mirror::PackedRoom*>(slot + small_head_bytes);
@@ -276,17 +276,10 @@ Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing,
     return write;
 }
 
-// The one that will be done with so many more bytes first. What is short is not worth the way back that its send would
-// have to wait for.
+// What is short is not worth the way back that its send would have to wait for.
 Path& RdmaConnection::path_for(std::uint32_t length) {
     if (paths_.size() == 1 || length < spread_min_bytes) return main();
-    const auto time_of = [&](const Path& path) {
-        return static_cast<double>(path.bytes_under_way() + length) / static_cast<double>(path.device().speed());
-    };
-    Path* best = &main();
-    for (Path& path : paths_)
-        if (path.is_open() && time_of(path) < time_of(*best)) best = &path;
-    return *best;
+    return paths_[paces_.quickest(paths_, length, main().number())];
 }
 
 Result<void> RdmaConnection::push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot) {
@@ -301,6 +294,7 @@ Result<void> RdmaConnection::begin_write(Pending& pending) {
     Path& path = path_for(pending.write.length);
     pending.writer = path.number();
     pending.is_written = false;
+    paces_.begins(path);
     if (const int error = path.write(pending.slot, pending.write); error != 0) {
         const std::string why = fmt::format("writing a message failed: {}", std::strerror(error));
         if (!may_lose_one()) return std::unexpected(lost(why, "look at the device (ibv_devinfo, dmesg)"));
@@ -338,6 +332,7 @@ void RdmaConnection::written(const std::byte* slot) {
     for (Pending& pending : pending_) {
         if (pending.slot != slot || pending.is_written) continue;
         paths_[pending.writer].written(pending.write);
+        paces_.written(paths_[pending.writer], pending.write.length);
         pending.write.memory.reset();
         pending.is_written = true;
     }
@@ -385,6 +380,7 @@ Result<bool> RdmaConnection::send_note(const WireHead& head, std::span<const std
 
 Result<void> RdmaConnection::send(const WireHead& head, const Send& wanted) {
     if (wanted.write != nullptr && wanted.write->memory != nullptr) carried_++;
+    if (wanted.write != nullptr && paths_.size() > 1) paces_.begins(main());
     const int error = main().send(head, wanted);
     if (error == 0) return {};
     const std::string why = fmt::format("{} failed: {}", what_is_sent(head), std::strerror(error));
@@ -395,6 +391,7 @@ Result<void> RdmaConnection::send(const WireHead& head, const Send& wanted) {
 
 void RdmaConnection::acknowledge(Path& path) {
     const Send sent = path.take_acknowledged();
+    if (sent.write != nullptr && paths_.size() > 1) paces_.written(path, sent.write->length);
     if (sent.write != nullptr && std::exchange(sent.write->memory, nullptr) != nullptr) carried_--;
     path.device().free_send_slot(sent.slot);
 }

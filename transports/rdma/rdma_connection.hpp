@@ -21,7 +21,7 @@
 
 #include "transports/mirrors/by_channel.hpp"
 #include "transports/mirrors/mirrored.hpp"
-#include "transports/rdma/path.hpp"
+#include "transports/rdma/paces.hpp"
 
 namespace tenon::rdma {
 
@@ -157,6 +157,7 @@ private:
     ByChannel<Ring> rings_;  // before the queue pairs, which are undone first
     std::vector<Path> paths_;
     std::size_t main_ = 0;
+    Paces paces_;
     Stage stage_ = Stage::closed;
     std::optional<Error> error_{};
     std::size_t registered_ = 0;  // Mirrors

@@ -56,7 +56,8 @@ Result<std::unique_ptr<Network>> RdmaNetwork::make(NetworkFacts facts, VerbsApi&
     ports->resize(std::min(ports->size(), std::max<std::size_t>(most_paths / facts.rdma.queue_pairs, 1)));
     const Device::Wanted wanted{.peers = peers, .slots_cap_bytes = facts.slots->cap_bytes() / 8 / ports->size(),
                                 .patience_ms = facts.patience_ms, .timeout = facts.rdma.timeout,
-                                .retry_count = facts.rdma.retry_count};
+                                .retry_count = facts.rdma.retry_count,
+                                .is_timed = ports->size() * facts.rdma.queue_pairs > 1};
     auto opened = open_devices(api, std::move(*ports), wanted);
     if (!opened.left_out.empty() && (opened.devices.empty() || !facts.rdma.devices.empty()))
         return failed(opened.left_out.front());

@@ -1,5 +1,7 @@
 #include "transports/rdma/verbs_api.hpp"
 
+#include "os/clock.hpp"
+
 namespace tenon::rdma {
 namespace {
 
@@ -64,6 +66,7 @@ public:
         ibv_ack_cq_events(queue, 1);
         return 0;
     }
+    std::uint64_t now_ns() override { return os::now_ns(); }
 };
 
 }  // namespace

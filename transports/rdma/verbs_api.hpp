@@ -47,6 +47,9 @@ public:
     virtual int req_notify_cq(ibv_cq* queue) = 0;
     // Takes and acknowledges the event that has made the channel's descriptor readable.
     virtual int take_cq_event(ibv_comp_channel* channel) = 0;
+
+    // Not libibverbs', but that by which its work is timed.
+    virtual std::uint64_t now_ns() = 0;
 };
 
 // The library's own; lives for ever.
