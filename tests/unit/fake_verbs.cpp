@@ -254,6 +254,18 @@ void FakeVerbs::complete(Queue& queue, const ibv_wc& done) {
     queue.is_armed = false;
 }
 
+static std::span<const ibv_sge> parts_of(const ibv_send_wr& wanted) {
+    return {wanted.sg_list, static_cast<std::size_t>(wanted.num_sge)};
+}
+static std::vector<std::byte> gathered(const ibv_send_wr& wanted) {
+    std::vector<std::byte> all;
+    for (const ibv_sge& part : parts_of(wanted)) {
+        const auto* const bytes = reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(part.addr));
+        all.insert(all.end(), bytes, bytes + part.length);
+    }
+    return all;
+}
+
 ibv_wc_status FakeVerbs::send(Pair& to, std::span<const std::byte> bytes) {
     auto& places = static_cast<Shared*>(to.srq)->places;
     if (places.empty()) {
@@ -288,7 +300,8 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     if (cut_.contains(device)) return IBV_WC_RETRY_EXC_ERR;
     const ibv_sge& from = *wanted.sg_list;
     const bool is_inline = (wanted.send_flags & IBV_SEND_INLINE) != 0;
-    if (!is_inline && !is_registered(from.lkey, from.addr, from.length, 0)) return IBV_WC_LOC_PROT_ERR;
+    for (const ibv_sge& part : parts_of(wanted))
+        if (!is_inline && !is_registered(part.lkey, part.addr, part.length, 0)) return IBV_WC_LOC_PROT_ERR;
     const auto at = pairs_.find(pair.peer);
     if (at == pairs_.end() || (at->second->state != IBV_QPS_RTR && at->second->state != IBV_QPS_RTS)) {
         lost++;
@@ -296,9 +309,10 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     }
     const auto* const bytes = reinterpret_cast<const std::byte*>(static_cast<std::uintptr_t>(from.addr));
     if (wanted.opcode == IBV_WR_SEND) {
+        const auto all = gathered(wanted);
         sends++;
-        sent_bytes += from.length;
-        return send(*at->second, {bytes, from.length});
+        sent_bytes += all.size();
+        return send(*at->second, all);
     }
     if (!is_registered(wanted.wr.rdma.rkey, wanted.wr.rdma.remote_addr, from.length, IBV_ACCESS_REMOTE_WRITE))
         return IBV_WC_REM_ACCESS_ERR;
@@ -314,7 +328,8 @@ int FakeVerbs::post_send(ibv_qp* raw, ibv_send_wr* first, ibv_send_wr** refused_
         *refused_one = w;
         if (refuses("post_send")) return errno;
         if (pair.state != IBV_QPS_RTS && pair.state != IBV_QPS_ERR) return EINVAL;
-        if ((w->send_flags & IBV_SEND_INLINE) != 0 && w->sg_list->length > pair.room.max_inline_data) return EINVAL;
+        if (w->num_sge > static_cast<int>(pair.room.max_send_sge)) return EINVAL;
+        if ((w->send_flags & IBV_SEND_INLINE) != 0 && gathered(*w).size() > pair.room.max_inline_data) return EINVAL;
         if (pair.posted == pair.room.max_send_wr) return ENOMEM;
         pair.posted++;
         ibv_wc done{};

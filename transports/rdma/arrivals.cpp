@@ -67,6 +67,15 @@ Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const s
     return {};
 }
 
+// Where the peer would have written it.
+Result<void> RdmaConnection::place(const WireHead& head, std::span<const std::byte> bytes, const Mirror& mirror) const {
+    const auto ring = mirror.incoming_payloads();
+    if (bytes.size() != head.frame.length || bytes.size() > ring.size() || head.place > ring.size() - bytes.size())
+        return std::unexpected(broken("it sent what breaks the protocol: a message of a wrong length or place"));
+    std::memcpy(ring.data() + head.place, bytes.data(), bytes.size());
+    return {};
+}
+
 Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const std::byte> bytes) {
     const FrameHead& frame = head.frame;
     if (frame.kind < FrameKind::packed || frame.kind > FrameKind::credit || frame.channel >= max_channels ||
@@ -75,6 +84,8 @@ Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const st
     const auto at = mirror(frame.channel);
     if (!at) return std::unexpected(at.error());
     if (frame.kind == FrameKind::medium || frame.kind == FrameKind::large) {
+        if (!bytes.empty())
+            if (auto ok = place(head, bytes, **at); !ok) return ok;
         const auto ok = head.place == put_place ? (*at)->take_put(frame) : (*at)->take_placed(frame, head.place);
         if (!ok) return std::unexpected(broken(ok.error().message));
         // Whether or not it was put there, nothing is any longer.

@@ -254,6 +254,11 @@ Result<void> Device::size_window(const Wanted& wanted) {
     const std::uint64_t by_memory = std::max(left / peers, least_window);
     window_ = static_cast<std::uint32_t>(std::min({most_window, by_device, by_memory}));
     receive_count_ = window_ * peers;
+    for (const std::size_t message : roomy_messages)
+        if (window_ == most_window && left * slot_bytes / receive_count_ >= sizeof(WireHead) + message) {
+            receive_bytes_ = sizeof(WireHead) + message;
+            break;
+        }
     return {};
 }
 
@@ -284,8 +289,8 @@ Result<void> Device::set_up(const Wanted& wanted) {
     if (!region) return std::unexpected(region.error());
     region_ = std::move(*region);
     for (std::uint64_t i = send_count_; i-- != 0;)
-        free_sends_.push_back(slots_.data() + (receive_count_ + i) * slot_bytes);
-    for (std::uint64_t i = 0; i < receive_count_; i++) free_receives_.push_back(slots_.data() + i * slot_bytes);
+        free_sends_.push_back(slots_.data() + receive_count_ * receive_bytes_ + i * slot_bytes);
+    for (std::uint64_t i = 0; i < receive_count_; i++) free_receives_.push_back(slots_.data() + i * receive_bytes_);
     most_unposted_ = std::max<std::size_t>(window_ / 4, 1);
     return post_free_receives();
 }
@@ -309,7 +314,7 @@ Result<Device::NewPair> Device::make_pair() const {
         wanted.srq = receives_.get();
         wanted.qp_type = IBV_QPT_RC;
         wanted.cap.max_send_wr = 2 * window_;
-        wanted.cap.max_send_sge = 1;
+        wanted.cap.max_send_sge = 2;
         wanted.cap.max_inline_data = most_inline;
         assign(made.pair, api_, api_.create_qp(domain_.get(), &wanted));
         error = errno;
@@ -331,7 +336,8 @@ Result<Device::NewPair> Device::make_pair() const {
 
 Introduction Device::introduction(const ibv_qp& pair) const {
     Introduction own{.pair_number = pair.qp_num, .window = window_, .local_id = port_.facts.lid,
-                     .path_mtu = static_cast<std::uint32_t>(port_.facts.active_mtu)};
+                     .path_mtu = static_cast<std::uint32_t>(port_.facts.active_mtu),
+                     .receive_bytes = static_cast<std::uint32_t>(receive_bytes_)};
     if (!os::fill_random(std::as_writable_bytes(std::span{&own.packet_number, 1}))) own.packet_number = pair.qp_num;
     own.packet_number &= 0xffffff;
     std::memcpy(own.global_id, port_.gid.raw, sizeof own.global_id);
@@ -383,18 +389,6 @@ void Device::stop(ibv_qp& pair) const {
     api_.modify_qp(&pair, &to, IBV_QP_STATE);  // where it fails, the pair has stopped
 }
 
-std::uint64_t Device::speed() const {
-    constexpr std::pair<int, std::uint64_t> lanes[] = {{1, 1}, {2, 4}, {4, 8}, {8, 12}, {16, 2}};
-    constexpr std::pair<int, std::uint64_t> mbits[] = {{1, 2500},   {2, 5000},   {4, 10000},   {8, 10000},
-                                                       {16, 14000}, {32, 25000}, {64, 50000}, {128, 100000}};
-    const auto find = [](const auto& table, int code) {
-        for (const auto& [known, value] : table)
-            if (known == code) return value;
-        return std::uint64_t{1};
-    };
-    return find(lanes, port_.facts.active_width) * find(mbits, port_.facts.active_speed);
-}
-
 // ---- moving -------------------------------------------------------------------------------------------------------
 
 std::byte* Device::take_send_slot() {
@@ -429,7 +423,7 @@ Result<void> Device::post_free_receives() {
         const std::size_t count = std::min(most_at_once, free_receives_.size());
         for (std::size_t i = 0; i < count; i++) {
             const auto id = reinterpret_cast<std::uintptr_t>(free_receives_[free_receives_.size() - count + i]);
-            places[i] = {.addr = id, .length = slot_bytes, .lkey = region_->lkey};
+            places[i] = {.addr = id, .length = static_cast<std::uint32_t>(receive_bytes_), .lkey = region_->lkey};
             wanted[i] = {.wr_id = id, .next = i + 1 == count ? nullptr : &wanted[i + 1], .sg_list = &places[i],
                          .num_sge = 1};
         }

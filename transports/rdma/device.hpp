@@ -33,8 +33,12 @@ using Handle = std::unique_ptr<T, Undo<T, undo>>;
 using Region = Handle<ibv_mr, &VerbsApi::dereg_mr>;
 using QueuePair = Handle<ibv_qp, &VerbsApi::destroy_qp>;
 
+// What leaves lies in slots of this size, except the bytes of bulk messages; what arrives has as much room at least.
 inline constexpr std::size_t slot_bytes = 640;
 static_assert(sizeof(WireHead) + packed_bytes <= slot_bytes);
+// Where there is memory for it, a receive has room for bulk messages of so many bytes: with its head, such a message is
+// one packet or two.
+inline constexpr std::size_t roomy_messages[] = {4096, 2048, 1024};
 
 // What a completion is of: its id is the slot's address with this in the lowest bits.
 enum class Work : std::uint64_t { receive = 0, send = 1, write = 2 };
@@ -89,9 +93,9 @@ public:
     std::string name_and_state() const;
     std::uint32_t window() const { return window_; }
     // Of slots: for what is sent, and for what all peers send.
-    std::uint64_t slot_memory() const { return (receive_count_ + send_count_) * slot_bytes; }
-    // What its port carries, in Mbit/s; at least 1.
-    std::uint64_t speed() const;
+    std::uint64_t slot_memory() const { return receive_count_ * receive_bytes_ + send_count_ * slot_bytes; }
+    std::size_t receive_bytes() const { return receive_bytes_; }
+    const ibv_port_attr& port_facts() const { return port_.facts; }
 
     Result<Region> register_memory(std::span<std::byte> memory, bool peers_write) const;
 
@@ -145,6 +149,7 @@ private:
     os::WakeSignal always_ready_;
     std::uint32_t window_ = 0;
     std::uint64_t receive_count_ = 0, send_count_ = 0;
+    std::size_t receive_bytes_ = slot_bytes;
     std::uint8_t timeout_ = 0;  // 4.096 us * 2^timeout
     std::uint8_t retry_count_ = 0;
     os::Mapping slots_;  // the receives, then the sends

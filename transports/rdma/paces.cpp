@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace tenon::rdma {
 namespace {
@@ -9,6 +10,20 @@ namespace {
 constexpr double kept = 7.0 / 8;  // of what was known before, with each write
 // A path that is left alone has a message, perhaps in vain, for so much of what the quickest gets done meanwhile.
 constexpr double tries_apart = 64;
+
+// What its port claims to carry, in Mbit/s; at least 1.
+std::uint64_t speed_of(const Path& path) {
+    constexpr std::pair<int, std::uint64_t> lanes[] = {{1, 1}, {2, 4}, {4, 8}, {8, 12}, {16, 2}};
+    constexpr std::pair<int, std::uint64_t> mbits[] = {{1, 2500},   {2, 5000},   {4, 10000},   {8, 10000},
+                                                       {16, 14000}, {32, 25000}, {64, 50000}, {128, 100000}};
+    const auto find = [](const auto& table, int code) {
+        for (const auto& [known, value] : table)
+            if (known == code) return value;
+        return std::uint64_t{1};
+    };
+    const ibv_port_attr& port = path.device().port_facts();
+    return find(lanes, port.active_width) * find(mbits, port.active_speed);
+}
 
 }  // namespace
 
@@ -23,7 +38,7 @@ void Paces::written(const Path& path, std::uint32_t length) {
     const std::uint64_t taken = now - std::min(now, pace.since_ns);
     pace.since_ns = now;
     pace.has_begun = knows_one_ = true;
-    if (taken == 0 || unknown > taken / 2) return;
+    if (length < spread_min_bytes || taken == 0 || unknown > taken / 2) return;
     pace.bytes = pace.bytes * kept + length;
     pace.ns = pace.ns * kept + static_cast<double>(taken - unknown / 2);
 }
@@ -32,7 +47,7 @@ double Paces::worth_of_speed(std::span<const Path> paths) const {
     double worth = 0;
     for (const Path& path : paths) {
         const Pace& pace = paces_[path.number()];
-        if (pace.ns > 0) worth = std::max(worth, pace.bytes / pace.ns / static_cast<double>(path.device().speed()));
+        if (pace.ns > 0) worth = std::max(worth, pace.bytes / pace.ns / static_cast<double>(speed_of(path)));
     }
     return worth > 0 ? worth : 1;
 }
@@ -43,7 +58,7 @@ std::array<double, most_paths> Paces::ns_per_byte(std::span<const Path> paths) c
     for (const Path& path : paths) {
         const Pace& pace = paces_[path.number()];
         all[path.number()] =
-            pace.ns > 0 ? pace.ns / pace.bytes : 1 / (worth * static_cast<double>(path.device().speed()));
+            pace.ns > 0 ? pace.ns / pace.bytes : 1 / (worth * static_cast<double>(speed_of(path)));
     }
     return all;
 }
@@ -51,9 +66,9 @@ std::array<double, most_paths> Paces::ns_per_byte(std::span<const Path> paths) c
 bool Paces::should_wait(std::span<const Path> paths) const {
     if (knows_one_) return false;
     std::uint64_t most = 0;
-    for (const Path& path : paths) most = path.is_open() ? std::max(most, path.device().speed()) : most;
+    for (const Path& path : paths) most = path.is_open() ? std::max(most, speed_of(path)) : most;
     return std::ranges::all_of(paths, [&](const Path& path) {
-        return !path.is_open() || path.device().speed() < most || path.bytes_under_way() != 0;
+        return !path.is_open() || speed_of(path) < most || path.bytes_under_way() != 0;
     });
 }
 

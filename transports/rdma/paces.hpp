@@ -12,6 +12,9 @@
 
 namespace tenon::rdma {
 
+// What is shorter goes by the main path, and takes as long as the way is, which says nothing of a pace.
+inline constexpr std::uint32_t spread_min_bytes = 16 << 10;
+
 class Paces {
 public:
     // Before and after a write is under way there.

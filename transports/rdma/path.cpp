@@ -20,6 +20,7 @@ Result<Introduction> Path::begin() {
 
 Result<void> Path::open(const Introduction& peer) {
     window_ = credits_ = peer.window;
+    peer_receive_bytes_ = peer.receive_bytes;
     return device_->connect(*pair_, own_, peer);
 }
 
@@ -52,14 +53,15 @@ int Path::send(const WireHead& head, const Send& send) {
     WireHead granting = head;
     granting.granted = std::exchange(free_receives_, 0);
     std::memcpy(send.slot, &granting, head_bytes(head));
-    ibv_sge bytes{.addr = reinterpret_cast<std::uintptr_t>(send.slot),
-                  .length = static_cast<std::uint32_t>(head_bytes(head)) + send.length, .lkey = device_->slots_key()};
+    ibv_sge parts[2] = {{.addr = reinterpret_cast<std::uintptr_t>(send.slot),
+                         .length = static_cast<std::uint32_t>(head_bytes(head)) + send.length,
+                         .lkey = device_->slots_key()}};
     ibv_send_wr wanted{};
     wanted.wr_id = reinterpret_cast<std::uintptr_t>(send.slot) | std::to_underlying(Work::send);
-    wanted.sg_list = &bytes;
+    wanted.sg_list = parts;
     wanted.num_sge = 1;
     wanted.opcode = IBV_WR_SEND;
-    wanted.send_flags = IBV_SEND_SIGNALED | (bytes.length <= most_inline_ ? unsigned{IBV_SEND_INLINE} : 0U);
+    wanted.send_flags = IBV_SEND_SIGNALED | (parts[0].length <= most_inline_ ? unsigned{IBV_SEND_INLINE} : 0U);
     credits_--;
     const std::size_t place = sent_++ & (under_way_.size() - 1);
     under_way_[place] = send;
@@ -67,6 +69,12 @@ int Path::send(const WireHead& head, const Send& send) {
     Write& write = writes_[place] = std::move(*send.write);
     under_way_[place].write = &write;
     bytes_under_way_ += write.length;
+    if (fits_a_send(write.length)) {
+        parts[1] = {.addr = write.from, .length = write.length, .lkey = write.local[number_]};
+        wanted.num_sge = 2;
+        wanted.send_flags = IBV_SEND_SIGNALED;
+        return post(wanted);
+    }
     ibv_sge written;
     ibv_send_wr before = write_request(send.slot, write, written);
     before.next = &wanted;

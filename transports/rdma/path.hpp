@@ -26,7 +26,7 @@ struct Write {
 struct Send {
     std::byte* slot = nullptr;
     std::uint32_t length = 0;  // behind the head
-    Write* write = nullptr;    // what is written before, if anything
+    Write* write = nullptr;    // what is written before, or sent with the head where the peer's receives have room
 };
 
 class Path {
@@ -47,6 +47,8 @@ public:
     bool may_send(std::size_t kept) const { return credits_ > kept && sent_ - acknowledged_ < device_->window(); }
     std::uint64_t under_way() const { return sent_ - acknowledged_; }
     std::uint64_t bytes_under_way() const { return bytes_under_way_; }
+    // Has a receive of the peer's room for a bulk message, behind its head?
+    bool fits_a_send(std::uint32_t length) const { return sizeof(WireHead) + length <= peer_receive_bytes_; }
     // Gives it to the device, with what is granted; an error number where it is refused. Takes the write.
     int send(const WireHead& head, const Send& send);
     // Only the bytes; the slot's address is told with the completion.
@@ -86,6 +88,7 @@ private:
     std::string why_lost_;
     std::uint32_t credits_ = 0;        // sends that the peer has receives for
     std::uint32_t window_ = 0;         // of the peer, in all
+    std::uint32_t peer_receive_bytes_ = 0;
     std::uint32_t free_receives_ = 0;  // of this rank for the peer's sends, not granted yet
     std::uint32_t unposted_receives_ = 0;  // which are to be
     std::uint64_t sent_ = 0, acknowledged_ = 0, received_ = 0;

@@ -12,7 +12,6 @@ namespace {
 // What is carried is the program's again when the peer's device has it, what is copied at once; below this, a copy
 // takes no longer than that way and back.
 constexpr std::size_t carried_min_bytes = 16 << 10;
-constexpr std::uint32_t spread_min_bytes = 16 << 10;
 
 // A message that the peer should have had; it misses nothing else when it is gone.
 bool is_message(const WireHead& head) {
@@ -268,6 +267,7 @@ Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing,
         write.from = reinterpret_cast<std::uintptr_t>(place);
     }
     head.place = outgoing.place;
+    if (main().fits_a_send(write.length)) return write;
     if (const WireOffer* const offer = offer_for(ring, head.frame)) {
         write.to = offer->address;
         write.remote = offer->keys;
@@ -276,7 +276,7 @@ Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing,
     return write;
 }
 
-// What is short is not worth the way back that its send would have to wait for.
+// What is short is not worth the way back that its send would have to wait for, by another path.
 Path& RdmaConnection::path_for(std::uint32_t length) {
     if (paths_.size() == 1 || length < spread_min_bytes) return main();
     return paths_[paces_.quickest(paths_, length, main().number())];

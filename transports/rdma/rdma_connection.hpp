@@ -3,10 +3,11 @@
 // Until the peer is ready, messages wait in their rings. No function waits. What goes wrong in a completion is told by
 // the next progress().
 //
-// Order: one path, the main one, carries all sends, and a queue pair keeps their order. A bulk message is written into
-// the peer's memory, by the path that will be done with it first, and a send says so: behind it where that is the main
-// path, else when the peer's device has acknowledged the write. The last of the peer's receives is kept for a note that
-// grants some again, so that two ranks never wait for each other's.
+// Order: one path, the main one, carries all sends, and a queue pair keeps their order. A bulk message goes with its
+// head where a receive of the peer's has room for it. Else it is written into the peer's memory, by the path that will
+// be done with it first, and a send says so: behind it where that is the main path, else when the peer's device has
+// acknowledged the write. The last of the peer's receives is kept for a note that grants some again, so that two ranks
+// never wait for each other's.
 //
 // A path that fails is closed on both sides, who then tell each other what they have received there, before anything is
 // sent again on another: so nothing comes twice, and nothing late (failover.cpp).
@@ -130,6 +131,7 @@ private:
     // Arriving.
     Result<void> take(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_frame(const WireHead& head, std::span<const std::byte> bytes);
+    Result<void> place(const WireHead& head, std::span<const std::byte> bytes, const Mirror& mirror) const;
     Result<void> take_ring(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_offers(const WireHead& head, std::span<const std::byte> bytes);
     // Losing a path (failover.cpp).

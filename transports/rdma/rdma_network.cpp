@@ -191,7 +191,7 @@ Result<void> RdmaNetwork::take(std::size_t device, const ibv_wc& done) {
     }
     std::byte* const slot = slot_of(done.wr_id);
     if (done.status == IBV_WC_SUCCESS) {
-        connection->arrived(path, {slot, std::min<std::size_t>(done.byte_len, slot_bytes)});
+        connection->arrived(path, {slot, std::min<std::size_t>(done.byte_len, devices_[device]->receive_bytes())});
     } else {
         connection->receive_failed(path, done.status);
     }

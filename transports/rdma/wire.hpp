@@ -13,7 +13,7 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 6;
+inline constexpr std::uint32_t wire_version = 7;
 
 // Between two ranks: the queue pairs of all ports.
 inline constexpr std::size_t most_paths = 4;
@@ -29,6 +29,7 @@ struct Introduction {
     std::uint32_t window = 0;
     std::uint32_t local_id = 0;
     std::uint32_t path_mtu = 0;    // an ibv_mtu
+    std::uint32_t receive_bytes = 0;  // that each of its receives has room for
     std::byte global_id[16] = {};
     char device[64] = {};
 };
@@ -48,7 +49,7 @@ inline std::vector<Introduction> read_introductions(std::span<const std::byte> b
 }
 
 enum class Note : std::uint16_t {
-    frame = 1,  // of a Mirror, with its bytes where it is a packed one; those of a bulk one were written before
+    frame = 1,  // of a Mirror, with its bytes; those of a bulk one without were written before
     ring = 2,   // where the payloads of a channel's incoming ring lie, for the peer to write there: Keys follow
     grant = 3,  // nothing but `granted`
     offers = 4,  // where messages of a channel may be put: WireOffers follow
