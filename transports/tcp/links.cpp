@@ -59,7 +59,7 @@ Error Links::unreachable(Rank peer, const Error& error) const {
         error.status == Status::remote_error
             ? "a firewall refuses connections there, or its process has ended"
             : "packets on the way there or back vanish: a firewall drops them, or no route leads there from here";
-    return {Status::remote_error,
+    return {error.status,
             fmt::format("rank {} on {} cannot reach rank {} on {} at {}{}: {}; {}{}; let these hosts connect to each "
                         "other at any TCP port, or choose the interface that joins them (TENON_SOCKET_INTERFACE)",
                         own_, this->peer(own_).host, peer, facts.host, facts.address.text(),
