@@ -70,6 +70,15 @@ TEST(UcxSettings, AreKnownToThisUcx) {
     EXPECT_TRUE(made) << made.error().message;
 }
 
+TEST(UcxSettings, OfSocketsWarnOfNothingWhereItUsesNone) {
+    setenv("UCX_TLS", "self", 1);
+    testing::internal::CaptureStderr();
+    const auto made = UcxWorker::make([](auto...) { return UCS_OK; }, nullptr, settings_of({}, ""));
+    unsetenv("UCX_TLS");
+    EXPECT_THAT(testing::internal::GetCapturedStderr(), IsEmpty());
+    EXPECT_TRUE(made) << made.error().message;
+}
+
 TEST(UcxModule, IsLoadedAndBringsItsNetwork) {
     const auto loaded = load_plugins(std::vector<std::string>{MODULE_UCX}, {});
     ASSERT_TRUE(loaded) << loaded.error().message;

@@ -21,6 +21,12 @@ namespace tenon::ucx {
 namespace {
 
 constexpr unsigned least_major = 1, least_minor = 13;
+constexpr std::string_view sockets_prefix = "TCP_", nonblocking_connect = "CONN_NB";
+
+// Where UCX uses no sockets, as with UCX_TLS=rc, it says of what it was told of them that nothing wants it.
+bool is_of_unwanted_setting(std::string_view line) {
+    return line.starts_with("invalid configuration: ") && line.contains(nonblocking_connect);
+}
 
 // UCX writes its log to standard output, which is the program's.
 ucs_log_func_rc_t log_warning(const char*, unsigned, const char*, ucs_log_level_t level,
@@ -31,6 +37,7 @@ ucs_log_func_rc_t log_warning(const char*, unsigned, const char*, ucs_log_level_
     va_copy(copy, arguments);
     std::vsnprintf(line.data(), line.size(), format, copy);
     va_end(copy);
+    if (is_of_unwanted_setting(line.data())) return UCS_LOG_FUNC_RC_STOP;
     try {
         log(level == UCS_LOG_LEVEL_WARN ? LogLevel::warning : LogLevel::error, "UCX: {}", line.data());
     } catch (...) {  // no memory: UCX's own way needs none
@@ -132,7 +139,7 @@ std::string pinning_obstacle() {
 
 UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folder) {
     // A connect() that waits would silence the rank while a host is out of reach.
-    UcxSettings settings{{"TCP_CONN_NB", "y"}};
+    UcxSettings settings{{fmt::format("{}{}", sockets_prefix, nonblocking_connect), "y"}};
     if (!facts.interface.empty()) settings.emplace("NET_DEVICES", net_devices(facts.interface, rdma_folder));
     std::erase_if(settings, [&](const auto& one) {
         return facts.environment.contains(fmt::format("UCX_{}", one.first));
@@ -144,11 +151,10 @@ namespace {
 
 // Before 1.17, ucp_config_modify() takes what is the sockets' alone without its prefix, and says yes to everything.
 std::string name_to_modify(const std::string& variable) {
-    constexpr std::string_view sockets = "TCP_";
     unsigned major = 0, minor = 0, patch = 0;
     ucp_get_version(&major, &minor, &patch);
     const bool has_prefix = major > 1 || minor >= 17;
-    return has_prefix || !variable.starts_with(sockets) ? variable : variable.substr(sockets.size());
+    return has_prefix || !variable.starts_with(sockets_prefix) ? variable : variable.substr(sockets_prefix.size());
 }
 
 }  // namespace
