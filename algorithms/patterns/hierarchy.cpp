@@ -9,8 +9,19 @@ namespace {
 
 std::size_t at(Rank rank) { return static_cast<std::size_t>(rank); }
 
-// Groups numbered by their lowest ranks, whatever they were called.
+// Are groups numbered by their lowest ranks, as a topology's should be?
+bool are_numbered(const std::vector<std::int32_t>& groups) {
+    std::int32_t next = 0;
+    for (const std::int32_t group : groups) {
+        if (group < 0 || group > next) return false;
+        if (group == next) next++;
+    }
+    return true;
+}
+
+// So numbered, whatever they were called. Most need no more than a look, which every plan takes.
 std::vector<std::int32_t> renumbered(const std::vector<std::int32_t>& names) {
+    if (are_numbered(names)) return names;
     std::map<std::int32_t, std::int32_t> numbers;
     std::vector<std::int32_t> groups;
     for (const std::int32_t name : names)
@@ -94,14 +105,18 @@ std::vector<Circle> Hierarchy::circles(std::size_t level, Rank rank, std::span<c
     return circles;
 }
 
+// Sorted from the outermost level's places to the innermost's, each time by counting.
 std::vector<Rank> Hierarchy::by_place() const {
-    std::vector<Rank> ranks(at(rank_count()));
+    std::vector<Rank> ranks(at(rank_count())), sorted(ranks.size());
     std::iota(ranks.begin(), ranks.end(), 0);
-    std::ranges::sort(ranks, [&](Rank a, Rank b) {
-        for (std::size_t level = 1; level <= depth(); level++)
-            if (part_index(level, a) != part_index(level, b)) return part_index(level, a) < part_index(level, b);
-        return a < b;
-    });
+    std::vector<std::size_t> first;
+    for (std::size_t level = depth(); level >= 1; level--) {
+        first.assign(ranks.size() + 1, 0);
+        for (const Rank rank : ranks) first[part_index(level, rank) + 1]++;
+        std::partial_sum(first.begin(), first.end(), first.begin());
+        for (const Rank rank : ranks) sorted[first[part_index(level, rank)]++] = rank;
+        ranks.swap(sorted);
+    }
     return ranks;
 }
 
