@@ -22,7 +22,12 @@ constexpr Rank most_ranks = 1 << 16;
 Result<Selection> selection_of(const Config& config) {
     auto known = known_algorithms(config);
     if (!known) return std::unexpected(known.error());
-    return Selection::make(*known, config.algorithms);
+    return Selection::make(*known, config);
+}
+
+// Files of one name may differ between hosts, and files of two names may be the same.
+std::string agreed_tuning(const Tuning& tuning) {
+    return tuning.fingerprint == 0 ? "" : fmt::format("TENON_TUNING_FILE's contents={:016x}\n", tuning.fingerprint);
 }
 
 // Those that the user wants instead of the hosts; none where there are none for so many ranks.
@@ -114,12 +119,13 @@ Result<void> Communicator::check_place(Rank rank, Rank rank_count) {
 Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
                                                          const Config& config, const std::atomic<bool>* aborted) {
     if (auto ok = check_place(rank, rank_count); !ok) return std::unexpected(ok.error());
-    if (auto known = known_algorithms(config); !known) return std::unexpected(known.error());
+    auto selection = selection_of(config);
+    if (!selection) return std::unexpected(selection.error());
     const std::uint64_t control = JobControl::bytes(rank_count);
     const Agreement agreement{.rank_count = rank_count,
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
-                              .configuration = agreed_settings(config),
+                              .configuration = agreed_settings(config) + agreed_tuning(selection->tuning()),
                               .preferences = bootstrap::line_of_refused_network(refused_networks(config)) +
                                              preferred_settings(config)};
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
@@ -132,11 +138,13 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);
     if (!job) return std::unexpected(job.error());
-    return make(std::move(*job), rank, rank_count, config);
+    return make(std::move(*job), rank, rank_count, config, std::move(*selection));
 }
 
 Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank rank_count, const Config& config) {
     if (auto ok = check_size(rank_count); !ok) return std::unexpected(ok.error());
+    auto selection = selection_of(config);
+    if (!selection) return std::unexpected(selection.error());
     auto cores = os::cores_of_this_thread();
     if (!cores) return std::unexpected(cores.error());
     const std::uint64_t control = JobControl::bytes(rank_count);
@@ -154,7 +162,7 @@ Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank
         if (auto ok = add_loopback(job, config); !ok) return std::unexpected(ok.error());
     std::vector<std::unique_ptr<Communicator>> made;
     for (Rank r = 0; r < rank_count; r++) {
-        auto rank = make(job, r, rank_count, config);
+        auto rank = make(job, r, rank_count, config, *selection);
         if (!rank) return std::unexpected(rank.error());
         made.push_back(std::move(*rank));
     }
@@ -195,9 +203,8 @@ Result<PeerFacts> Communicator::facts_of(const Job& job, Rank own, Rank peer, co
     return facts;
 }
 
-Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Rank rank_count, const Config& config) {
-    auto selection = selection_of(config);
-    if (!selection) return std::unexpected(selection.error());
+Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Rank rank_count, const Config& config,
+                                                         Selection selection) {
     auto groups = groups_of(config, rank_count);
     if (!groups) return std::unexpected(groups.error());
     HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
@@ -214,7 +221,7 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     share.known_memory = memory;
     auto transport = make_transport(std::move(share));
     if (!transport) return std::unexpected(transport.error());
-    std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(*selection),
+    std::unique_ptr<Communicator> made(new Communicator(std::move(job), rank, rank_count, config, std::move(selection),
                                                         std::move(*groups), std::move(memory), std::move(*transport)));
     if (auto relayed = made->start_relay(); !relayed) return std::unexpected(relayed.error());
     if (made->job_.meeting != nullptr)
@@ -239,6 +246,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
     topology_ = topology_of(job_.places, {.one_process = job_.one_process, .has_boards = !is_networked_,
                                           .slot_bytes = transport_->slot_bytes(), .speeds_mbps = speeds_of(job_)});
     if (!groups.empty()) topology_.levels = std::move(groups);
+    topology_ = selection_.tuning().applied_to(std::move(topology_));
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());
     watch_peers();

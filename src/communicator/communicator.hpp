@@ -106,7 +106,8 @@ public:
     void wait_until_idle() const { wait_for_turn(tickets_); }
 
 private:
-    static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config);
+    static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config,
+                                                      Selection selection);
     static Result<PeerFacts> facts_of(const Job& job, Rank own, Rank peer, const Config& config);
     Communicator(Job job, Rank rank, Rank rank_count, const Config& config, Selection selection,
                  std::vector<Level> groups, std::shared_ptr<CommunicatorMemory> memory,
@@ -176,6 +177,7 @@ private:
     JobControl control_;
     std::shared_ptr<Relay> relay_;  // null where another rank has it, or the job has one host
     Selection selection_;
+    PricedChoices priced_choices_;
     std::shared_ptr<CommunicatorMemory> memory_;
     std::unique_ptr<Transport> transport_;
     Decisions decisions_;

@@ -358,7 +358,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
         prepare_path(*prepared, v_call_bytes(call, rank_count_));
         return prepared_.put(std::move(prepared));
     }
-    auto chosen = selection_.choose(request, topology_);
+    auto chosen = selection_.choose(request, topology_, &priced_choices_);
     if (!chosen) return std::unexpected(chosen.error());
     auto plan = plans_.plan_for(*chosen->algorithm, request, topology_);
     if (!plan) return std::unexpected(plan.error());

@@ -31,6 +31,7 @@ struct Config {
     std::uint64_t late_warning_ms = 10'000;
     bool deterministic = false;
     std::vector<AlgorithmChoice> algorithms;
+    std::string tuning_file;
     TransportChoice transport = TransportChoice::automatic;
     ByteCount slot_memory{64 << 20};
     ByteCount registered_memory{std::uint64_t{16} << 30};

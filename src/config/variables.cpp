@@ -189,6 +189,9 @@ std::vector<VariableRow> make_rows() {
                     "a list such as all_reduce=ring,all_to_all:64k-=pairwise (collective[:first-last]=algorithm)",
                     "the algorithm to use for a collective, perhaps only for some sizes; the first that fits decides",
                     false, parse_algorithms, [](const Config& config) { return show(config.algorithms); }}),
+        text("TENON_TUNING_FILE", &Config::tuning_file,
+             "a file that tenon tune or tenon topo probe has written, of the same contents on every rank",
+             "what was measured on these machines, for the choice of algorithms; TENON_ALGORITHM goes before it"),
         must_agree(choice<TransportChoice>(
             "TENON_TRANSPORT", &Config::transport,
             {{"auto", TransportChoice::automatic},

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
+
+#include "reduction/floating_point_mode.hpp"
 
 namespace tenon {
 
@@ -14,17 +17,33 @@ ByteCount large_buffer_bytes(const Request& request) {
             (blocks ? static_cast<std::uint64_t>(request.rank_count) : 1)};
 }
 
-Result<Selection> Selection::make(std::span<const Algorithm> algorithms, std::vector<AlgorithmChoice> forced) {
-    const Selection selection(algorithms, std::move(forced));
-    for (const AlgorithmChoice& f : selection.forced_) {
-        if (selection.find(f.collective, f.name) != nullptr) continue;
-        std::string known;
-        for (const Algorithm& a : algorithms)
-            if (a.collective == f.collective) known += (known.empty() ? "" : ", ") + std::string{a.name};
-        return fail(Status::invalid_argument, fmt::format("TENON_ALGORITHM: {} has no algorithm '{}'; there are: {}",
-                                                          name_of(f.collective), f.name, known));
-    }
+Result<Selection> Selection::make(std::span<const Algorithm> algorithms, std::vector<AlgorithmChoice> forced,
+                                  Tuning tuning) {
+    Selection selection(algorithms, std::move(forced), std::move(tuning));
+    if (auto ok = selection.check_names(); !ok) return std::unexpected(ok.error());
     return selection;
+}
+
+Result<Selection> Selection::make(std::span<const Algorithm> algorithms, const Config& config) {
+    if (config.tuning_file.empty()) return make(algorithms, config.algorithms);
+    auto tuning = read_tuning_file(config.tuning_file);
+    if (!tuning) return std::unexpected(tuning.error());
+    return make(algorithms, config.algorithms, std::move(*tuning));
+}
+
+Result<void> Selection::check_names() const {
+    const auto unknown = [&](std::string_view variable, Collective collective, std::string_view name) {
+        std::string known;
+        for (const Algorithm& a : algorithms_)
+            if (a.collective == collective) known += (known.empty() ? "" : ", ") + std::string{a.name};
+        return fail(Status::invalid_argument, fmt::format("{}: {} has no algorithm '{}'; there are: {}", variable,
+                                                          name_of(collective), name, known));
+    };
+    for (const AlgorithmChoice& f : forced_)
+        if (find(f.collective, f.name) == nullptr) return unknown("TENON_ALGORITHM", f.collective, f.name);
+    for (const TunedChoice& t : tuning_.choices)
+        if (find(t.collective, t.algorithm) == nullptr) return unknown("TENON_TUNING_FILE", t.collective, t.algorithm);
+    return {};
 }
 
 const Algorithm* Selection::find(Collective collective, std::string_view name) const {
@@ -61,10 +80,11 @@ std::string Selection::obstacle(const Algorithm& a, const Request& request) {
 
 namespace {
 
-bool has_groups_of_several(const Topology& topology) {
+bool fits(TableRow::Groups wanted, const Topology& topology) {
+    if (wanted == TableRow::Groups::any) return true;
     if (topology.levels.empty()) return false;
-    const std::vector<std::int32_t>& group_of = topology.levels.front().group_of;
-    const std::int32_t groups = 1 + std::ranges::max(group_of);
+    const std::int32_t groups = 1 + std::ranges::max(topology.levels.front().group_of);
+    if (wanted == TableRow::Groups::two_of_several_ranks && groups != 2) return false;
     return groups > 1 && groups < topology.rank_count;
 }
 
@@ -72,17 +92,49 @@ std::string reason_of(const TableRow& row, bool shares_memory) {
     using Cores = TableRow::Cores;
     std::string why = shares_memory ? "measured table" : "measured table for networks";
     if (row.max_bytes != UINT64_MAX) why += fmt::format(", up to {} bytes", row.max_bytes);
-    if (row.max_ranks < 1 << 20) why += fmt::format(", {} to {} ranks", row.min_ranks, row.max_ranks);
-    else if (row.min_ranks > 1) why += fmt::format(", {} ranks or more", row.min_ranks);
+    if (row.max_ranks < 1 << 20)
+        why += fmt::format(", {} to {} ranks", row.min_ranks, row.max_ranks);
+    else if (row.min_ranks > 1)
+        why += fmt::format(", {} ranks or more", row.min_ranks);
     if (row.cores == Cores::few) why += ", fewer cores than ranks";
     if (row.cores == Cores::enough) why += ", a core for each rank";
     if (row.groups == TableRow::Groups::of_several_ranks) why += ", several ranks in a group";
+    if (row.groups == TableRow::Groups::two_of_several_ranks) why += ", several ranks in one of two groups";
     return why;
+}
+
+bool tells_no_figures(std::span<const Level> levels) {
+    return std::ranges::all_of(levels, [](const Level& level) {
+        const LevelLink& link = level.link;
+        return link.latency_ns == 0 && link.rank_bytes_per_s == 0 && link.part_bytes_per_s == 0;
+    });
+}
+
+// To a multiple of a quarter of the power of two below: what a limit of an algorithm may be stays itself.
+Request rounded_up(Request request) {
+    const std::uint64_t quarter = std::bit_floor(request.count.value) / 4;
+    if (quarter > 1) request.count.value = (request.count.value + quarter - 1) / quarter * quarter;
+    return request;
+}
+
+std::string in_words(double ns) {
+    return ns < 1e4   ? fmt::format("{:.2f} us", ns / 1e3)
+           : ns < 1e6 ? fmt::format("{:.1f} us", ns / 1e3)
+                      : fmt::format("{:.2f} ms", ns / 1e6);
 }
 
 }  // namespace
 
-Result<Choice> Selection::choose(const Request& request, const Topology& topology) const {
+bool is_measured_layout(const Topology& topology) {
+    constexpr std::uint64_t quickest_measured_bytes_per_s = 1'250'000'000;
+    constexpr Rank most_measured_ranks = 64;
+    if (topology.has_boards) return topology.levels.size() <= 1 || tells_no_figures(topology.levels);
+    if (topology.levels.empty()) return true;
+    return topology.levels.size() <= 2 && topology.rank_count <= most_measured_ranks &&
+           topology.levels.back().link.part_bytes_per_s <= quickest_measured_bytes_per_s;
+}
+
+Result<Choice> Selection::choose(const Request& request, const Topology& topology, PricedChoices* known) const {
     const std::uint64_t bytes = large_buffer_bytes(request).value;
     if (const AlgorithmChoice* f = find_choice(forced_, request.collective, {bytes})) {
         const Algorithm* a = find(f->collective, f->name);
@@ -91,6 +143,32 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
                                                            name_of(f->collective), why));
         return Choice{a, "forced by configuration"};
     }
+    if (auto tuned = by_tuning(request, topology)) return std::move(*tuned);
+    if (is_measured_layout(topology))
+        if (auto measured = by_table(request, topology)) return std::move(*measured);
+    const Request rounded = rounded_up(request);
+    if (known != nullptr)
+        if (const Choice* priced = known->find(PricedChoices::key_of(rounded))) return *priced;
+    if (auto priced = by_price(rounded, topology))
+        return known == nullptr ? *priced : known->put(PricedChoices::key_of(rounded), std::move(*priced));
+    return fail(Status::invalid_usage, fmt::format("no algorithm can serve {} of {} bytes on {} ranks",
+                                                   name_of(request.collective), bytes, request.rank_count));
+}
+
+std::optional<Choice> Selection::by_tuning(const Request& request, const Topology& topology) const {
+    const TunedChoice* tuned = tuning_.find(request, topology, large_buffer_bytes(request));
+    if (tuned == nullptr) return std::nullopt;
+    const Algorithm* a = find(tuned->collective, tuned->algorithm);
+    if (!obstacle(*a, request).empty()) return std::nullopt;
+    const bool is_open = tuned->max_bytes.value == UINT64_MAX;
+    return Choice{a, fmt::format("tuning file, for {} ranks on {} {}, {}", tuned->rank_count, tuned->hosts,
+                                 tuned->hosts == 1 ? "host" : "hosts",
+                                 is_open ? fmt::format("from {} bytes on", tuned->min_bytes.value)
+                                         : fmt::format("up to {} bytes", tuned->max_bytes.value))};
+}
+
+std::optional<Choice> Selection::by_table(const Request& request, const Topology& topology) const {
+    const std::uint64_t bytes = large_buffer_bytes(request).value;
     const bool shares_memory = topology.has_boards;
     for (const TableRow& row : shares_memory ? measured_table() : measured_table_over_network()) {
         using Cores = TableRow::Cores;
@@ -98,16 +176,58 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
             request.rank_count > row.max_ranks)
             continue;
         if (row.cores != Cores::any && (row.cores == Cores::few) != topology.cores_are_short()) continue;
-        if (row.groups == TableRow::Groups::of_several_ranks && !has_groups_of_several(topology)) continue;
+        if (!fits(row.groups, topology)) continue;
         const Algorithm* a = find(row.collective, row.algorithm);
         if (a == nullptr || !obstacle(*a, request).empty()) continue;
         return Choice{a, reason_of(row, shares_memory)};
     }
-    for (const Algorithm& a : algorithms_)
-        if (a.collective == request.collective && obstacle(a, request).empty())
-            return Choice{&a, "the first that can serve it"};
-    return fail(Status::invalid_usage, fmt::format("no algorithm can serve {} of {} bytes on {} ranks",
-                                                   name_of(request.collective), bytes, request.rank_count));
+    return std::nullopt;
+}
+
+// Of equal prices the first in the manifest's order counts. What takes much more than the best so far is not priced to
+// the end.
+std::optional<Choice> Selection::by_price(const Request& request, const Topology& topology) const {
+    // A rank's caller may have changed how its thread rounds, and all must come to the same.
+    const StandardFloatingPoint standard;
+    constexpr double much = 2;
+    std::vector<std::pair<double, std::size_t>> able;
+    PriceLimits limits{.is_only_total = true};
+    for (std::size_t i = 0; i < algorithms_.size(); i++) {
+        const Algorithm& a = algorithms_[i];
+        if (a.collective != request.collective || !obstacle(a, request).empty()) continue;
+        const auto priced = price(a, request, topology, tuning_.costs, limits);
+        if (!priced) continue;
+        able.emplace_back(priced->total_ns, i);
+        limits.most_ns = std::min(limits.most_ns, much * priced->total_ns);
+    }
+    if (able.empty()) return std::nullopt;
+    std::ranges::sort(able);
+    std::string why = "priced: " + in_words(able.front().first);
+    constexpr std::size_t most_named = 3;
+    for (std::size_t i = 1; i < std::min(able.size(), most_named); i++) {
+        const bool is_known = std::isfinite(able[i].first);
+        why += is_known ? fmt::format(", {} {}", algorithms_[able[i].second].name, in_words(able[i].first))
+                        : ", others over twice that";
+        if (!is_known) break;
+    }
+    return Choice{&algorithms_[able.front().second], std::move(why)};
+}
+
+std::vector<Candidate> Selection::candidates(const Request& request, const Topology& topology) const {
+    std::vector<Candidate> all;
+    for (const Algorithm& a : algorithms_) {
+        if (a.collective != request.collective) continue;
+        Candidate candidate{&a, obstacle(a, request)};
+        if (candidate.obstacle.empty()) {
+            auto found = price(a, request, topology, tuning_.costs);
+            if (found)
+                candidate.price = std::move(*found);
+            else
+                candidate.obstacle = found.error().message;
+        }
+        all.push_back(std::move(candidate));
+    }
+    return all;
 }
 
 }  // namespace tenon

@@ -42,6 +42,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_LATE_WARNING_MS", "604800000"},
                                 {"TENON_DETERMINISTIC", "1"},
                                 {"TENON_ALGORITHM", "all_reduce:0-4k=one_shot,all_reduce=ring,alltoall=pairwise"},
+                                {"TENON_TUNING_FILE", "/a/tuned.txt"},
                                 {"TENON_TRANSPORT", "inproc"},
                                 {"TENON_SLOT_MEMORY_BYTES", "2m"},
                                 {"TENON_REGISTERED_MEMORY_BYTES", "3g"},
@@ -62,6 +63,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.init_timeout_ms, 1U);
     EXPECT_EQ(config.late_warning_ms, 604'800'000U);
     EXPECT_TRUE(config.deterministic);
+    EXPECT_EQ(config.tuning_file, "/a/tuned.txt");
     EXPECT_EQ(config.transport, TransportChoice::inproc);
     EXPECT_EQ(config.slot_memory.value, 2U << 20);
     EXPECT_EQ(config.registered_memory.value, 3ULL << 30);

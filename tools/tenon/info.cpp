@@ -171,7 +171,7 @@ FactsTable decision_facts(const Config& config, Rank rank_count) {
 
 // What would be chosen from 1 byte a rank to 1 GiB in all, where it changes.
 Result<FactsTable> choice_facts(std::span<const Algorithm> known, const Config& config, Rank rank_count) {
-    const auto selection = Selection::make(known, config.algorithms);
+    const auto selection = Selection::make(known, config);
     if (!selection) return std::unexpected(selection.error());
     const Topology topology{.rank_count = rank_count, .cores = usable_cores()};
     FactsTable table{.title = fmt::format("choices for {} ranks", rank_count),

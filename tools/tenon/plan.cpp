@@ -68,7 +68,7 @@ Result<Choice> choose(const PlanOptions& options, const Request& request, const 
     if (!known) return std::unexpected(known.error());
     if (!options.algorithm.empty())
         config->algorithms = {{.collective = request.collective, .name = options.algorithm}};
-    const auto selection = Selection::make(*known, config->algorithms);
+    const auto selection = Selection::make(*known, *config);
     if (!selection) return std::unexpected(selection.error());
     return selection->choose(request, topology);
 }
