@@ -7,6 +7,7 @@ namespace {
 using enum Collective;
 using Cores = TableRow::Cores;
 constexpr auto of_several_ranks = TableRow::Groups::of_several_ranks;
+constexpr auto two_of_several = TableRow::Groups::two_of_several_ranks;
 constexpr std::uint64_t K = 1 << 10, M = 1 << 20, any_size = UINT64_MAX;
 constexpr Rank any = 1 << 20;
 
@@ -39,6 +40,8 @@ constexpr TableRow rows[] = {
     {broadcast, 1, 64, Cores::any, any_size, "direct"},
     {broadcast, 65, any, Cores::any, 1 * M, "binomial"},
     {broadcast, 65, any, Cores::any, any_size, "chain"},
+    {reduce, 3, 4, Cores::few, 128 * K, "binomial"},
+    {reduce, 3, 4, Cores::few, any_size, "hierarchical"},
     {reduce, 3, 16, Cores::few, any_size, "binomial"},
     {reduce, 1, 16, Cores::any, any_size, "direct"},
     {reduce, 17, any, Cores::any, any_size, "binomial"},
@@ -48,8 +51,12 @@ constexpr TableRow rows[] = {
     {barrier, 257, any, Cores::any, any_size, "dissemination"},
 };
 
-// Hosts over TCP: first where several ranks of a host share its link, then for any.
+// Hosts over TCP: first where several ranks of a host share its link, then for any. Rows of 3 to 8 ranks were measured
+// with perf/selection/regret on 4 hosts of 2 ranks and 2 of 4.
 constexpr TableRow rows_over_network[] = {
+    {all_reduce, 3, 8, Cores::any, 32, "hierarchical_doubling", two_of_several},
+    {all_reduce, 3, 8, Cores::any, 1 * K, "recursive_doubling", two_of_several},
+    {all_reduce, 3, 8, Cores::any, 24 * K, "hierarchical_doubling", two_of_several},
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling", of_several_ranks},
     {all_reduce, 3, any, Cores::any, 24 * K, "hierarchical_doubling", of_several_ranks},
     {all_reduce, 3, any, Cores::any, 256 * K, "hierarchical_circulant", of_several_ranks},
@@ -58,6 +65,9 @@ constexpr TableRow rows_over_network[] = {
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling"},
     {all_reduce, 3, any, Cores::any, 256 * K, "rabenseifner"},
     {all_reduce, 1, any, Cores::any, any_size, "ring"},
+    {all_gather, 3, 8, Cores::any, 1 * K, "ring", two_of_several},
+    {all_gather, 3, 8, Cores::any, 64 * K, "hierarchical_bruck", two_of_several},
+    {all_gather, 3, 8, Cores::any, 16 * K, "ring", of_several_ranks},
     {all_gather, 3, any, Cores::any, 64 * K, "hierarchical_bruck", of_several_ranks},
     {all_gather, 3, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {all_gather, 1, any, Cores::any, 16 * K, "recursive_doubling"},
@@ -65,19 +75,35 @@ constexpr TableRow rows_over_network[] = {
     {all_gather, 1, 16, Cores::any, 64 * K, "direct"},
     {all_gather, 1, any, Cores::any, 64 * K, "bruck"},
     {all_gather, 1, any, Cores::any, any_size, "ring"},
+    {reduce_scatter, 3, 8, Cores::any, 1 * K, "ring", two_of_several},
+    {reduce_scatter, 3, 8, Cores::any, 128 * K, "hierarchical_circulant", two_of_several},
+    {reduce_scatter, 3, 8, Cores::any, 8 * K, "ring", of_several_ranks},
     {reduce_scatter, 3, any, Cores::any, 128 * K, "hierarchical_circulant", of_several_ranks},
     {reduce_scatter, 3, any, Cores::any, any_size, "hierarchical", of_several_ranks},
     {reduce_scatter, 1, any, Cores::any, 128 * K, "recursive_halving"},
     {reduce_scatter, 1, any, Cores::any, any_size, "ring"},
+    {all_to_all, 3, 8, Cores::any, 16 * K, "hierarchical", two_of_several},
+    {all_to_all, 3, 8, Cores::any, 1 * M, "direct", two_of_several},
+    {all_to_all, 3, 8, Cores::any, 2 * K, "bruck", of_several_ranks},
     {all_to_all, 3, any, Cores::any, 32 * K, "hierarchical", of_several_ranks},
+    {all_to_all, 3, any, Cores::any, 1 * M, "direct", of_several_ranks},
+    {all_to_all, 3, any, Cores::any, any_size, "pairwise", of_several_ranks},
     {all_to_all, 3, 8, Cores::any, 2 * K, "bruck"},
     {all_to_all, 9, any, Cores::any, 16 * K, "bruck"},
     {all_to_all, 1, any, Cores::any, any_size, "direct"},
+    {broadcast, 3, 8, Cores::any, 64 * K, "hierarchical_binomial", two_of_several},
+    {broadcast, 3, 8, Cores::any, 32, "hierarchical_binomial", of_several_ranks},
+    {broadcast, 3, 8, Cores::any, any_size, "chain", of_several_ranks},
     {broadcast, 1, any, Cores::any, 64 * K, "binomial"},
     {broadcast, 1, any, Cores::any, any_size, "chain"},
+    {reduce, 3, 8, Cores::any, 1 * K, "binomial", of_several_ranks},
+    {reduce, 3, 8, Cores::any, 16 * K, "chain", of_several_ranks},
+    {reduce, 3, 8, Cores::any, any_size, "hierarchical", of_several_ranks},
     {reduce, 1, any, Cores::any, 64 * K, "binomial"},
     {reduce, 1, any, Cores::any, any_size, "chain"},
+    {gather, 3, 8, Cores::any, 8 * K, "binomial", two_of_several},
     {gather, 1, any, Cores::any, any_size, "direct"},
+    {scatter, 3, 8, Cores::any, 8 * K, "binomial", of_several_ranks},
     {scatter, 1, any, Cores::any, any_size, "direct"},
     {barrier, 1, any, Cores::any, any_size, "dissemination"},
 };
