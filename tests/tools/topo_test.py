@@ -77,6 +77,12 @@ class Topologies(unittest.TestCase):
         wrong["links"][0]["latency"] = 5
         self.assertFalse(validator.is_valid(wrong))
 
+    def test_are_compared_with_this_machine(self):
+        path = self.folder / "here.json"
+        well("convert", "--out", path)
+        self.assertEqual(well("diff", path), "")
+        self.assertEqual(topo("diff", TABLE).returncode, 1)
+
     def test_that_differ_are_told_line_by_line(self):
         one, other = self.folder / "one.json", self.folder / "other.json"
         well("generate", "atlas-a2", "--npus", 2, "--out", one)
@@ -120,6 +126,9 @@ class Topologies(unittest.TestCase):
         self.assert_is_bad_input("neither XML nor JSON", "convert", __file__)
         self.assert_is_bad_input("4 ranks, but 5 ranks were asked for", "show", TABLE, "--ranks", 5)
         self.assert_is_bad_input("--supernodes", "generate", "cloudmatrix384", "--supernodes", 0)
+        self.assert_is_bad_input("there is no machine 'abacus'; there are: cloudmatrix384, ", "generate", "abacus")
+        self.assert_is_bad_input("name a machine; there are: ", "generate")
+        self.assert_is_bad_input("name a topology file, which is compared with this machine", "diff")
         self.assert_is_bad_input("radix must be even", "generate", "fat-tree", "--radix", 7)
         self.assert_is_bad_input("goes with a rank table of version 2.0", "show", TABLE, "--topology-file", TABLE)
 

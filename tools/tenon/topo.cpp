@@ -76,6 +76,8 @@ int convert(const TopoOptions& options) {
 }
 
 int diff(const TopoOptions& options) {
+    if (options.file.empty())
+        return bad_input("topo diff: name a topology file, which is compared with this machine, or two");
     const auto one = map_of(options.file, {}), other = map_of(options.other_file, {});
     if (!one) return bad_input(one.error().message);
     if (!other) return bad_input(other.error().message);
@@ -119,6 +121,25 @@ void add_generators(CLI::App& generate_command, Action& action) {
     }
 }
 
+// What is no generator's name is told apart from what there is.
+void add_generate_command(CLI::App& topo, Action& action) {
+    CLI::App* command = topo.add_subcommand("generate", "The topology of a named machine, as Tenon's own JSON");
+    auto unknown = std::make_shared<std::string>();
+    command->add_option("machine", *unknown, "One of the machines below");
+    command->require_subcommand(0, 1);
+    command->callback([command, unknown, &action] {
+        if (!command->get_subcommands().empty()) return;
+        std::vector<std::string_view> known;
+        for (const Generator& generator : generators()) known.push_back(generator.name);
+        const std::string problem =
+            unknown->empty() ? "name a machine" : fmt::format("there is no machine '{}'", *unknown);
+        action = [message = fmt::format("topo generate: {}; there are: {}", problem, fmt::join(known, ", "))] {
+            return bad_input(message);
+        };
+    });
+    add_generators(*command, action);
+}
+
 }  // namespace
 
 void add_topo_command(CLI::App& program, Action& action) {
@@ -148,13 +169,10 @@ void add_topo_command(CLI::App& program, Action& action) {
     add_output(*command, options->output);
 
     command = added("diff", "What two topologies differ in", diff);
-    command->add_option("one", options->file, "A topology file of any known format")->required();
-    command->add_option("other", options->other_file, "Another")->required();
+    command->add_option("one", options->file, "A topology file of any known format");
+    command->add_option("other", options->other_file, "Another (default: this machine)");
 
-    CLI::App* generate_command =
-        topo->add_subcommand("generate", "The topology of a named machine, as Tenon's own JSON");
-    generate_command->require_subcommand(1);
-    add_generators(*generate_command, action);
+    add_generate_command(*topo, action);
 }
 
 }  // namespace tenon
