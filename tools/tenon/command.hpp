@@ -16,6 +16,10 @@ void add_info_command(CLI::App& program, Action& action);
 void add_plan_command(CLI::App& program, Action& action);
 void add_check_command(CLI::App& program, Action& action);
 void add_topo_command(CLI::App& program, Action& action);
+void add_explain_command(CLI::App& program, Action& action);
+void add_tune_command(CLI::App& program, Action& action);
+// Of `tenon topo`.
+void add_probe_command(CLI::App& topo, Action& action);
 
 // One line on standard error, and the exit status of bad input.
 int bad_input(std::string_view line);

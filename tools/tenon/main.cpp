@@ -35,6 +35,8 @@ int main(int argc, char** argv) {
     tenon::add_plan_command(program, action);
     tenon::add_check_command(program, action);
     tenon::add_topo_command(program, action);
+    tenon::add_explain_command(program, action);
+    tenon::add_tune_command(program, action);
     try {
         program.parse(argc, argv);
         return action();

@@ -173,6 +173,7 @@ void add_topo_command(CLI::App& program, Action& action) {
     command->add_option("other", options->other_file, "Another (default: this machine)");
 
     add_generate_command(*topo, action);
+    add_probe_command(*topo, action);
 }
 
 }  // namespace tenon
