@@ -96,9 +96,16 @@ std::optional<std::string_view> value_of(std::string_view word, std::string_view
     return word.substr(name.size() + 1);
 }
 
+// The name of a level may be any text; in a file it is one word.
+std::string as_word(std::string text) {
+    std::ranges::replace_if(
+        text, [](unsigned char c) { return c <= ' ' || c == '#'; }, '_');
+    return text;
+}
+
 Problem read_link(const Words& words, Tuning& tuning) {
     if (words.size() < 3) return "a link has a level and figures: link host latency_ns=200 rank_bytes_per_s=5000000000";
-    TunedLink link{.level = std::string(words[1])};
+    TunedLink link{.level = as_word(std::string(words[1]))};
     for (std::size_t i = 2; i < words.size(); i++) {
         bool is_known = false;
         for (const auto& [name, field] : {std::pair{"latency_ns", &TunedLink::latency_ns},
@@ -151,13 +158,6 @@ std::uint64_t fingerprint_of(std::string_view text) {
     std::uint64_t hash = 0xcbf29ce484222325u;
     for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3u;
     return hash == 0 ? 1 : hash;
-}
-
-// The name of a level may be any text; in a file it is one word.
-std::string as_word(std::string text) {
-    std::ranges::replace_if(
-        text, [](unsigned char c) { return c <= ' ' || c == '#'; }, '_');
-    return text;
 }
 
 }  // namespace

@@ -22,11 +22,12 @@ TEST(TuningFile, ReadsBackAsItWasWritten) {
         "\n"
         "link cluster latency_ns=21000 part_bytes_per_s=125000000\r\n"
         "link pci_2 rank_bytes_per_s=1e9\n"
+        "link not\x01text latency_ns=1\n"
         "cost network.message_ns 2500.5\n"
         "\tcost cores 2\n"
         "choose ranks=8 hosts=4 all_reduce:0-4k=one_shot,all_reduce=ring # and more\n",
         "tuned.txt");
-    EXPECT_EQ(tuning.links.size(), 2U);
+    EXPECT_EQ(tuning.links.size(), 3U);
     EXPECT_DOUBLE_EQ(tuning.costs.network.message_ns, 2500.5);
     ASSERT_EQ(tuning.choices.size(), 2U);
     EXPECT_EQ(tuning.choices[0].max_bytes.value, 4096U);
