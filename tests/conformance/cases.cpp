@@ -46,8 +46,8 @@ constexpr std::string_view network_name = "tcp";
 const std::vector<std::string> modules = {};
 #endif
 
-// Of one rank, and in the product with few slots: blocks are made smaller instead. These go round the rings several times,
-// and further turns are like them. (1M + 3 elements of four bytes are still whole.)
+// Of one rank, and in the product with few slots: blocks are made smaller instead. These go round the rings several
+// times, and further turns are like them. (1M + 3 elements of four bytes are still whole.)
 constexpr std::size_t most_bytes = 5 << 20, most_bytes_in_few_slots = 512 << 10;
 
 // Makes the smallest slots, and enough of them for every channel that the algorithms use.
