@@ -8,6 +8,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -67,6 +68,16 @@ public:
     bool moved() const { return execution_.moved(); }
     // How many calls have tried a way of moving bytes (PathTrial): the same on every rank after the same calls.
     std::uint64_t tries() const { return tries_; }
+
+    // A call, or an exchange that is one (`call` is its record, but for the number), by who has the turn: returns when
+    // it is done. `begin` is given the signature of its messages.
+    Result<void> run_in_turn(const Call& call);
+    Result<void> run_in_turn(Work& exchange, const CallRecord& call,
+                             const std::function<Result<void>(std::uint32_t)>& begin);
+    Transport& transport() { return *transport_; }
+    const Decisions& decisions() const { return decisions_; }
+    // Of groups of MoE: the same on every rank that makes them in the same order.
+    std::uint32_t next_moe_group() { return ++moe_groups_; }
 
     // All ranks call; null for a rank that joins none (color < 0).
     Result<std::unique_ptr<Communicator>> split(int color, int key, const Config& config);
@@ -152,13 +163,13 @@ private:
     bool has_died(Rank rank) const;
 
     // Watch
-    Result<void> look(Execution& execution, std::uint64_t waited_ns) override;
+    Result<void> look(Work& work, std::uint64_t waited_ns) override;
     void sleep(std::uint64_t most_us) override;
     std::optional<Error> disagreement_about(std::uint64_t call_number) const;
-    std::optional<Error> disagreement(const Execution& execution) const;
+    std::optional<Error> disagreement(const Work& work) const;
     std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
-    std::optional<Error> lateness(const Execution& execution, std::uint64_t waited_ns);
+    std::optional<Error> lateness(const Work& work, std::uint64_t waited_ns);
     std::string latecomers(Rank peer) const;
     bool is_behind(Rank rank) const;
     Rank awaited_but_gone(Rank peer) const;
@@ -166,7 +177,6 @@ private:
     std::optional<Error> dead_peer() const;
     Error explain(const Error& error);
     std::string current_call() const;
-    std::string current_step(const Execution& execution) const;
     std::byte* scratch(std::uint64_t bytes);
     const std::byte* staged_input(const Call& call, std::uint64_t bytes);
 
@@ -188,16 +198,18 @@ private:
     PreparedCalls alone_;  // sends and receives, apart: on every rank the same calls push each other out of prepared_
     std::map<std::uint64_t, PathTrial> trials_;  // what calls of a class have found, for those of other counts too
     Execution execution_;
+    Work* under_way_ = &execution_;  // or an exchange
     PreparedCall* running_ = nullptr;
     CallWords repeated_;
     PreparedCall* running_small_ = nullptr;
     Program point_to_point_;  // of these:
     std::vector<PointToPoint> point_to_point_calls_;
     bool has_sent_or_received_ = false;
-    bool has_looked_ = false;  // at all that execution_ waits for, in vain, after the network's last turn
+    bool has_looked_ = false;  // at all that the run waits for, in vain, after the network's last turn
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
     std::uint64_t tries_ = 0;
+    std::uint32_t moe_groups_ = 0;
     CallRecord record_;
     Error execution_error_;
     bool warned_late_ = false;

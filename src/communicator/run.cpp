@@ -247,8 +247,8 @@ Result<void> Communicator::finish() {
 // What can be done now.
 inline Progress Communicator::advance() {
     if (is_networked_) [[unlikely]] return advance_with_network();
-    const Progress progress = execution_.advance();
-    if (progress == Progress::failed) [[unlikely]] execution_error_ = execution_.error();
+    const Progress progress = under_way_->advance();
+    if (progress == Progress::failed) [[unlikely]] execution_error_ = under_way_->error();
     return progress;
 }
 
@@ -256,12 +256,12 @@ inline Progress Communicator::advance() {
 Progress Communicator::advance_with_network() {
     // Where the last look was behind the network's, the network has its turn first.
     const bool looked = std::exchange(has_looked_, false);
-    const Progress progress = looked ? Progress::blocked : execution_.advance();
+    const Progress progress = looked ? Progress::blocked : under_way_->advance();
     if (progress == Progress::failed) {
-        execution_error_ = execution_.error();
+        execution_error_ = under_way_->error();
         return progress;
     }
-    const bool moved = !looked && execution_.moved();
+    const bool moved = !looked && under_way_->moved();
     const auto all_gone = transport_->progress();
     if (!all_gone) {
         execution_error_ = all_gone.error();
@@ -270,19 +270,19 @@ Progress Communicator::advance_with_network() {
     if (progress == Progress::done && *all_gone) return progress;
     // Who has not moved may sleep now, and what the network has just brought would wake nobody.
     if (moved) return Progress::blocked;
-    const Progress brought = execution_.advance();
+    const Progress brought = under_way_->advance();
     // Credits for what it has taken may wait for the next call: the peer needs none before it sends what that receives.
-    if (brought == Progress::done && *all_gone && !execution_.sent()) return brought;
-    has_looked_ = brought == Progress::blocked && !execution_.moved();
+    if (brought == Progress::done && *all_gone && !under_way_->sent()) return brought;
+    has_looked_ = brought == Progress::blocked && !under_way_->moved();
     if (brought != Progress::failed) return Progress::blocked;
-    execution_error_ = execution_.error();
+    execution_error_ = under_way_->error();
     return Progress::failed;
 }
 
 // One more look at a started call; waits a little where nothing moves.
 Progress Communicator::poll(Backoff& backoff) {
     const Progress progress = advance();
-    if (progress != Progress::failed && execution_.moved() && control_.somebody_sleeps()) control_.ring();
+    if (progress != Progress::failed && under_way_->moved() && control_.somebody_sleeps()) control_.ring();
     switch (progress) {
         case Progress::done:
             note_elapsed();
@@ -291,10 +291,10 @@ Progress Communicator::poll(Backoff& backoff) {
             fail_call();
             return progress;
         case Progress::blocked:
-            if (execution_.moved()) {
+            if (under_way_->moved()) {
                 backoff.reset();
             } else if (backoff.pause(*this)) {
-                if (auto ok = look(execution_, backoff.waited_ns()); !ok) {
+                if (auto ok = look(*under_way_, backoff.waited_ns()); !ok) {
                     execution_error_ = over(ok.error());
                     wait_until_others_stand_back();
                     return Progress::failed;
@@ -303,6 +303,26 @@ Progress Communicator::poll(Backoff& backoff) {
             return progress;
     }
     return progress;
+}
+
+Result<void> Communicator::run_in_turn(const Call& call) {
+    if (auto ok = start(call); !ok) return ok;
+    return finish();
+}
+
+Result<void> Communicator::run_in_turn(Work& exchange, const CallRecord& call,
+                                       const std::function<Result<void>(std::uint32_t)>& begin) {
+    if (auto ok = refuse_if_over(); !ok) return ok;
+    call_started_ns_ = 0;
+    record_ = call;
+    record_.number = ++call_number_;
+    exchange.heed(control_.failure_flag());
+    if (auto begun = begin(numbered(call.signature, call_number_)); !begun) return std::unexpected(over(begun.error()));
+    control_.record(record_);
+    under_way_ = &exchange;
+    const auto done = [this](Work*) { under_way_ = &execution_; };
+    const std::unique_ptr<Work, decltype(done)> until_done(&exchange, done);
+    return finish();
 }
 
 Result<void> Communicator::start(std::span<const PointToPoint> calls) {

@@ -75,14 +75,14 @@ Error Communicator::give_up(Error error) {
     return error;
 }
 
-Result<void> Communicator::look(Execution& execution, std::uint64_t waited_ns) {
+Result<void> Communicator::look(Work& work, std::uint64_t waited_ns) {
     if (aborted()) return fail(Status::aborted, "");
     if (control_.failed()) return std::unexpected(control_.failure());
-    if (auto error = disagreement(execution)) return std::unexpected(*error);
-    if (waited_ns > stall_ns || execution.contradicted() != nullptr)
+    if (auto error = disagreement(work)) return std::unexpected(*error);
+    if (waited_ns > stall_ns || work.contradiction())
         if (auto error = earlier_disagreement()) return std::unexpected(*error);
     if (auto error = death()) return std::unexpected(*error);
-    if (auto error = lateness(execution, waited_ns)) return std::unexpected(*error);
+    if (auto error = lateness(work, waited_ns)) return std::unexpected(*error);
     return {};
 }
 
@@ -107,17 +107,17 @@ std::optional<Error> Communicator::disagreement_about(std::uint64_t number) cons
 }
 
 // The same, also about what only a pair of ranks must agree on: there, messages alone tell.
-std::optional<Error> Communicator::disagreement(const Execution& execution) const {
+std::optional<Error> Communicator::disagreement(const Work& work) const {
     if (record_.number != 0) {
         if (auto error = disagreement_about(record_.number)) return error;
         if (!is_v(record_.collective)) return std::nullopt;
     }
-    if (const Operation* o = execution.contradicted())
+    if (const auto found = work.contradiction())
         return Error{
             Status::mismatch,
             fmt::format("rank {}: {} expects {} bytes from rank {}, which sends another number of elements or another "
                         "type; what one rank sends must be what the other receives",
-                        rank_, current_call(), o->bytes, o->receive_from)};
+                        rank_, current_call(), found->bytes, found->peer)};
     return std::nullopt;
 }
 
@@ -132,11 +132,11 @@ std::optional<Error> Communicator::earlier_disagreement() const {
 Error Communicator::explain_mismatch() {
     const os::Deadline deadline = os::Deadline::after_ms(record_comes_within_ms);
     while (!deadline.passed() && !control_.failed() && !aborted()) {
-        if (auto error = disagreement(execution_)) return *error;
+        if (auto error = disagreement(*under_way_)) return *error;
         if (auto error = earlier_disagreement()) return *error;
         control_.sleep(100);
     }
-    return control_.failed() ? control_.failure() : execution_.error();
+    return control_.failed() ? control_.failure() : under_way_->error();
 }
 
 // The same for whatever made the run fail: a peer whose memory is gone is dying, and may not have ended yet. A host
@@ -203,19 +203,8 @@ std::string Communicator::latecomers(Rank peer) const {
                      : "the other ranks, which live but do not come";
 }
 
-// Which step waits, in the terms of `tenon plan`.
-std::string Communicator::current_step(const Execution& execution) const {
-    const auto blocked = execution.blocked_on();
-    if (!blocked) return "its last acknowledgements";
-    return fmt::format("{} (lane {}, step {}, tile {})", name_of(blocked->operation->kind), blocked->lane,
-                       blocked->step, blocked->tile);
-}
-
-std::optional<Error> Communicator::lateness(const Execution& execution, std::uint64_t waited_ns) {
-    const auto blocked = execution.blocked_on();
-    const Rank peer = !blocked                               ? no_rank
-                      : receives(blocked->operation->kind) ? blocked->operation->receive_from
-                                                           : blocked->operation->send_to;
+std::optional<Error> Communicator::lateness(const Work& work, std::uint64_t waited_ns) {
+    const Rank peer = work.awaited_peer();
     if (const Rank gone = waited_ns > left_after_ns ? awaited_but_gone(peer) : no_rank; gone != no_rank)
         return Error{
             Status::remote_error,
@@ -227,11 +216,11 @@ std::optional<Error> Communicator::lateness(const Execution& execution, std::uin
             Status::timeout,
             fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
                         "TENON_TIMEOUT_MS",
-                        rank_, current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer))};
+                        rank_, current_call(), work.step_in_words(), waited_ns / 1'000'000, latecomers(peer))};
     if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
         warned_late_ = true;
         log(LogLevel::warning, "rank {}: {}, in {}, has waited {} ms for {}; it becomes an error after {} ms", rank_,
-            current_call(), current_step(execution), waited_ns / 1'000'000, latecomers(peer), config_.timeout_ms);
+            current_call(), work.step_in_words(), waited_ns / 1'000'000, latecomers(peer), config_.timeout_ms);
     }
     return std::nullopt;
 }

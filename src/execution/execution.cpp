@@ -1,5 +1,7 @@
 #include "execution/execution.hpp"
 
+#include <fmt/format.h>
+
 #include <cstring>
 
 #include "base/assert.hpp"
@@ -122,6 +124,26 @@ std::optional<Execution::Blocked> Execution::blocked_on() const {
         if (o.dependency_count == 0 || dependencies_met(o, lanes_[i].tile)) return Blocked{&o, i, step, lanes_[i].tile};
     }
     return std::nullopt;
+}
+
+Rank Execution::awaited_peer() const {
+    const auto blocked = blocked_on();
+    if (!blocked) return no_rank;
+    return receives(blocked->operation->kind) ? blocked->operation->receive_from : blocked->operation->send_to;
+}
+
+// In the terms of `tenon plan`.
+std::string Execution::step_in_words() const {
+    const auto blocked = blocked_on();
+    if (!blocked) return "its last acknowledgements";
+    return fmt::format("{} (lane {}, step {}, tile {})", name_of(blocked->operation->kind), blocked->lane,
+                       blocked->step, blocked->tile);
+}
+
+std::optional<Work::Contradiction> Execution::contradiction() const {
+    const Operation* o = contradicted();
+    if (o == nullptr) return std::nullopt;
+    return Contradiction{o->receive_from, o->bytes};
 }
 
 Execution::Outcome Execution::step(const Operation& o, Tile tile) {

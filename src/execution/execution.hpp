@@ -13,21 +13,11 @@
 #include <vector>
 
 #include "execution/program.hpp"
+#include "execution/work.hpp"
 
 namespace tenon {
 
-// What is local to this call and this machine: never agreed, never changes a bit of the result.
-struct AccessPolicy {
-    std::uint64_t direct_min_bytes =
-        UINT64_MAX;  // messages from here on are exposed or put where memory can be addressed
-    std::uint64_t copy_min_bytes = UINT64_MAX;    // the same where only the kernel can copy (process_vm_readv)
-    bool streaming_stores = false;                // to the output, past the caches
-    bool streaming_slots = false;                 // to the slots that a peer reads
-};
-
-enum class Progress { blocked, done, failed };
-
-class Execution {
+class Execution final : public Work {
 public:
     struct Buffers {
         const std::byte* input = nullptr;
@@ -37,16 +27,13 @@ public:
 
     // `signature` is the program's, mixed with the number of the call.
     void begin(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy);
-    Progress advance();
+    Progress advance() override;
     // See small_run.hpp.
     template <class F>
     bool run_small(const Program& program, const Buffers& buffers, std::uint32_t signature, const AccessPolicy& policy,
                    std::uint32_t spins, F&& while_waiting);
 
-    // When it is not 0, the run blocks before it touches memory of another rank, and must be given up.
-    void heed(const std::uint64_t* failure_flag) { failure_flag_ = failure_flag; }
     const Program& program() const { return *program_; }
-    const Error& error() const { return error_; }
     // What keeps the run from going on, for verdicts; nothing when its steps are done.
     struct Blocked {
         const Operation* operation;
@@ -58,8 +45,9 @@ public:
     // An operation that waits for a message while its peer has sent another one; null if there is none.
     const Operation* contradicted() const;
     std::uint32_t signature() const { return signature_; }
-    bool moved() const { return moved_; }  // did the last advance() get anything done?
-    bool sent() const { return sent_; }    // and was a message sent among that?
+    Rank awaited_peer() const override;
+    std::string step_in_words() const override;
+    std::optional<Contradiction> contradiction() const override;
 
 private:
     struct LaneState {
@@ -104,7 +92,6 @@ private:
     Outcome reduce_half(const Operation& operation, Tile tile, const Header& header);
     Outcome take_other_half(const Operation& operation, Tile tile, const Header& header);
     Outcome reduce_alone(const Operation& operation, Tile tile, const Header& header);
-    bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
     Result<bool> put(const Operation& operation, const Exposure& place, const std::byte* bytes, std::size_t length);
     std::optional<Exposure> exposure_of(const Operation& operation, const std::byte* bytes, std::size_t length) const;
     bool try_expose(const Operation& operation, const std::byte* bytes, std::size_t length);
@@ -126,12 +113,9 @@ private:
         return reinterpret_cast<std::byte*>(base + place.offset + tile_offset);
     }
 
-    static constexpr std::uint64_t never_fails = 0;
-    const std::uint64_t* failure_flag_ = &never_fails;
     const Program* program_ = nullptr;
     std::byte* bases_[3] = {};
     std::uint32_t signature_ = 0;
-    bool moved_ = false, sent_ = false;
     bool acknowledging_ = false;  // all steps are done; exposed messages are still being taken
     std::size_t lanes_left_ = 0;
     AccessPolicy policy_;
@@ -144,7 +128,6 @@ private:
     } exchange_;
     std::vector<const void*> sources_;
     std::vector<std::byte> bounce_;  // for messages that only the kernel can copy and that are not simply stored
-    Error error_;
 };
 
 }  // namespace tenon

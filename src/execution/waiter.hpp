@@ -8,7 +8,7 @@
 
 namespace tenon {
 
-class Execution;
+class Work;
 
 struct WaitPolicy {
     std::uint32_t spins = 2000;        // looks before the core is given up; few where cores are short
@@ -22,7 +22,7 @@ class Watch {
 public:
     virtual ~Watch() = default;
     // An error ends the wait. `waited_ns`: since the run last moved.
-    virtual Result<void> look(Execution& execution, std::uint64_t waited_ns) = 0;
+    virtual Result<void> look(Work& work, std::uint64_t waited_ns) = 0;
     // Sleeps until something may have changed, at most this long.
     virtual void sleep(std::uint64_t most_us) = 0;
 };
