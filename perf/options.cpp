@@ -71,7 +71,7 @@ void read_collectives(const Words& words, Options& options) {
                                        std::end(all_collectives));
         else if (word == "sendrecv" || word == "sendrecv_perf" || word == "send_receive")
             options.collectives.push_back(Collective::send);
-        else if (const auto known = collective_named(word); known && *known != Collective::receive)
+        else if (const auto known = collective_named(word); known && *known < Collective::receive)
             options.collectives.push_back(*known);
         else
             refuse("collective", word,

@@ -154,6 +154,8 @@ Shape make_shape(Collective collective, DataType type, Rank rank, Rank rank_coun
             agreed_blocks(shape, false);
             break;
         case Collective::barrier:
+        case Collective::moe_dispatch:  // of a routing, see moe.hpp
+        case Collective::moe_combine:
             shape.can_be_in_place = false;
             break;
     }

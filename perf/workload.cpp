@@ -97,6 +97,9 @@ tenonResult_t Workload::issue() const {
         case Collective::send:
         case Collective::receive:
             return issue_exchange();
+        case Collective::moe_dispatch:  // of a routing, see moe.hpp
+        case Collective::moe_combine:
+            break;
     }
     return tenonInternalError;
 }

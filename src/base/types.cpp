@@ -27,7 +27,8 @@ constexpr std::array<TypeRow, data_type_count> types{{{"int8", 1},
 constexpr std::array<std::string_view, reduce_op_count> ops{"sum", "prod", "max", "min", "avg"};
 constexpr std::array<std::string_view, collective_count> collectives{
     "all_reduce", "reduce",  "broadcast",    "reduce_scatter", "all_gather",       "all_to_all", "gather",
-    "scatter",    "barrier", "all_to_all_v", "all_gather_v",   "reduce_scatter_v", "send",       "receive"};
+    "scatter",    "barrier", "all_to_all_v", "all_gather_v",   "reduce_scatter_v", "send",       "receive",
+    "moe_dispatch", "moe_combine"};
 constexpr std::array<std::string_view, 11> statuses{
     "success",     "device error", "system error", "internal error", "invalid argument", "invalid usage",
     "remote error", "in progress", "timeout",      "mismatch",       "aborted"};

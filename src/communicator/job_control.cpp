@@ -88,6 +88,10 @@ void JobControl::sleep(std::uint64_t most_us) {
 }
 
 std::string in_words(const CallRecord& call) {
+    // Of an exchange of MoE, `count` is the number of the handle and `root` that of the group; a product is weighted.
+    if (call.collective == Collective::moe_dispatch || call.collective == Collective::moe_combine)
+        return fmt::format("{}{} with handle {} of MoE group {}", call.op == ReduceOp::prod ? "weighted " : "",
+                           name_of(call.collective), call.count, call.root);
     std::string words{name_of(call.collective)};
     if (call.collective != Collective::barrier) words += fmt::format(" of {} {}", call.count, name_of(call.type));
     if (reduces(call.collective)) words += fmt::format(", {}", name_of(call.op));

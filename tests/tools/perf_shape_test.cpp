@@ -54,7 +54,7 @@ TEST_P(Shapes, BothSidesOfABlockHaveOneLength) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Perf, Shapes,
-                         testing::Combine(testing::Range(0, static_cast<int>(collective_count)),
+                         testing::Combine(testing::Range(0, static_cast<int>(Collective::moe_dispatch)),
                                           testing::Values(1, 2, 3, 4, 8)),
                          [](const auto& test) {
                              return std::string(name_of(static_cast<Collective>(std::get<0>(test.param)))) + "_" +

@@ -51,10 +51,10 @@ inline constexpr std::size_t reduce_op_count = 5;
 enum class Collective : std::uint8_t {
     all_reduce, reduce, broadcast, reduce_scatter, all_gather, all_to_all, gather, scatter, barrier,
     // Known only at run time; no static plan (see src/exchange).
-    all_to_all_v, all_gather_v, reduce_scatter_v, send, receive,
+    all_to_all_v, all_gather_v, reduce_scatter_v, send, receive, moe_dispatch, moe_combine,
 };
 inline constexpr std::size_t planned_collective_count = 9;
-inline constexpr std::size_t collective_count = 14;
+inline constexpr std::size_t collective_count = 16;
 
 std::size_t element_bytes(DataType type);
 std::string_view name_of(DataType type);

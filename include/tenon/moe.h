@@ -1,0 +1,162 @@
+/* Tenon's C API for Mixture-of-Experts: bringing tokens to the ranks of their experts, and the experts' results back.
+ *
+ * Each rank of a communicator has tokens: rows of `hidden` elements. A router has chosen up to topK experts for each,
+ * with weights. tenonMoeDispatch brings every token to the ranks that have one of its experts; tenonMoeCombine brings
+ * the experts' rows back and adds them by weight. tenonMoePrepare makes the handle both need, from the router's choice;
+ * one handle serves any number of dispatches and combines: the layers of a micro-batch that share a routing, and the
+ * backward pass, where the gradient of a dispatch is a combine without weights, and that of a combine a dispatch.
+ *
+ * What tenon.h says at its head holds here: agreement, streams, threads, errors. Every rank of the group makes the same
+ * calls in the same order, also one without tokens or experts. With a stream a call returns at once, so that the caller
+ * can compute meanwhile; an event or tenonStreamSynchronize is its other half. Inside tenonGroupStart and tenonGroupEnd
+ * these calls are refused (tenonInvalidUsage): give each rank of a process a thread or a stream instead.
+ *
+ * Determinism: the bits of a result depend on the inputs, the routing, the placement and which ranks share a node, and
+ * on nothing else. A combine computes, element by element: the token's experts are grouped by the node they are on (the
+ * hosts, or the innermost groups of TENON_GROUPS); of each group, weight * row is added in float32 in the order of the
+ * slots (positions in the top-k); the sum is rounded to combineType, or kept float32; the groups' sums are added in
+ * float32 in the order of their lowest slots; the result is rounded to combineType once. With one group that is the
+ * weighted sum in the order of the slots. A token without experts becomes zeros. NaN and infinite weights and elements
+ * act as IEEE 754 says; NaNs come out canonical.
+ *
+ * A slot is a position in a token's top-k; a place is where a rank keeps a copy of an expert. */
+#ifndef TENON_MOE_H_
+#define TENON_MOE_H_
+
+#include "tenon/tenon.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct tenonMoeGroup* tenonMoeGroup_t;   /* a communicator's ranks with a configuration */
+typedef struct tenonMoeHandle* tenonMoeHandle_t; /* one routing of a group */
+
+/* How the rows that come to a rank lie in its buffer. Both are packed; rows of one source rank keep its tokens' order.
+ */
+typedef enum {
+    /* A row for each token and expert: by place, then by source rank, token and slot. The rows of a place begin at a
+     * multiple of `alignment`; the rows up to there are padding, which tenonMoeDispatch zeroes. */
+    tenonMoeExpertMajor = 0,
+    /* A row for each token, whichever and however many of this rank's experts it is for: by source rank and token. For
+     * combine the row stands for all of them, already weighed and added by the caller, in the place of the lowest slot.
+     */
+    tenonMoeRankMajor = 1
+} tenonMoeLayout_t;
+
+/* How rows travel. The bits are the same; what differs is how many rows leave a node. */
+typedef enum {
+    tenonMoeFlat = 0, /* from rank to rank: each token once to every rank that has one of its experts */
+    /* each token once to every node that has one of its experts, to the rank with the same index there, which hands it
+     * on; on the way back that rank adds the node's rows and sends one. With one node as tenonMoeFlat */
+    tenonMoeHierarchical = 1
+} tenonMoePath_t;
+
+/* What a group is. Start from TENON_MOE_CONFIG_INITIALIZER; experts, topK, hidden and maxTokens must be set. All ranks
+ * must have the same (tenonMismatch). */
+#define TENON_MOE_CONFIG_MAGIC 0x7e40c0f3u
+typedef struct {
+    size_t size; /* these three are set by the initializer and identify the layout */
+    unsigned magic;
+    unsigned version;
+    int experts;      /* of the model, from 1; any number, whatever the number of ranks */
+    int topK;         /* slots of a token, from 1 to 64 */
+    size_t hidden;    /* elements of a row */
+    size_t maxTokens; /* the most tokens that a rank prepares at once */
+    tenonDataType_t dispatchType; /* of the tokens' rows: tenonBfloat16, tenonFloat16 or tenonFloat32 */
+    tenonDataType_t combineType;  /* of the experts' rows and of the result: one of the same; sums are float32 */
+    int float32Partials;          /* 1: the sums of groups are not rounded to combineType before they are added */
+    tenonMoeLayout_t layout;
+    tenonMoePath_t path;
+    size_t windowBytes; /* tenonMoeHierarchical: the most bytes of rows that a rank keeps in order to hand them on, but
+                         * room for one token of each rank that it serves; less means more rounds. 0: 64 MiB */
+    int alignment;        /* rows; tenonMoeExpertMajor only, else 1 */
+    int placesPerRank;    /* of `placement`; 0 without one */
+    const int* placement; /* [ranks][placesPerRank]: the expert at each place, or -1 for none. Copied by the call. An
+                           * expert may have copies on several places; a token uses the nearest: on its own rank, else
+                           * on its node, else any; of several equally near ones number (token + rank) modulo how many
+                           * they are, in the order of the placement. NULL: one copy of each; rank r has experts
+                           * [r * experts / ranks, (r + 1) * experts / ranks) at its places 0, 1, ... */
+} tenonMoeConfig_t;
+
+#define TENON_MOE_CONFIG_INITIALIZER                                                                     \
+    {                                                                                                    \
+        sizeof(tenonMoeConfig_t), TENON_MOE_CONFIG_MAGIC, TENON_VERSION_CODE, 0, 0, 0, 0, tenonBfloat16, \
+            tenonBfloat16, 0, tenonMoeExpertMajor, tenonMoeFlat, 0, 1, 0, NULL                              \
+    }
+
+/* Sets *bytes to the most memory that a group of this configuration on `comm` takes on this rank with one handle, if
+ * all tokens of all ranks came here; message slots (tenonConfig_t.slotMemoryBytes) and the caller's buffers are not
+ * included. Allocates nothing; tenonMoeGroupCreate logs the parts (TENON_LOG=info). Local. The thread that makes the
+ * calls on `comm`. */
+TENON_EXPORT tenonResult_t tenonMoeMemory(tenonComm_t comm, const tenonMoeConfig_t* config, uint64_t* bytes);
+
+/* Makes a group: all ranks of `comm` call, and wait for each other. Ranks whose configurations differ all get
+ * tenonMismatch, which names the difference and leaves `comm` usable. *group is owned by the caller, who ends it with
+ * tenonMoeGroupDestroy; it serves while `comm` lives. Errors: tenonInvalidArgument for a configuration that is wrong by
+ * itself, such as a placement that leaves an expert nowhere. The thread that makes the calls on `comm`. */
+TENON_EXPORT tenonResult_t tenonMoeGroupCreate(tenonMoeGroup_t* group, tenonComm_t comm,
+                                               const tenonMoeConfig_t* config);
+
+/* Releases a group, before or after its communicator, when none of its handles is used any more. Local. Any thread,
+ * with no other inside a call on `group`. */
+TENON_EXPORT tenonResult_t tenonMoeGroupDestroy(tenonMoeGroup_t group);
+
+/* Makes a handle for `tokens` tokens of this rank, at most maxTokens, which may differ between ranks and be 0.
+ * topkIndices[tokens][topK] are experts in [0, experts), or -1 for none; topkWeights[tokens][topK] are their weights,
+ * or NULL for ones. Both are read before the call returns. An expert may stand in several slots of a token: each
+ * counts. *handle is owned by the caller, who ends it with tenonMoeHandleDestroy. With a stream, *handle may be used
+ * for further calls at once, and be asked when the stream has come so far. Errors: tenonInvalidArgument, before
+ * anything is sent, for too many tokens or an expert that there is not (says the rank, token and limit). The thread
+ * that makes the calls on the communicator. */
+TENON_EXPORT tenonResult_t tenonMoePrepare(tenonMoeHandle_t* handle, tenonMoeGroup_t group, const int64_t* topkIndices,
+                                           const float* topkWeights, size_t tokens, tenonStream_t stream);
+
+/* Releases a handle; calls already issued with it complete. Local. Any thread, with no other inside a call on
+ * `handle`. */
+TENON_EXPORT tenonResult_t tenonMoeHandleDestroy(tenonMoeHandle_t handle);
+
+/* rows[rowCapacity][hidden] of dispatchType receives the tokens that have experts on this rank, in the group's layout,
+ * from everybody's tokens[tokens][hidden]. rowCapacity is at least tenonMoeCounts_t.rows of the handle, else
+ * tenonInvalidArgument before anything is sent; with a stream the stream says so. The buffers do not overlap. */
+TENON_EXPORT tenonResult_t tenonMoeDispatch(tenonMoeHandle_t handle, const void* tokens, void* rows, size_t rowCapacity,
+                                            tenonStream_t stream);
+
+/* tokens[tokens][hidden] of combineType = the sums of everybody's rows[rows][hidden], which lie as tenonMoeDispatch
+ * would put them; see the head of this file. weighted: 1 multiplies each row by its weight of the handle, 0 by one, the
+ * same on every rank; with tenonMoeRankMajor it must be 0. The buffers do not overlap. */
+TENON_EXPORT tenonResult_t tenonMoeCombine(tenonMoeHandle_t handle, const void* rows, void* tokens, int weighted,
+                                           tenonStream_t stream);
+
+/* What comes to this rank, and goes from it. The arrays belong to the handle, until it is destroyed. */
+typedef struct {
+    size_t tokens;                 /* of this rank */
+    size_t rows;                   /* of its buffer, padding included */
+    int places;                    /* of this rank */
+    const int* experts;            /* [places]: the expert there, or -1 */
+    const size_t* placeRows;       /* [places]: rows that came for it, without padding */
+    const size_t* placeOffsets;    /* [places]: its first row, with tenonMoeExpertMajor */
+    const size_t* sentTokens;      /* [ranks]: tokens of this rank for experts of each rank, each once: with
+                                    * tenonMoeFlat, times the row's bytes, its line of the traffic matrix */
+    const size_t* receivedTokens;  /* [ranks]: its column */
+    const size_t* sentEntries;     /* [ranks]: slots of this rank's tokens whose experts each rank has */
+    const size_t* receivedEntries; /* [ranks] */
+    size_t rowsToOtherNodes;       /* that a dispatch sends from this rank to ranks of other nodes */
+} tenonMoeCounts_t;
+
+/* Sets *counts. Errors: tenonInvalidUsage while the handle's prepare has not completed. Local. Any thread. */
+TENON_EXPORT tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCounts_t* counts);
+
+/* Says for each of the tenonMoeCounts_t.rows rows of this rank where it comes from: ranks[rows] and tokens[rows], both
+ * -1 for padding. With tenonMoeExpertMajor, slots[rows], experts[rows] and weights[rows] say which slot and expert it
+ * is for, and its weight; -1 and 0 for padding. With tenonMoeRankMajor, experts[rows][topK] and weights[rows][topK]
+ * have them by slot, -1 and 0 where the expert is not on this rank, and slots must be NULL. Each array belongs to the
+ * caller and may be NULL. Errors: tenonInvalidUsage while the handle's prepare has not completed. Local. Any thread. */
+TENON_EXPORT tenonResult_t tenonMoeGetRows(tenonMoeHandle_t handle, int* ranks, int64_t* tokens, int* slots,
+                                           int* experts, float* weights);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TENON_MOE_H_ */

@@ -1,0 +1,165 @@
+// Tenon's Mixture-of-Experts for C++: tenon/moe.h in the manner of tenon/tenon.hpp. Buffers know their type and size,
+// which are checked against the group's before the C API is called; handles release themselves; what fails throws
+// tenon::Exception. What a call means, and which threads may make it, is said in moe.h.
+#pragma once
+
+#include <cstdint>
+#include <ranges>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tenon/moe.h"
+#include "tenon/tenon.hpp"
+
+namespace tenon {
+inline namespace api {
+
+// tenonMoeConfig_t.
+struct MoeSettings {
+    int experts = 0;
+    int top_k = 0;
+    std::size_t hidden = 0;
+    std::size_t max_tokens = 0;
+    tenonDataType_t dispatch_type = tenonBfloat16;
+    tenonDataType_t combine_type = tenonBfloat16;
+    bool float32_partials = false;
+    tenonMoeLayout_t layout = tenonMoeExpertMajor;
+    tenonMoePath_t path = tenonMoeFlat;
+    std::size_t window_bytes = 0;
+    int alignment = 1;
+    int places_per_rank = 0;
+    std::vector<int> placement{};  // [ranks][places_per_rank], or empty
+
+    tenonMoeConfig_t config() const {  // borrows the placement
+        tenonMoeConfig_t config = TENON_MOE_CONFIG_INITIALIZER;
+        config.experts = experts;
+        config.topK = top_k;
+        config.hidden = hidden;
+        config.maxTokens = max_tokens;
+        config.dispatchType = dispatch_type;
+        config.combineType = combine_type;
+        config.float32Partials = float32_partials ? 1 : 0;
+        config.layout = layout;
+        config.path = path;
+        config.windowBytes = window_bytes;
+        config.alignment = alignment;
+        config.placesPerRank = places_per_rank;
+        if (!placement.empty()) config.placement = placement.data();
+        return config;
+    }
+};
+
+// What comes to this rank and goes from it, as of tenonMoeGetCounts; refers to the handle.
+struct MoeCounts {
+    std::size_t tokens = 0, rows = 0;
+    std::span<const int> experts;                        // by place
+    std::span<const std::size_t> place_rows, place_offsets;
+    std::span<const std::size_t> sent_tokens, received_tokens, sent_entries, received_entries;  // by rank
+    std::size_t rows_to_other_nodes = 0;
+};
+
+// One routing. Made by MoeGroup::prepare; stays valid when the group moves, not when it ends.
+class MoeHandle : public Owned<tenonMoeHandle_t, tenonMoeHandleDestroy> {
+public:
+    MoeCounts counts() const {
+        tenonMoeCounts_t c;
+        check(tenonMoeGetCounts(*this, &c));
+        const auto places = static_cast<std::size_t>(c.places);
+        return {.tokens = c.tokens, .rows = c.rows, .experts = {c.experts, places},
+                .place_rows = {c.placeRows, places}, .place_offsets = {c.placeOffsets, places},
+                .sent_tokens = {c.sentTokens, ranks_}, .received_tokens = {c.receivedTokens, ranks_},
+                .sent_entries = {c.sentEntries, ranks_}, .received_entries = {c.receivedEntries, ranks_},
+                .rows_to_other_nodes = c.rowsToOtherNodes};
+    }
+
+    // `rows` has room for at least counts().rows rows.
+    template <InputBuffer In, OutputBuffer Out>
+    requires SameElements<In, Out>
+    void dispatch(In&& tokens, Out&& rows, tenonStream_t stream = nullptr) {
+        must_have_type("dispatch", datatype_in<In>, dispatch_type_);
+        must_be_tokens("dispatch", std::ranges::size(tokens));
+        check(tenonMoeDispatch(*this, std::ranges::data(tokens), std::ranges::data(rows),
+                               std::ranges::size(rows) / hidden_, stream));
+    }
+
+    template <InputBuffer In, OutputBuffer Out>
+    requires SameElements<In, Out>
+    void combine(In&& rows, Out&& tokens, bool weighted = true, tenonStream_t stream = nullptr) {
+        must_have_type("combine", datatype_in<In>, combine_type_);
+        must_be_tokens("combine", std::ranges::size(tokens));
+        // In a stream the rows are known when the stream has come so far: they are the caller's to get right.
+        if (stream == nullptr && std::ranges::size(rows) < counts().rows * hidden_)
+            throw Exception(tenonInvalidArgument,
+                            "tenon::MoeHandle, combine: " + std::to_string(std::ranges::size(rows)) +
+                                " elements of rows, where " + std::to_string(counts().rows * hidden_) + " are needed");
+        check(tenonMoeCombine(*this, std::ranges::data(rows), std::ranges::data(tokens), weighted ? 1 : 0, stream));
+    }
+
+private:
+    friend class MoeGroup;
+    MoeHandle(tenonMoeHandle_t owned, const MoeSettings& settings, std::size_t ranks, std::size_t tokens)
+        : Owned(owned), hidden_(settings.hidden), ranks_(ranks), tokens_(tokens),
+          dispatch_type_(settings.dispatch_type), combine_type_(settings.combine_type) {}
+
+    static void must_have_type(const char* what, tenonDataType_t found, tenonDataType_t needed) {
+        if (found != needed)
+            throw Exception(tenonInvalidArgument, std::string("tenon::MoeHandle, ") + what +
+                                                      ": the buffers have data type " + std::to_string(found) +
+                                                      ", the group has " + std::to_string(needed));
+    }
+    void must_be_tokens(const char* what, std::size_t elements) const {
+        if (elements != tokens_ * hidden_)
+            throw Exception(tenonInvalidArgument, std::string("tenon::MoeHandle, ") + what + ": " +
+                                                      std::to_string(elements) + " elements of tokens, where " +
+                                                      std::to_string(tokens_ * hidden_) + " are needed");
+    }
+
+    std::size_t hidden_, ranks_, tokens_;
+    tenonDataType_t dispatch_type_, combine_type_;
+};
+
+// The ranks of a communicator with a configuration.
+class MoeGroup : public Owned<tenonMoeGroup_t, tenonMoeGroupDestroy> {
+public:
+    MoeGroup(Communicator& communicator, const MoeSettings& settings)
+        : Owned(create(communicator, settings)), settings_(settings),
+          ranks_(static_cast<std::size_t>(communicator.rank_count())) {}
+
+    // indices [tokens][top_k]: experts, or -1; weights the same, or empty for ones.
+    MoeHandle prepare(std::span<const std::int64_t> indices, std::span<const float> weights = {},
+                      tenonStream_t stream = nullptr) {
+        const auto top_k = static_cast<std::size_t>(settings_.top_k);
+        if (indices.size() % top_k != 0 || (!weights.empty() && weights.size() != indices.size()))
+            throw Exception(tenonInvalidArgument, "tenon::MoeGroup::prepare: " + std::to_string(indices.size()) +
+                                                      " indices and " + std::to_string(weights.size()) +
+                                                      " weights, where both are top_k for each token");
+        tenonMoeHandle_t handle = nullptr;
+        check(tenonMoePrepare(&handle, *this, indices.data(), weights.empty() ? nullptr : weights.data(),
+                              indices.size() / top_k, stream));
+        return {handle, settings_, ranks_, indices.size() / top_k};
+    }
+    const MoeSettings& settings() const noexcept { return settings_; }
+
+    // tenonMoeMemory.
+    static std::uint64_t memory_bytes(const Communicator& communicator, const MoeSettings& settings) {
+        const tenonMoeConfig_t config = settings.config();
+        std::uint64_t bytes = 0;
+        check(tenonMoeMemory(communicator, &config, &bytes));
+        return bytes;
+    }
+
+private:
+    static tenonMoeGroup_t create(tenonComm_t comm, const MoeSettings& settings) {
+        const tenonMoeConfig_t config = settings.config();
+        tenonMoeGroup_t group = nullptr;
+        check(tenonMoeGroupCreate(&group, comm, &config));
+        return group;
+    }
+
+    MoeSettings settings_;
+    std::size_t ranks_;
+};
+
+}  // namespace api
+}  // namespace tenon

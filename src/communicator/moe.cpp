@@ -1,0 +1,335 @@
+#include "communicator/moe.hpp"
+
+#include <fmt/format.h>
+
+#include <array>
+
+#include "base/log.hpp"
+#include "os/clock.hpp"
+
+namespace tenon {
+namespace {
+
+// Dispatches that store less than this never do so past the caches. Of the others each is a sound measurement.
+constexpr std::uint64_t streamed_bytes = 1 << 20;
+constexpr PathTrial::Tries tries_of_storing{.warm_up = 1, .uncounted = 1, .counted = 3, .apart = 10};
+
+std::uint64_t hash_of(std::span<const std::int32_t> values) {
+    std::uint64_t hash = 0xcbf29ce484222325u;
+    for (const std::int32_t v : values) hash = (hash ^ static_cast<std::uint32_t>(v)) * 0x100000001b3u;
+    return hash;
+}
+
+// What must be the same on every rank, in the order in which differences are told.
+struct AgreedField {
+    const char* name;
+    std::uint64_t value;
+};
+using AgreedFields = std::array<AgreedField, 14>;
+AgreedFields agreed_fields(const MoeShape& s) {
+    return {{{"experts", s.experts},
+             {"topK", s.top_k},
+             {"hidden", s.hidden},
+             {"maxTokens", s.most_tokens},
+             {"dispatchType", static_cast<std::uint64_t>(s.dispatch_type)},
+             {"combineType", static_cast<std::uint64_t>(s.combine_type)},
+             {"partialType", static_cast<std::uint64_t>(s.partial_type)},
+             {"layout", static_cast<std::uint64_t>(s.layout)},
+             {"path", static_cast<std::uint64_t>(s.path)},
+             {"windowBytes", s.window_bytes},
+             {"alignment", s.alignment},
+             {"placesPerRank", s.places_per_rank},
+             {"the length of the placement", s.placement.size()},
+             {"a placement with the hash", hash_of(s.placement)}}};
+}
+
+// The first difference to rank 0, in words.
+Result<void> compare(const MoeShape& shape, std::span<const std::uint64_t> everybody, Rank rank, Rank rank_count) {
+    const AgreedFields fields = agreed_fields(shape);
+    for (std::size_t f = 0; f < fields.size(); f++)
+        for (Rank r = 1; r < rank_count; r++) {
+            const std::uint64_t first = everybody[f],
+                                other = everybody[static_cast<std::size_t>(r) * fields.size() + f];
+            if (first == other) continue;
+            return fail(
+                Status::mismatch,
+                fmt::format("rank {}: MoE group: rank 0 has {} {}, but rank {} has {}; every rank must give the "
+                            "same configuration",
+                            rank, fields[f].name, first, r, other));
+        }
+    return {};
+}
+
+void tell_memory(const MoeShape& shape, std::span<const std::int32_t> nodes, std::uint32_t number,
+                 std::uint64_t slot_memory) {
+    const MoeMemory memory = memory_of(shape, nodes);
+    log(LogLevel::info,
+        "MoE group {} of {} ranks, {} experts, top-{}, {} tokens of {} elements: a rank takes at most {} bytes for its "
+        "peers and {} for its window; for a handle {} for what it sends, and, if every token comes here, {} for that "
+        "and {} for what is handed on; and {} for slots",
+        number, nodes.size(), shape.experts, shape.top_k, shape.most_tokens, shape.hidden, memory.peers_bytes,
+        memory.window_bytes, memory.routing_sent_bytes, memory.routing_received_bytes, memory.legs_bytes, slot_memory);
+}
+
+}  // namespace
+
+std::uint64_t MoeHandle::rows_to_other_nodes() const {
+    const std::vector<std::int32_t>& nodes = group_->nodes();
+    const std::int32_t own = nodes[static_cast<std::size_t>(routing_.rank)];
+    std::uint64_t rows = 0;
+    const auto count = [&](const MoeRouting& routing) {
+        for (Rank r = 0; r < routing.rank_count; r++) {
+            if (nodes[static_cast<std::size_t>(r)] == own) continue;
+            const std::span<const MoeEntry> entries = routing.sent_to(r);
+            for (std::size_t at = 0; at < entries.size(); at += run_length(entries, at)) rows++;
+        }
+    };
+    if (group_->is_hierarchical())
+        for (const MoeLegs& legs : hierarchy_.rounds) count(legs.across);
+    else
+        count(routing_);
+    return rows;
+}
+
+std::vector<std::int32_t> MoeGroup::nodes_of(const Topology& topology) {
+    if (topology.levels.size() >= 2) return topology.levels.front().group_of;
+    return std::vector<std::int32_t>(static_cast<std::size_t>(topology.rank_count), 0);
+}
+
+MoeGroup::MoeGroup(Communicator& communicator, MoeShape shape)
+    : communicator_(communicator),
+      shape_(std::move(shape)),
+      across_shape_(shape_),
+      nodes_(nodes_of(communicator.topology())),
+      copies_(shape_, communicator.rank(), nodes_),
+      forwarders_(nodes_),
+      storing_({.streaming_stores = communicator.decisions().try_streaming_stores}, tries_of_storing) {
+    across_shape_.layout = MoeLayout::rank_major;
+    across_shape_.placement = {};
+}
+
+Result<std::shared_ptr<MoeGroup>> MoeGroup::create(Communicator& communicator, MoeShape shape) {
+    const Rank rank = communicator.rank(), ranks = communicator.rank_count();
+    if (auto ok = check(shape, rank, ranks); !ok) return std::unexpected(ok.error());
+    const AgreedFields fields = agreed_fields(shape);
+    std::array<std::uint64_t, std::tuple_size_v<AgreedFields>> own{};
+    for (std::size_t f = 0; f < fields.size(); f++) own[f] = fields[f].value;
+    std::vector<std::uint64_t> everybody(own.size() * static_cast<std::size_t>(ranks));
+    auto told = communicator.run({.collective = Collective::all_gather, .type = DataType::uint64, .send = own.data(),
+                                  .receive = everybody.data(), .count = own.size()});
+    if (!told) return std::unexpected(told.error());
+    if (auto same = compare(shape, everybody, rank, ranks); !same) return std::unexpected(same.error());
+    const std::uint32_t number = communicator.next_moe_group();
+    if (rank == 0)
+        tell_memory(shape, nodes_of(communicator.topology()), number, communicator.config().slot_memory.value);
+    std::shared_ptr<MoeGroup> made(new MoeGroup(communicator, std::move(shape)));
+    made->number_ = number;
+    return made;
+}
+
+Result<std::shared_ptr<MoeHandle>> MoeGroup::route(const std::int64_t* indices, const float* weights,
+                                                   std::uint64_t tokens) {
+    const Rank rank = communicator_.rank();
+    if (tokens > shape_.most_tokens)
+        return fail(Status::invalid_argument,
+                    fmt::format("rank {}: MoE prepare: {} tokens are more than the group's maxTokens, {}", rank, tokens,
+                                shape_.most_tokens));
+    if (tokens != 0 && indices == nullptr)
+        return fail(Status::invalid_argument, fmt::format("rank {}: MoE prepare: topkIndices is NULL", rank));
+    auto routing = MoeRouting::route(shape_, copies_, rank, nodes_, indices, weights, tokens);
+    if (!routing) return std::unexpected(routing.error());
+    return std::make_shared<MoeHandle>(shared_from_this(), ++handles_, std::move(*routing));
+}
+
+Result<void> MoeGroup::prepare(MoeHandle& handle) {
+    MoeRouting& r = handle.routing_;
+    const std::uint64_t block = shape_.places_per_rank + 1;
+    const auto to_all = [&](const std::vector<std::uint32_t>& out, std::vector<std::uint32_t>& in) {
+        return communicator_.run_in_turn({.collective = Collective::all_to_all, .type = DataType::uint32,
+                                          .send = out.data(), .receive = in.data(), .count = block});
+    };
+    r.counts_in.resize(r.counts_out.size());
+    if (auto ok = to_all(r.counts_out, r.counts_in); !ok) return ok;
+    if (!r.lay_out(shape_))
+        return std::unexpected(communicator_.give_up(
+            {Status::system_error,
+             fmt::format("MoE prepare: {} rows come to this rank, and at most {} can be numbered; use fewer tokens or "
+                         "a smaller alignment",
+                         r.rows, UINT32_MAX)}));
+    if (auto ok = to_all(r.bases_out, r.bases_in); !ok) return ok;
+    if (auto ok = exchange_entries(r); !ok) return ok;
+    if (!r.finish(shape_))
+        return std::unexpected(
+            communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
+    if (is_hierarchical())
+        if (auto ok = prepare_hierarchy(handle); !ok) return ok;
+    handle.ready_.store(true, std::memory_order_release);
+    return {};
+}
+
+// What the forwarders of this rank's tokens must know, and from what the others tell, the legs.
+Result<void> MoeGroup::prepare_hierarchy(MoeHandle& handle) {
+    MoeHierarchy& h = handle.hierarchy_;
+    h.tell(shape_, handle.routing_, forwarders_);
+    const std::size_t ranks = h.tells_offsets.size() - 1;
+    std::vector<std::uint64_t> counts_out(ranks), counts_in(ranks);
+    for (std::size_t r = 0; r < ranks; r++) counts_out[r] = h.tells_offsets[r + 1] - h.tells_offsets[r];
+    auto counted = communicator_.run_in_turn({.collective = Collective::all_to_all, .type = DataType::uint64,
+                                              .send = counts_out.data(), .receive = counts_in.data(), .count = 1});
+    if (!counted) return counted;
+    h.told_offsets.assign(ranks + 1, 0);
+    for (std::size_t r = 0; r < ranks; r++) h.told_offsets[r + 1] = h.told_offsets[r] + counts_in[r];
+    h.told.resize(h.told_offsets.back());
+    if (auto ok = exchange_lists(h.tells, h.tells_offsets, h.told, h.told_offsets); !ok) return ok;
+    if (!h.finish(shape_, handle.routing_, forwarders_))
+        return std::unexpected(
+            communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
+    const std::uint64_t element = std::max(element_bytes(shape_.dispatch_type), element_bytes(shape_.partial_type));
+    window_.resize(std::max<std::size_t>(window_.size(), h.window_rows * shape_.hidden * element));
+    return {};
+}
+
+Result<void> MoeGroup::exchange_entries(MoeRouting& r) {
+    return exchange_lists(r.sent, r.sent_offsets, r.received, r.received_offsets);
+}
+
+template <class Entry>
+Result<void> MoeGroup::exchange_lists(const std::vector<Entry>& out, const std::vector<std::uint64_t>& out_offsets,
+                                      std::vector<Entry>& in, const std::vector<std::uint64_t>& in_offsets) {
+    const std::size_t ranks = out_offsets.size() - 1;
+    std::vector<std::size_t> counts_out(ranks), offsets_out(ranks), counts_in(ranks), offsets_in(ranks);
+    for (std::size_t p = 0; p < ranks; p++) {
+        offsets_out[p] = out_offsets[p] * sizeof(Entry);
+        counts_out[p] = out_offsets[p + 1] * sizeof(Entry) - offsets_out[p];
+        offsets_in[p] = in_offsets[p] * sizeof(Entry);
+        counts_in[p] = in_offsets[p + 1] * sizeof(Entry) - offsets_in[p];
+    }
+    return communicator_.run_in_turn({.collective = Collective::all_to_all_v, .type = DataType::uint8,
+                                      .send = out.data(), .receive = in.data(), .send_counts = counts_out.data(),
+                                      .send_offsets = offsets_out.data(), .receive_counts = counts_in.data(),
+                                      .receive_offsets = offsets_in.data()});
+}
+
+Result<void> MoeGroup::must_be_ready(const MoeHandle& handle, const char* call) const {
+    if (handle.ready()) return {};
+    return fail(Status::invalid_usage,
+                fmt::format("rank {}: MoE {}: the handle's prepare has not completed, or has failed",
+                            communicator_.rank(), call));
+}
+
+CallRecord MoeGroup::record_of(const MoeHandle& handle, Collective collective, bool weighted) const {
+    const std::uint64_t mixed = ((handle.number_ << 20 | number_) << 2 | (weighted ? 1 : 0)) * 0x9e3779b97f4a7c15u;
+    return {.count = handle.number_,
+            .signature = static_cast<std::uint32_t>(mixed >> 32) ^ static_cast<std::uint32_t>(collective) * 0x85ebca6bu,
+            .collective = collective,
+            .type = collective == Collective::moe_dispatch ? shape_.dispatch_type : shape_.combine_type,
+            .op = weighted ? ReduceOp::prod : ReduceOp::sum,
+            .root = static_cast<Rank>(number_ & 0xfffff)};
+}
+
+MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
+                          bool streaming_stores) const {
+    AccessPolicy policy = communicator_.decisions().access;
+    if (!is_direct) policy.direct_min_bytes = UINT64_MAX;
+    policy.streaming_stores = streaming_stores;
+    return {.shape = &shape, .routing = &routing, .transport = &communicator_.transport(), .signature = signature,
+            .policy = policy};
+}
+
+Result<void> MoeGroup::dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
+                                    const std::byte* tokens, std::byte* rows, bool is_direct, bool streaming_stores) {
+    return communicator_.run_in_turn(
+        dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
+            return dispatch_.begin(call_of(shape, routing, signature, is_direct, streaming_stores), tokens, rows);
+        });
+}
+
+Result<void> MoeGroup::combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
+                                   const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens,
+                                   bool is_direct, bool weighted) {
+    return communicator_.run_in_turn(
+        combine_, record_of(handle, Collective::moe_combine, weighted), [&](std::uint32_t signature) {
+            return combine_.begin(call_of(shape, routing, signature, is_direct, false), types, rows, tokens, weighted);
+        });
+}
+
+// Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
+// another rank's window or buffer, its readers are not told.
+Result<void> MoeGroup::dispatch_all(const MoeHandle& handle, const std::byte* tokens, std::byte* rows,
+                                    bool streaming_stores) {
+    if (!is_hierarchical()) return dispatch_leg(handle, shape_, handle.routing_, tokens, rows, true, streaming_stores);
+    const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.dispatch_row_bytes();
+    for (std::size_t i = 0; i < handle.hierarchy_.rounds.size(); i++) {
+        const MoeLegs& legs = handle.hierarchy_.rounds[i];
+        const std::byte* const from = legs.across.tokens != 0 ? tokens + i * block_bytes : tokens;
+        if (auto ok = dispatch_leg(handle, across_shape_, legs.across, from, window_.data(), true, false); !ok)
+            return ok;
+        if (auto ok = dispatch_leg(handle, shape_, legs.within, window_.data(), rows, false, streaming_stores); !ok)
+            return ok;
+    }
+    return {};
+}
+
+Result<void> MoeGroup::combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted) {
+    const DataType type = shape_.combine_type, partial = shape_.partial_type;
+    if (!is_hierarchical())
+        return combine_leg(handle, shape_, handle.routing_, {type, partial, type}, rows, tokens, true, weighted);
+    const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.combine_row_bytes();
+    for (std::size_t i = 0; i < handle.hierarchy_.rounds.size(); i++) {
+        const MoeLegs& legs = handle.hierarchy_.rounds[i];
+        if (auto ok = combine_leg(handle, shape_, legs.within, {type, partial, partial}, rows, window_.data(), false,
+                                  weighted);
+            !ok)
+            return ok;
+        std::byte* const to = legs.across.tokens != 0 ? tokens + i * block_bytes : tokens;
+        if (auto ok = combine_leg(handle, across_shape_, legs.across, {partial, partial, type}, window_.data(), to,
+                                  false, false);
+            !ok)
+            return ok;
+    }
+    return {};
+}
+
+// Whether a dispatch that stores so much does so past the caches: each rank tries it for itself, since nobody but this
+// one writes there.
+bool MoeGroup::streams(std::uint64_t bytes) {
+    if (bytes < streamed_bytes) return false;
+    storing_.next_call();
+    return communicator_.decisions().always_streams || storing_.path().streaming_stores;
+}
+
+Result<void> MoeGroup::dispatch(const MoeHandle& handle, const void* tokens, void* rows, std::uint64_t row_room) {
+    if (auto ok = must_be_ready(handle, "dispatch"); !ok) return ok;
+    const MoeRouting& r = handle.routing_;
+    const auto wrong = [&](const std::string& what) {
+        return fail(Status::invalid_argument, fmt::format("rank {}: MoE dispatch: {}", r.rank, what));
+    };
+    if (row_room < r.rows)
+        return wrong(fmt::format("there is room for {} rows, but {} are needed{}", row_room, r.rows,
+                                 shape_.layout == MoeLayout::expert_major ? ", padding included" : ""));
+    if (tokens == nullptr && !r.sent.empty()) return wrong("tokens is NULL");
+    if (rows == nullptr && r.rows != 0) return wrong("rows is NULL");
+    const std::uint64_t bytes = r.rows * shape_.dispatch_row_bytes();
+    const bool streaming = streams(bytes);
+    const bool is_try = bytes >= streamed_bytes && !storing_.decided();
+    const std::uint64_t began_ns = is_try ? os::now_ns() : 0;
+    const auto done =
+        dispatch_all(handle, static_cast<const std::byte*>(tokens), static_cast<std::byte*>(rows), streaming);
+    if (is_try && done) storing_.took(os::now_ns() - began_ns, bytes);
+    return done;
+}
+
+Result<void> MoeGroup::combine(const MoeHandle& handle, const void* rows, void* tokens, bool weighted) {
+    if (auto ok = must_be_ready(handle, "combine"); !ok) return ok;
+    const MoeRouting& r = handle.routing_;
+    const auto wrong = [&](const std::string& what) {
+        return fail(Status::invalid_argument, fmt::format("rank {}: MoE combine: {}", r.rank, what));
+    };
+    if (weighted && shape_.layout == MoeLayout::rank_major)
+        return wrong("rank-major rows stand for several experts each; weigh them before, and combine without weights");
+    if (rows == nullptr && r.rows != 0) return wrong("rows is NULL");
+    if (tokens == nullptr && r.tokens != 0) return wrong("tokens is NULL");
+    return combine_all(handle, static_cast<const std::byte*>(rows), static_cast<std::byte*>(tokens), weighted);
+}
+
+}  // namespace tenon

@@ -1,0 +1,98 @@
+// MoE groups and handles: the ranks of a communicator agree on a shape, prepare routings, and dispatch and combine by
+// them.
+//
+// Threads: as the communicator's calls. create(), prepare(), dispatch() and combine() are calls that all ranks make in
+// the same order, by who has the communicator's turn (create() by the thread that makes its calls); route() is local,
+// and may run while an earlier call is under way.
+// Lifetime: a group stays as long as its handles; both are used only while the communicator lives.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "communicator/communicator.hpp"
+#include "exchange/moe_exchange.hpp"
+#include "exchange/moe_legs.hpp"
+
+namespace tenon {
+
+class MoeGroup;
+
+// One routing. What it holds may be read when it is ready.
+class MoeHandle {
+public:
+    MoeHandle(std::shared_ptr<MoeGroup> group, std::uint64_t number, MoeRouting routing)
+        : group_(std::move(group)), number_(number), routing_(std::move(routing)) {}
+    MoeGroup& group() const { return *group_; }
+    bool ready() const { return ready_.load(std::memory_order_acquire); }
+    const MoeRouting& routing() const { return routing_; }
+    // Rows of tokens that a dispatch sends to ranks of other nodes.
+    std::uint64_t rows_to_other_nodes() const;
+
+private:
+    friend class MoeGroup;
+    std::shared_ptr<MoeGroup> group_;
+    std::uint64_t number_;  // in its group
+    MoeRouting routing_;
+    MoeHierarchy hierarchy_;  // of hierarchical groups with several nodes
+    std::atomic<bool> ready_{false};
+};
+
+class MoeGroup : public std::enable_shared_from_this<MoeGroup> {
+public:
+    // Which node each rank is on, for the recipe and the choice of copies: the innermost groups of the topology, where
+    // it has several levels; else all are on one.
+    static std::vector<std::int32_t> nodes_of(const Topology& topology);
+
+    // All ranks call. Ranks whose shapes differ all get an error that names the first difference, and the communicator
+    // stays usable.
+    static Result<std::shared_ptr<MoeGroup>> create(Communicator& communicator, MoeShape shape);
+
+    // The local half of preparing: checks `indices` and `weights` (see MoeRouting::route), which it copies.
+    Result<std::shared_ptr<MoeHandle>> route(const std::int64_t* indices, const float* weights, std::uint64_t tokens);
+    // The half that all ranks make together.
+    Result<void> prepare(MoeHandle& handle);
+    // See MoeDispatch and MoeCombine. `row_room`: how many rows there is room for.
+    Result<void> dispatch(const MoeHandle& handle, const void* tokens, void* rows, std::uint64_t row_room);
+    Result<void> combine(const MoeHandle& handle, const void* rows, void* tokens, bool weighted);
+
+    const MoeShape& shape() const { return shape_; }
+    Communicator& communicator() const { return communicator_; }
+    const std::vector<std::int32_t>& nodes() const { return nodes_; }
+    bool is_hierarchical() const { return shape_.path == MoePath::hierarchical && forwarders_.nodes() > 1; }
+
+private:
+    MoeGroup(Communicator& communicator, MoeShape shape);
+    Result<void> exchange_entries(MoeRouting& routing);
+    Result<void> prepare_hierarchy(MoeHandle& handle);
+    template <class Entry>
+    Result<void> exchange_lists(const std::vector<Entry>& out, const std::vector<std::uint64_t>& out_offsets,
+                                std::vector<Entry>& in, const std::vector<std::uint64_t>& in_offsets);
+    CallRecord record_of(const MoeHandle& handle, Collective collective, bool weighted) const;
+    MoeCall call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
+                    bool streaming_stores) const;
+    Result<void> dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
+                              const std::byte* tokens, std::byte* rows, bool is_direct, bool streaming_stores);
+    Result<void> combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
+                             const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens, bool is_direct,
+                             bool weighted);
+    Result<void> dispatch_all(const MoeHandle& handle, const std::byte* tokens, std::byte* rows, bool streaming_stores);
+    Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
+    bool streams(std::uint64_t bytes);
+    Result<void> must_be_ready(const MoeHandle& handle, const char* call) const;
+
+    Communicator& communicator_;
+    MoeShape shape_;
+    MoeShape across_shape_;  // of the leg between nodes
+    std::vector<std::int32_t> nodes_;
+    MoeCopies copies_;
+    MoeForwarders forwarders_;
+    std::vector<std::byte> window_;  // grown by prepare
+    std::uint32_t number_ = 0;
+    std::uint64_t handles_ = 0;
+    MoeDispatch dispatch_;
+    MoeCombine combine_;
+    PathTrial storing_;  // whether the rows of large dispatches are stored past the caches
+};
+
+}  // namespace tenon

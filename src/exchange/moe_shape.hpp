@@ -1,0 +1,69 @@
+// What the ranks of a MoE group agree on: how many experts, where their copies are, what a row is.
+//
+// Words: a *slot* is a position in a token's top-k; a *place* is where a rank keeps a copy of an expert; an expert may
+// have several copies, a place may be empty. A *row* is `hidden` elements.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "tenon/plugin/types.hpp"
+
+namespace tenon {
+
+enum class MoeLayout : std::uint8_t { expert_major, rank_major };
+enum class MoePath : std::uint8_t { flat, hierarchical };
+
+inline constexpr std::uint32_t most_slots_of_token = 64;
+inline constexpr std::uint32_t most_experts = 1 << 20;
+inline constexpr std::uint32_t most_places_of_rank = UINT16_MAX;
+inline constexpr std::uint64_t most_row_bytes = std::uint64_t{1} << 30;
+inline constexpr std::uint64_t most_tokens_of_call = INT32_MAX;
+inline constexpr std::uint64_t usual_window_bytes = 64 << 20;
+
+struct MoeShape {
+    std::uint32_t experts = 0;
+    std::uint32_t top_k = 0;
+    std::uint64_t hidden = 0;       // elements of a row
+    std::uint64_t most_tokens = 0;  // of a rank and call
+    DataType dispatch_type = DataType::bfloat16;
+    DataType combine_type = DataType::bfloat16;
+    DataType partial_type = DataType::bfloat16;  // of a node's sum: the combine type or float32
+    MoeLayout layout = MoeLayout::expert_major;
+    MoePath path = MoePath::flat;
+    std::uint64_t window_bytes = usual_window_bytes;  // hierarchical: of the rows that a rank keeps to hand them on
+    std::uint32_t alignment = 1;        // expert-major: an expert's rows begin at a multiple of it, in rows
+    std::uint32_t places_per_rank = 0;
+    std::vector<std::int32_t> placement{};  // [ranks][places_per_rank]: an expert, or -1 for none
+
+    std::uint64_t dispatch_row_bytes() const { return hidden * element_bytes(dispatch_type); }
+    std::uint64_t combine_row_bytes() const { return hidden * element_bytes(combine_type); }
+    std::int32_t expert_at(Rank rank, std::uint32_t place) const {
+        return placement[static_cast<std::size_t>(rank) * places_per_rank + place];
+    }
+};
+
+// One copy of each expert, dealt out in blocks as even as can be: rank r has experts [r * experts / ranks,
+// (r + 1) * experts / ranks).
+void place_in_blocks(MoeShape& shape, Rank rank_count);
+
+// What is wrong with a shape by itself.
+Result<void> check(const MoeShape& shape, Rank rank, Rank rank_count);
+
+// What a rank allocates beside the slots of its connections, at the most: for a handle whose routing sends every token
+// of every rank here, and while a call runs.
+struct MoeMemory {
+    std::uint64_t routing_sent_bytes = 0;      // of a handle: what this rank sends
+    std::uint64_t routing_received_bytes = 0;  // of a handle: what could come, if all came here
+    std::uint64_t peers_bytes = 0;             // of the group: for each peer
+    std::uint64_t legs_bytes = 0;              // hierarchical, of a handle: what is handed on
+    std::uint64_t window_bytes = 0;            // hierarchical, of the group
+    std::uint64_t bytes() const {
+        return routing_sent_bytes + routing_received_bytes + peers_bytes + legs_bytes + window_bytes;
+    }
+};
+// `node_of`: by rank.
+MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of);
+
+}  // namespace tenon

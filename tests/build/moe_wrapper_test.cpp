@@ -1,0 +1,113 @@
+// moe.hpp through the real library: its arguments reach the calls they belong to, and sizes and types that do not fit
+// are refused before any rank waits.
+#include <gtest/gtest.h>
+
+#include <tenon/moe.hpp>
+#include <thread>
+#include <vector>
+
+namespace {
+
+constexpr int rank_count = 2;
+constexpr std::size_t hidden = 3;
+
+tenon::MoeSettings settings() {
+    return {.experts = 3, .top_k = 2, .hidden = hidden, .max_tokens = 4, .dispatch_type = tenonFloat32,
+            .combine_type = tenonFloat32, .alignment = 2};
+}
+
+template <class Body>
+void on_ranks(Body body) {
+    std::vector<tenon::Communicator> communicators = tenon::Communicator::create_all(rank_count);
+    std::vector<std::jthread> threads;
+    for (tenon::Communicator& ranks : communicators)
+        threads.emplace_back([&ranks, &body] {
+            try {
+                body(ranks);
+            } catch (const std::exception& error) {
+                ADD_FAILURE() << error.what();
+                ranks.abort();
+            }
+        });
+}
+
+template <class Body>
+tenonResult_t refusal(Body body) {
+    try {
+        body();
+    } catch (const tenon::Exception& error) {
+        EXPECT_STRNE(error.what(), "");
+        return error.result();
+    }
+    return tenonSuccess;
+}
+
+// Experts 0 | 1, 2; each rank's one token goes to 2 and 0, with weights 2 and 0.5.
+TEST(MoeWrapper, DispatchesAndCombines) {
+    on_ranks([](tenon::Communicator& ranks) {
+        tenon::MoeGroup group(ranks, settings());
+        const std::vector<std::int64_t> indices{2, 0};
+        const std::vector<float> weights{2, 0.5F};
+        tenon::MoeHandle handle = group.prepare(indices, weights);
+        const tenon::MoeCounts counts = handle.counts();
+        EXPECT_EQ(counts.tokens, 1U);
+        EXPECT_EQ(counts.rows, 2U);
+        EXPECT_EQ(counts.experts.size(), 2U);
+        EXPECT_EQ(counts.place_rows[ranks.rank() == 0 ? 0 : 1], 2U);
+        EXPECT_EQ(std::vector<std::size_t>(counts.sent_tokens.begin(), counts.sent_tokens.end()),
+                  (std::vector<std::size_t>{1, 1}));
+        const std::vector<float> token(hidden, static_cast<float>(ranks.rank() + 1));
+        std::vector<float> rows(counts.rows * hidden), sum(hidden);
+        handle.dispatch(token, rows);
+        EXPECT_EQ(rows, (std::vector<float>{1, 1, 1, 2, 2, 2}));
+        handle.combine(rows, sum);
+        EXPECT_EQ(sum, std::vector<float>(hidden, 2.5F * token[0]));
+        handle.combine(rows, sum, false);
+        EXPECT_EQ(sum, std::vector<float>(hidden, 2 * token[0]));
+    });
+}
+
+TEST(MoeWrapper, RunsInStreams) {
+    on_ranks([](tenon::Communicator& ranks) {
+        tenon::MoeGroup group(ranks, settings());
+        tenon::Stream stream;
+        const std::vector<std::int64_t> indices{1, -1};
+        tenon::MoeHandle handle = group.prepare(indices, {}, stream);
+        const std::vector<float> token(hidden, 7);
+        std::vector<float> rows(2 * rank_count * hidden), sum(hidden);
+        handle.dispatch(token, rows, stream);
+        handle.combine(rows, sum, true, stream);
+        stream.synchronize();
+        EXPECT_EQ(sum, token);
+    });
+}
+
+TEST(MoeWrapper, RefusesWhatDoesNotFit) {
+    on_ranks([](tenon::Communicator& ranks) {
+        tenon::MoeGroup group(ranks, settings());
+        const std::vector<std::int64_t> odd{0, 1, 2}, indices{0, 1};
+        EXPECT_EQ(refusal([&] { group.prepare(odd); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { group.prepare(indices, std::vector<float>{1}); }), tenonInvalidArgument);
+        tenon::MoeHandle handle = group.prepare(indices);
+        std::vector<float> token(hidden), short_token(hidden - 1), rows(handle.counts().rows * hidden);
+        std::vector<double> wide_token(hidden), wide_rows(rows.size());
+        std::vector<float> few_rows(rows.size() - 1);
+        EXPECT_EQ(refusal([&] { handle.dispatch(short_token, rows); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { handle.dispatch(wide_token, wide_rows); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { handle.dispatch(token, few_rows); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { handle.combine(few_rows, token); }), tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { handle.combine(rows, short_token); }), tenonInvalidArgument);
+        handle.dispatch(token, rows);
+    });
+}
+
+TEST(MoeWrapper, TellsItsMemory) {
+    tenon::Communicator alone = std::move(tenon::Communicator::create_all(1).front());
+    EXPECT_GT(tenon::MoeGroup::memory_bytes(alone, settings()), 0U);
+    tenon::MoeSettings nowhere = settings();
+    nowhere.placement = {0, 1};
+    nowhere.places_per_rank = 2;
+    EXPECT_EQ(refusal([&] { tenon::MoeGroup(alone, nowhere); }), tenonInvalidArgument);
+}
+
+}  // namespace

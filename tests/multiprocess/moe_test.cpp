@@ -1,0 +1,95 @@
+// MoE between processes: random cases bit for bit, and what the others are told when a rank dies in the middle.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+
+#include "tests/multiprocess/job.hpp"
+#include "tests/support/moe_case.hpp"
+#include "tests/support/seed.hpp"
+
+namespace tenon::multiprocess {
+namespace {
+
+void set(const char* name, const std::string& value) {
+    if (!value.empty()) setenv(name, value.c_str(), 1);
+}
+
+// Every rank draws the same cases.
+std::string run_cases(RankProcess& self, support::MoeJob job, std::vector<std::uint64_t> seeds) {
+    set("TENON_GROUPS", job.groups);
+    set("TENON_DIRECT_ACCESS", job.direct_access ? "" : "off");
+    set("TENON_TRANSPORT", job.over_network ? "network" : "");
+    set("TENON_SLOT_MEMORY_BYTES", job.slot_memory == 0 ? "" : std::to_string(job.slot_memory));
+    set("TENON_TIMEOUT_MS", "20000");
+    tenonComm_t comm = join(self);
+    for (const std::uint64_t seed : seeds) {
+        const support::MoeCase moe(job, seed);
+        if (const std::string problem = support::run_moe_case(moe, comm, self.rank()); !problem.empty())
+            return moe.in_words() + ": " + problem;
+    }
+    require(tenonCommDestroy(comm));
+    return "right";
+}
+
+TEST(Moe, ProcessesGetTheBitsOfTheRecipe) {
+    SCOPED_TRACE("TENON_TEST_SEED=" + std::to_string(support::test_seed()));
+    auto random = support::random_generator();
+    for (int i = 0; i < 12; i++) {
+        const support::MoeJob job = support::random_moe_job(random);
+        std::vector<std::uint64_t> seeds(6);
+        for (std::uint64_t& seed : seeds) seed = random();
+        SCOPED_TRACE(job.in_words());
+        RankProcesses ranks(job.rank_count, [&](RankProcess& self) { return run_cases(self, job, seeds); });
+        for (const std::string& result : ranks.results()) ASSERT_EQ(result, "right");
+    }
+}
+
+// Dispatches and combines until one fails; says first that it is at it.
+std::string run_until_it_fails(RankProcess& self, bool over_network) {
+    set("TENON_TRANSPORT", over_network ? "network" : "");
+    set("TENON_TIMEOUT_MS", "60000");
+    tenonComm_t comm = join(self);
+    tenonMoeConfig_t config = TENON_MOE_CONFIG_INITIALIZER;
+    config.experts = 12;
+    config.topK = 4;
+    config.hidden = 2048;
+    config.maxTokens = 200;
+    tenonMoeGroup_t group = nullptr;
+    require(tenonMoeGroupCreate(&group, comm, &config), comm);
+    std::vector<std::int64_t> indices;
+    for (std::size_t i = 0; i < config.maxTokens * 4; i++) indices.push_back(static_cast<std::int64_t>(i * 7 % 12));
+    tenonMoeHandle_t handle = nullptr;
+    require(tenonMoePrepare(&handle, group, indices.data(), nullptr, config.maxTokens, nullptr), comm);
+    tenonMoeCounts_t counts;
+    require(tenonMoeGetCounts(handle, &counts), comm);
+    std::vector<std::uint16_t> tokens(config.maxTokens * config.hidden, 0x3f80), rows(counts.rows * config.hidden);
+    tenonResult_t result = tenonSuccess;
+    for (int call = 0; result == tenonSuccess; call++) {
+        if (call == 10) self.tell("at it");
+        result = tenonMoeDispatch(handle, tokens.data(), rows.data(), counts.rows, nullptr);
+        if (result == tenonSuccess) result = tenonMoeCombine(handle, rows.data(), tokens.data(), 1, nullptr);
+    }
+    const std::string said = support::outcome(result, comm);
+    tenonCommAbort(comm);
+    return said;
+}
+
+void kill_one_of_three(bool over_network) {
+    RankProcesses ranks(3, [&](RankProcess& self) { return run_until_it_fails(self, over_network); });
+    for (int r = 0; r < 3; r++) ASSERT_EQ(ranks.hear(r), "at it");
+    const auto killed = support::now_ms();
+    ranks.send_signal(1, SIGKILL);
+    EXPECT_EQ(ranks.wait(1).signal, SIGKILL);
+    for (const int survivor : {0, 2}) {
+        const support::Ending end = ranks.wait(survivor);
+        EXPECT_TRUE(contains(end.last_line, "remote error") && contains(end.last_line, "rank 1")) << end.last_line;
+    }
+    EXPECT_LT(support::now_ms() - killed, 30'000);
+}
+
+TEST(Moe, ADeadRankIsAnErrorOnAll) { kill_one_of_three(false); }
+TEST(Moe, ADeadRankIsAnErrorOnAllOverTheNetwork) { kill_one_of_three(true); }
+
+}  // namespace
+}  // namespace tenon::multiprocess

@@ -1,0 +1,201 @@
+// One rank's part of a case of MoE, through the C API.
+#include <cstring>
+#include <memory>
+#include <set>
+#include <stdexcept>
+
+#include "tests/support/c_calls.hpp"
+#include "tests/support/guarded_buffer.hpp"
+#include "tests/support/moe_case.hpp"
+
+namespace tenon::support {
+namespace {
+
+// Elements of up to 4 bytes, little end first.
+void put(std::byte* at, std::uint64_t bits, std::size_t bytes) { std::memcpy(at, &bits, bytes); }
+std::uint64_t get(const std::byte* at, std::size_t bytes) {
+    std::uint64_t bits = 0;
+    std::memcpy(&bits, at, bytes);
+    return bits;
+}
+
+class RankOfCase {
+public:
+    RankOfCase(const MoeCase& moe, tenonComm_t comm, int rank)
+        : moe_(moe), comm_(comm), rank_(rank), expected_(moe.rows(rank)),
+          memory_(moe.uses_shared_memory() ? Memory::tenon : Memory::ordinary) {}
+    ~RankOfCase() {
+        if (handle_ != nullptr) tenonMoeHandleDestroy(handle_);
+        if (group_ != nullptr) tenonMoeGroupDestroy(group_);
+    }
+    RankOfCase(const RankOfCase&) = delete;
+    RankOfCase& operator=(const RankOfCase&) = delete;
+
+    void run() {
+        const tenonMoeConfig_t config = moe_.config();
+        require(tenonMoeGroupCreate(&group_, comm_, &config));
+        require(tenonMoePrepare(&handle_, group_, moe_.indices(rank_).data(),
+                                moe_.has_weights() ? moe_.weights(rank_).data() : nullptr, moe_.tokens(rank_),
+                                nullptr));
+        check_counts();
+        check_sources();
+        for (const int round : {0, 1}) {
+            dispatch(round);
+            combine(round, round == 0 && !moe_.rank_major());
+        }
+    }
+
+private:
+    void require(tenonResult_t result) const {
+        if (result != tenonSuccess) throw std::runtime_error(outcome(result, comm_));
+    }
+    void demand(bool holds, const std::string& what) const {
+        if (!holds) throw std::runtime_error(what);
+    }
+
+    void check_counts() const {
+        tenonMoeCounts_t counts;
+        require(tenonMoeGetCounts(handle_, &counts));
+        demand(counts.rows == expected_.size(), "it says that " + std::to_string(counts.rows) + " rows come, not " +
+                                                    std::to_string(expected_.size()));
+        demand(counts.tokens == moe_.tokens(rank_) && counts.places == moe_.places(), "wrong tokens or places");
+        demand(counts.rowsToOtherNodes == rows_to_other_nodes(), "wrong rows to other nodes");
+        for (int place = 0; place < moe_.places(); place++) check_place(counts, place);
+        for (int peer = 0; peer < moe_.rank_count(); peer++) {
+            check_traffic(rank_, peer, counts.sentTokens[peer], counts.sentEntries[peer]);
+            check_traffic(peer, rank_, counts.receivedTokens[peer], counts.receivedEntries[peer]);
+        }
+    }
+
+    // Once for each node that a token needs, or for each rank there.
+    std::size_t rows_to_other_nodes() const {
+        std::size_t rows = 0;
+        for (std::int64_t t = 0; t < static_cast<std::int64_t>(moe_.tokens(rank_)); t++) {
+            std::set<int> to;
+            for (int s = 0; s < moe_.top_k(); s++) {
+                const MoeCase::Place at = moe_.place_of(rank_, t, s);
+                if (at.rank >= 0 && moe_.node_of(at.rank) != moe_.node_of(rank_))
+                    to.insert(moe_.hierarchical() ? moe_.node_of(at.rank) : at.rank);
+            }
+            rows += to.size();
+        }
+        return rows;
+    }
+
+    void check_place(const tenonMoeCounts_t& counts, int place) const {
+        std::size_t rows = 0;
+        for (int from = 0; from < moe_.rank_count(); from++)
+            for (std::int64_t t = 0; t < static_cast<std::int64_t>(moe_.tokens(from)); t++)
+                for (int s = 0; s < moe_.top_k(); s++) {
+                    const MoeCase::Place at = moe_.place_of(from, t, s);
+                    rows += at.rank == rank_ && at.place == place ? 1 : 0;
+                }
+        demand(counts.experts[place] == moe_.expert_at(rank_, place) && counts.placeRows[place] == rows,
+               "wrong expert or rows at place " + std::to_string(place));
+        if (rows == 0 || moe_.rank_major()) return;
+        const MoeRow& first = expected_.at(counts.placeOffsets[place]);
+        demand(first.expert == moe_.expert_at(rank_, place), "wrong offset of place " + std::to_string(place));
+    }
+
+    void check_traffic(int from, int to, std::size_t told_tokens, std::size_t told_entries) const {
+        std::size_t tokens = 0, entries = 0;
+        for (std::int64_t t = 0; t < static_cast<std::int64_t>(moe_.tokens(from)); t++) {
+            std::size_t of_token = 0;
+            for (int s = 0; s < moe_.top_k(); s++) of_token += moe_.place_of(from, t, s).rank == to ? 1 : 0;
+            tokens += of_token != 0 ? 1 : 0;
+            entries += of_token;
+        }
+        demand(told_tokens == tokens && told_entries == entries,
+               "wrong traffic from rank " + std::to_string(from) + " to " + std::to_string(to));
+    }
+
+    void check_sources() const {
+        const std::size_t rows = expected_.size(),
+                          width = moe_.rank_major() ? static_cast<std::size_t>(moe_.top_k()) : 1;
+        std::vector<int> ranks(rows), slots(rows), experts(rows * width);
+        std::vector<std::int64_t> tokens(rows);
+        std::vector<float> weights(rows * width);
+        require(tenonMoeGetRows(handle_, ranks.data(), tokens.data(), moe_.rank_major() ? nullptr : slots.data(),
+                                experts.data(), weights.data()));
+        for (std::size_t i = 0; i < rows; i++) {
+            const MoeRow& row = expected_[i];
+            const std::string at = "row " + std::to_string(i);
+            demand(ranks[i] == row.rank && tokens[i] == row.token, "wrong source of " + at);
+            if (!moe_.rank_major()) {
+                demand(slots[i] == row.slot && experts[i] == row.expert, "wrong slot or expert of " + at);
+                check_weight(weights[i], row.rank < 0 ? 0 : moe_.weight(row.rank, row.token, row.slot), at);
+                continue;
+            }
+            for (int s = 0; s < moe_.top_k(); s++) {
+                const bool here = moe_.place_of(row.rank, row.token, s).rank == rank_;
+                const std::size_t k = i * width + static_cast<std::size_t>(s);
+                demand(experts[k] == (here ? moe_.expert(row.rank, row.token, s) : -1), "wrong expert in " + at);
+                check_weight(weights[k], here ? moe_.weight(row.rank, row.token, s) : 0, at);
+            }
+        }
+    }
+
+    // NaN equals itself here.
+    void check_weight(float told, float wanted, const std::string& at) const {
+        demand(std::memcmp(&told, &wanted, sizeof told) == 0, "wrong weight of " + at);
+    }
+
+    void dispatch(int round) const {
+        const std::size_t size = element_bytes(moe_.dispatch_type()), tokens = moe_.tokens(rank_);
+        const GuardedBuffer in(tokens * moe_.hidden() * size, size, memory_);
+        const GuardedBuffer out(expected_.size() * moe_.hidden() * size, size, memory_);
+        for (std::size_t t = 0; t < tokens; t++)
+            for (std::size_t e = 0; e < moe_.hidden(); e++)
+                put(in.data() + (t * moe_.hidden() + e) * size,
+                    moe_.token_element(rank_, static_cast<std::int64_t>(t), e, round), size);
+        require(tenonMoeDispatch(handle_, in.data(), out.data(), expected_.size(), nullptr));
+        if (auto damage = out.damage()) throw std::runtime_error("dispatch: " + *damage);
+        for (std::size_t i = 0; i < expected_.size(); i++)
+            for (std::size_t e = 0; e < moe_.hidden(); e++) {
+                const MoeRow& row = expected_[i];
+                const std::uint64_t wanted = row.rank < 0 ? 0 : moe_.token_element(row.rank, row.token, e, round);
+                demand(get(out.data() + (i * moe_.hidden() + e) * size, size) == wanted,
+                       "dispatch: element " + std::to_string(e) + " of row " + std::to_string(i) + " is wrong");
+            }
+    }
+
+    void combine(int round, bool weighted) const {
+        const std::size_t size = element_bytes(moe_.combine_type()), tokens = moe_.tokens(rank_);
+        const GuardedBuffer in(expected_.size() * moe_.hidden() * size, size, memory_);
+        const GuardedBuffer out(tokens * moe_.hidden() * size, size, memory_);
+        // Padding keeps the guard's bytes, which no sum may see.
+        for (std::size_t i = 0; i < expected_.size(); i++)
+            for (std::size_t e = 0; e < moe_.hidden() && expected_[i].rank >= 0; e++)
+                put(in.data() + (i * moe_.hidden() + e) * size, moe_.expert_element(rank_, expected_[i], e, round),
+                    size);
+        require(tenonMoeCombine(handle_, in.data(), out.data(), weighted ? 1 : 0, nullptr));
+        if (auto damage = out.damage()) throw std::runtime_error("combine: " + *damage);
+        for (std::size_t t = 0; t < tokens; t++) {
+            const auto wanted = moe_.combined(rank_, static_cast<std::int64_t>(t), weighted, round);
+            for (std::size_t e = 0; e < moe_.hidden(); e++)
+                demand(get(out.data() + (t * moe_.hidden() + e) * size, size) == wanted[e],
+                       "combine: element " + std::to_string(e) + " of token " + std::to_string(t) + " is wrong");
+        }
+    }
+
+    const MoeCase& moe_;
+    tenonComm_t comm_;
+    int rank_;
+    std::vector<MoeRow> expected_;
+    Memory memory_;
+    tenonMoeGroup_t group_ = nullptr;
+    tenonMoeHandle_t handle_ = nullptr;
+};
+
+}  // namespace
+
+std::string run_moe_case(const MoeCase& moe, tenonComm_t comm, int rank) {
+    try {
+        RankOfCase(moe, comm, rank).run();
+        return "";
+    } catch (const std::exception& problem) {
+        return "rank " + std::to_string(rank) + ": " + problem.what();
+    }
+}
+
+}  // namespace tenon::support
