@@ -9,6 +9,7 @@
 #include "communicator/surroundings.hpp"
 #include "library/registry.hpp"
 #include "perf/links_report.hpp"
+#include "perf/moe.hpp"
 #include "perf/pair_tests.hpp"
 #include "perf/report.hpp"
 #include "perf/timing.hpp"
@@ -50,6 +51,7 @@ public:
             if (report_) report_->end(shown_name(collective));
         }
         for (const PairTest test : options_.pair_tests) run_pair_test(test);
+        if (options_.moe.asked) wrong_ += run_moe(options_, team_);
         team_.barrier();  // a rank that ends with status 1 ends the others, which must have shown all by then
         return wrong_ == 0 ? 0 : 1;
     }

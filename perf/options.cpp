@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "config/values.hpp"
+#include "perf/moe_routing.hpp"
 #include "tenon/tenon.h"
 
 namespace tenon::perf {
@@ -21,6 +22,7 @@ struct Words {
     std::vector<std::string> collectives;
     std::string min_bytes = "8", max_bytes = "64M", step_bytes, step_factor = "2";
     std::string sizes, types, operations = "sum", memory = "ordinary", format = "table", colour = "auto";
+    std::string models = "v4-pro", routings = "uniform", layout = "expert", path = "flat";
 };
 
 [[noreturn]] void refuse(std::string_view option, std::string_view value, std::string_view why) {
@@ -66,6 +68,8 @@ void read_collectives(const Words& words, Options& options) {
             options.pair_tests.push_back(PairTest::registration);
         else if (word == "links")
             options.links = true;
+        else if (word == "moe")
+            options.moe.asked = true;
         else if (word == "all")
             options.collectives.insert(options.collectives.end(), std::begin(all_collectives),
                                        std::end(all_collectives));
@@ -74,9 +78,10 @@ void read_collectives(const Words& words, Options& options) {
         else if (const auto known = collective_named(word); known && *known < Collective::receive)
             options.collectives.push_back(*known);
         else
-            refuse("collective", word,
-                   "is none of all, init, links, ping_pong, stream, registration, sendrecv or a collective's name, "
-                   "such as all_reduce");
+            refuse(
+                "collective", word,
+                "is none of all, init, links, moe, ping_pong, stream, registration, sendrecv or a collective's name, "
+                "such as all_reduce");
     }
 }
 
@@ -102,11 +107,13 @@ std::optional<Operation> operation_named(std::string_view name) {
 }
 
 void add_options(CLI::App& app, Words& words, Options& options) {
-    app.add_option("collective", words.collectives,
-                   "What to time, several if you like: all_reduce, reduce_scatter, all_gather, all_to_all, broadcast, "
-                   "reduce, gather, scatter, all_to_all_v, all_gather_v, reduce_scatter_v, sendrecv, barrier, all; "
-                   "init: the time for the ranks to meet; links: latency and bandwidth of each pair of ranks; between "
-                   "rank 0 and the last: ping_pong, stream and registration")
+    app.add_option(
+           "collective", words.collectives,
+           "What to time, several if you like: all_reduce, reduce_scatter, all_gather, all_to_all, broadcast, "
+           "reduce, gather, scatter, all_to_all_v, all_gather_v, reduce_scatter_v, sendrecv, barrier, all; moe: "
+           "dispatch and combine; init: the time for the ranks to meet; links: latency and bandwidth of each pair of "
+           "ranks; between "
+           "rank 0 and the last: ping_pong, stream and registration")
         ->required();
     app.add_option("-b,--minbytes", words.min_bytes, "Smallest size, as nccl-tests counts it")->capture_default_str();
     app.add_option("-e,--maxbytes", words.max_bytes, "Largest size")->capture_default_str();
@@ -137,6 +144,22 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
     app.add_flag("--deterministic", options.deterministic,
                  "The same bits whatever the size, the algorithm and the transport");
+    app.add_option("--model", words.models, "moe: whose shape, with commas between: " + std::string(moe_model_names()))
+        ->capture_default_str();
+    app.add_option(
+           "--routing", words.routings,
+           "moe: uniform, or zipf-GINI, such as zipf-0.25, with commas between: how unlike the experts' loads are")
+        ->capture_default_str();
+    app.add_option("--tokens", options.moe.tokens, "moe: of each rank")
+        ->check(CLI::Range(1, 1 << 20))
+        ->capture_default_str();
+    app.add_option("--hidden", options.moe.hidden, "moe: elements of a row (default: the model's)")
+        ->check(CLI::Range(1, 1 << 20));
+    app.add_option("--layout", words.layout,
+                   "moe: expert, a row for each token and expert, or rank, one for each token")
+        ->capture_default_str();
+    app.add_option("--path", words.path, "moe: flat, or hierarchical: once to each node, and on from there")
+        ->capture_default_str();
     app.add_option("--svg", options.picture, "links: draw them into this file, too");
     app.add_option("--color", words.colour,
                    "links: auto (as NO_COLOR and CLICOLOR_FORCE say, or on a terminal), always or never")
@@ -144,11 +167,33 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("--format", words.format, "table, jsonl or csv")->capture_default_str();
 }
 
+void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& types) {
+    for (const std::string_view name : split(words.models, ',')) {
+        if (!moe_model_named(name)) refuse("--model", name, "is none of " + std::string(moe_model_names()));
+        moe.models.emplace_back(name);
+    }
+    for (const std::string_view name : split(words.routings, ',')) {
+        if (!moe_router_named(name)) refuse("--routing", name, "must be uniform, or zipf- and a Gini from 0 to 0.95");
+        moe.routings.emplace_back(name);
+    }
+    if (words.layout != "expert" && words.layout != "rank") refuse("--layout", words.layout, "must be expert or rank");
+    moe.rank_major = words.layout == "rank";
+    if (words.path != "flat" && words.path != "hierarchical")
+        refuse("--path", words.path, "must be flat or hierarchical");
+    moe.hierarchical = words.path == "hierarchical";
+    moe.types = types.empty() ? std::vector{DataType::bfloat16} : types;
+    constexpr DataType possible[] = {DataType::bfloat16, DataType::float16, DataType::float32};
+    for (const DataType type : moe.types)
+        if (moe.asked && std::ranges::find(possible, type) == std::end(possible))
+            refuse("-d", name_of(type), "is no type of moe; it has bfloat16, float16 and float32");
+}
+
 void understand(const Words& words, Options& options) {
     read_collectives(words, options);
     options.sizes = read_sizes(words);
     if (!words.types.empty()) options.types = read_list<DataType>("-d", words.types, data_type_count, data_type_named);
     options.operations = read_list<Operation>("-o", words.operations, operation_count, operation_named);
+    read_moe(words, options.moe, options.types);
     if (words.memory == "tenon")
         options.memory = MemoryKind::tenon;
     else if (words.memory != "ordinary")

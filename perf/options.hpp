@@ -33,7 +33,19 @@ struct Sizes {
     std::vector<std::uint64_t> expanded() const;
 };
 
+// Of `moe`; each model with each routing and type.
+struct MoeOptions {
+    bool asked = false;
+    std::vector<std::string> models, routings;  // known names
+    std::vector<DataType> types;
+    std::uint64_t tokens = 4096;  // of each rank
+    std::uint64_t hidden = 0;     // instead of the model's; 0: the model's
+    bool rank_major = false;
+    bool hierarchical = false;
+};
+
 struct Options {
+    MoeOptions moe;
     std::vector<Collective> collectives;
     std::vector<PairTest> pair_tests;
     bool init = false;   // also time how long the ranks take to meet

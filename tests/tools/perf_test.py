@@ -1,6 +1,6 @@
 """What users see of tenon-perf: perf_test.py PROGRAM WRONG_SUMS [unittest's arguments]
 
-WRONG_SUMS is a library to preload that falsifies sums of 1,000 floats on rank 1. No test looks at how fast anything is.
+WRONG_SUMS is a library to preload that falsifies sums of 1,000 floats on rank 1, and combines of 617 tokens. No test looks at how fast anything is.
 """
 
 import csv
@@ -143,6 +143,68 @@ class BetweenTwoRanks(unittest.TestCase):
     def test_one_rank_has_nobody_to_send_to(self):
         lines = figures(self, "stream", "--ranks", 1, "--sizes", 8, *QUICK)
         self.assertEqual(len(lines), 1)
+
+
+class Moe(unittest.TestCase):
+    SMALL = ["moe", "--model", "small", "--hidden", 64, "--tokens", 50, *QUICK]
+
+    def test_checks_and_times_dispatch_and_combine(self):
+        rows = figures(self, *self.SMALL, "--ranks", 3, "--routing", "uniform,zipf-0.25", "-d", "bfloat16,half,float")
+        self.assertEqual([(row["routing"], row["type"], row["collective"]) for row in rows],
+                         [(routing, kind, call) for routing in ("uniform", "zipf-0.25") for kind in ("bfloat16", "float16", "float32")
+                          for call in ("moe_dispatch", "moe_combine")])
+        for row in rows:
+            self.assertEqual((row["wrong"], row["ranks"], row["tokens"], row["hidden"]), (0, 3, 50, 64))
+            self.assertGreater(row["GBs"], row["others_GBs"])
+            self.assertLessEqual(row["p50_us"], row["p95_us"])
+            self.assertLessEqual(row["p95_us"], row["p99_us"])
+            self.assertGreaterEqual(row["imbalance"], 1)
+        # An uneven router makes uneven loads.
+        self.assertGreater(rows[6]["imbalance"], rows[0]["imbalance"])
+
+    def test_every_model_runs_as_threads_with_memory_that_is_shared_too(self):
+        models = ["v3", "v4-pro", "v4-flash", "mixtral", "small"]
+        rows = figures(self, "moe", "--model", ",".join(models), "--hidden", 32, "--tokens", 8, "--threads", "--ranks", 2,
+                       "--memory", "tenon", *QUICK)
+        self.assertEqual([row["model"] for row in rows[::2]], models)
+        self.assertEqual({(row["wrong"], row["transport"], row["memory"]) for row in rows}, {(0, "inproc", "tenon")})
+        rows = figures(self, "moe", "--model", "v3", "--hidden", 32, "--tokens", 8, "--ranks", 3, "--layout", "rank", *QUICK)
+        self.assertEqual([(row["wrong"], row["layout"]) for row in rows], [(0, "rank")] * 2)
+
+    def test_hierarchical_sends_a_token_once_to_a_node(self):
+        # Of 384 experts, 6 for each token, half are on the other of two nodes: 0.985 of the tokens need it, for 3 experts each.
+        shape = ["moe", "--model", "v4-pro", "--hidden", 16, "--tokens", 512, "--threads", "--ranks", 8, *QUICK]
+        crossing = {}
+        for path in ("flat", "hierarchical"):
+            rows = figures(self, *shape, "--path", path, environment={"TENON_GROUPS": "2x4"})
+            self.assertEqual([(row["wrong"], row["path"]) for row in rows], [(0, path)] * 2)
+            crossing[path] = rows[0]["crossing_rows"] / (8 * 512)
+        self.assertAlmostEqual(3 / crossing["hierarchical"], 3.05, delta=0.03)
+        self.assertGreater(crossing["flat"], 2 * crossing["hierarchical"])
+
+    def test_the_table_and_csv_hold_the_same(self):
+        table = perf(*self.SMALL, "--ranks", 1)
+        self.assertEqual(table.returncode, 0, table.stderr)
+        rows = [line.split() for line in table.stdout.splitlines() if line and not line.startswith("#")]
+        self.assertEqual([(row[0], row[1], row[2], row[-2], row[-1]) for row in rows],
+                         [("small", "uniform", call, "0", "self") for call in ("dispatch", "combine")])
+        sheet = perf(*self.SMALL, "--ranks", 1, "--format", "csv").stdout
+        sheet = list(csv.DictReader(io.StringIO(sheet[sheet.index("model,"):])))
+        self.assertEqual([row["call"] for row in sheet], ["dispatch", "combine"])
+
+    def test_wrong_results_are_told(self):
+        result = perf("moe", "--model", "small", "--hidden", 64, "--tokens", 617, "--ranks", 2, *QUICK, "--format", "jsonl",
+                      environment={"LD_PRELOAD": WRONG_SUMS})
+        self.assertEqual(result.returncode, 1, result.stderr)
+        self.assertEqual([json.loads(line)["wrong"] > 0 for line in result.stdout.splitlines()], [False, True])
+
+    def test_bad_input(self):
+        for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "a Gini"), (["-d", "int8"], "no type of moe"),
+                                 (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat or hierarchical"), (["--hidden", "-1"], "--hidden")):
+            result = perf("moe", *arguments)
+            self.assertEqual(result.returncode, 2)
+            self.assertEqual(len(result.stderr.splitlines()), 1)
+            self.assertIn(words, result.stderr)
 
 
 class Links(unittest.TestCase):
