@@ -1,0 +1,16 @@
+// The words of include/tenon/plugin/device.hpp.
+#include <array>
+
+#include "base/assert.hpp"
+#include "tenon/plugin/device.hpp"
+
+namespace tenon::device {
+
+std::string_view name_of(LinkClass link_class) {
+    static constexpr std::array<std::string_view, 6> names{"same", "package", "server", "supernode", "host", "none"};
+    const auto at = static_cast<std::size_t>(link_class);
+    TENON_ASSERT(at < names.size(), "a link class is one of LinkClass's values");
+    return names[at];
+}
+
+}  // namespace tenon::device
