@@ -1,0 +1,34 @@
+#include "device_execution/device_call.hpp"
+
+namespace tenon {
+
+Result<void> DeviceCall::issue(device::Stream& stream, std::span<const std::unique_ptr<device::Stream>> lanes) const {
+    for (const StreamOperation& operation : operations_) {
+        device::Stream& on = operation.lane == 0 ? stream : *lanes[operation.lane - 1];
+        Result<void> enqueued;
+        switch (operation.kind) {
+            case StreamOperation::Kind::copy:
+                enqueued = on.copy(operation.destination, operation.source, {operation.count});
+                break;
+            case StreamOperation::Kind::reduce:
+                enqueued = on.reduce(operation.destination, operation.source, {operation.count}, type_, op_);
+                break;
+            case StreamOperation::Kind::record_event:
+                enqueued = on.record(*operation.event);
+                break;
+            case StreamOperation::Kind::wait_event:
+                enqueued = on.wait(*operation.event);
+                break;
+            case StreamOperation::Kind::record_notify:
+                enqueued = on.record(*operation.notify);
+                break;
+            case StreamOperation::Kind::wait_notify:
+                enqueued = on.wait(*operation.notify);
+                break;
+        }
+        if (!enqueued) return enqueued;
+    }
+    return {};
+}
+
+}  // namespace tenon

@@ -1,0 +1,41 @@
+// A call on device streams, ready to be issued as often as wanted: its operations, in the order in which they are
+// enqueued, with all addresses and signals resolved. Issuing it allocates nothing and knows no plan.
+//
+// Bound to the buffers, the links and the device that it was prepared with; lives no longer than their StreamExecution.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "tenon/plugin/device.hpp"
+
+namespace tenon {
+
+struct StreamOperation {
+    enum class Kind : std::uint8_t { copy, reduce, record_event, wait_event, record_notify, wait_notify };
+    Kind kind = Kind::copy;
+    std::uint32_t lane = 0;  // 0: the caller's stream
+    void* destination = nullptr;
+    const void* source = nullptr;
+    std::uint64_t count = 0;  // bytes of a copy, elements of a reduction
+    device::Event* event = nullptr;
+    device::Notify* notify = nullptr;
+};
+
+class DeviceCall {
+public:
+    // Enqueues all of it; `lanes` are the streams of the lanes from the second on.
+    Result<void> issue(device::Stream& stream, std::span<const std::unique_ptr<device::Stream>> lanes) const;
+    const std::vector<StreamOperation>& operations() const { return operations_; }
+    std::size_t lane_count() const { return lane_count_; }
+
+private:
+    friend class Preparation;
+    std::vector<StreamOperation> operations_;
+    std::vector<std::unique_ptr<device::Event>> events_;
+    std::size_t lane_count_ = 0;
+    DataType type_ = DataType::int8;
+    ReduceOp op_ = ReduceOp::sum;
+};
+
+}  // namespace tenon

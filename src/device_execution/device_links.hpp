@@ -1,0 +1,79 @@
+// What joins the ranks of a communicator whose buffers are on devices: for each peer and channel a few slots in this
+// rank's device memory, into which the peer writes, and notifies that carry the signals, so that no host takes part.
+//
+//   a message: the sender waits until the slot is free, copies into it, records that it arrived;
+//              the receiver waits until it arrived, uses it, records that the slot is free.
+//
+// All notifies are as before when a call is done, whatever its messages: a call's k-th message on a channel takes slot
+// k modulo the number of slots. So the same operations can be enqueued again, with nothing to be set anew.
+// Bounded: slots shrink so that all of them fit into `most_slot_bytes`; 4 notifies per channel and slot on each device.
+//
+// Made by all ranks together. Importers must close before exporters: call close() on all ranks, after their streams are
+// done. One thread at a time.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "tenon/plugin/device.hpp"
+#include "tenon/plugin/plan.hpp"
+
+namespace tenon {
+
+// Gives all ranks' bytes to each of them, by rank; all give equally many. What the control plane does.
+using DeviceIntroductions = std::function<Result<std::vector<std::vector<std::byte>>>(std::span<const std::byte> own)>;
+
+struct DeviceLinkOptions {
+    Channel channels = 8;  // between each two ranks; plans that use more are refused
+    ByteCount slot{4 << 20};
+    ByteCount most_slot_bytes{64 << 20};  // of one rank, all together
+    std::uint64_t timeout_ms = 600'000;   // for what the device does meanwhile
+};
+
+class DeviceLinks {
+public:
+    static constexpr std::size_t slots_per_channel = 2;
+    struct SendEnd {
+        std::array<std::byte*, slots_per_channel> slots{};  // the peer's
+        std::array<std::unique_ptr<device::Notify>, slots_per_channel> arrived{}, free{};
+    };
+    struct ReceiveEnd {
+        std::array<std::byte*, slots_per_channel> slots{};
+        std::array<std::unique_ptr<device::Notify>, slots_per_channel> arrived{}, free{};
+    };
+
+    static Result<std::unique_ptr<DeviceLinks>> make(device::Device& device, Rank rank, Rank rank_count,
+                                                     const DeviceLinkOptions& options,
+                                                     const DeviceIntroductions& introduce);
+    Result<void> close(const DeviceIntroductions& introduce);
+
+    Rank rank() const { return rank_; }
+    Rank rank_count() const { return rank_count_; }
+    Channel channels() const { return options_.channels; }
+    ByteCount slot_bytes() const { return options_.slot; }
+    SendEnd& send_end(Rank peer, Channel channel) { return send_ends_[place(peer, channel)]; }
+    ReceiveEnd& receive_end(Rank peer, Channel channel) { return receive_ends_[place(peer, channel)]; }
+
+private:
+    DeviceLinks(device::Device& device, Rank rank, Rank rank_count, const DeviceLinkOptions& options);
+    // Where a rank has what it has for a peer; it has nothing for itself.
+    std::size_t place_of(Rank owner, Rank peer, Channel channel) const {
+        return static_cast<std::size_t>(peer < owner ? peer : peer - 1) * options_.channels + channel;
+    }
+    std::size_t place(Rank peer, Channel channel) const { return place_of(rank_, peer, channel); }
+    Result<std::vector<std::byte>> offer();
+    Result<void> import(Rank peer, std::span<const std::byte> offered);
+
+    device::Device& device_;
+    Rank rank_, rank_count_;
+    DeviceLinkOptions options_;
+    std::unique_ptr<device::Memory> memory_;  // of all slots
+    std::unique_ptr<device::SharedMemory> shared_;
+    std::vector<std::unique_ptr<device::ImportedMemory>> imported_;  // by rank
+    std::vector<SendEnd> send_ends_;
+    std::vector<ReceiveEnd> receive_ends_;
+};
+
+}  // namespace tenon
