@@ -162,6 +162,8 @@ Result<bool> Preparation::advance(LaneState& lane) {
         }
         step_on(lane);
         any = true;
+        // The other lanes' part of this tile first: see the head of preparation.hpp.
+        if (lane.next.tile != part.tile) return any;
     }
     return any;
 }

@@ -2,6 +2,10 @@
 //
 // Vocabulary: a *tile* is what fits into a slot. In plans whose chunks are cut a lane runs all its steps on one tile,
 // then on the next; in others (one_tile) it runs a step on all of its tiles before the next step.
+//
+// Lanes take turns of a tile in the order of operations. A runtime's queues are bounded, and whoever enqueues may have
+// to wait until the device has done some of it; if all of one lane came first, two ranks could wait for each other's
+// second lane for ever.
 #pragma once
 
 #include <map>
@@ -46,7 +50,8 @@ private:
     Result<void> join_lanes();
     std::uint64_t cell_bytes() const;
     std::uint64_t partial_sum_bytes() const;  // of one lane
-    // Adds what of a lane does not wait for steps that were not added yet. True if anything was.
+    // Adds what is left of a lane's tile, as far as it does not wait for steps that were not added yet. True if
+    // anything was.
     Result<bool> advance(LaneState& lane);
     void step_on(LaneState& lane) const;
     std::uint64_t tiles_of(const Step& step) const;

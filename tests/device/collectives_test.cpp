@@ -192,6 +192,36 @@ TEST_F(DevicePairTest, SaysThatAPeerDoesNotComeAndGivesUp) {
     EXPECT_EQ(machine->usage(), emulated::Machine::Usage{});
 }
 
+// Streams' queues are bounded: whoever enqueues waits while one is full. No order of lanes may make ranks wait for
+// each other's.
+TEST(DeviceQueues, AreNotFilledByOneLaneBeforeAnother) {
+    constexpr std::size_t tile_bytes = 4096, count = 200 * tile_bytes / sizeof(float);
+    std::shared_ptr<emulated::Machine> machine;
+    std::shared_ptr<FakeMachine> gpus;
+    const auto provider = devices("fake_cuda", 2, machine, gpus);
+    gpus->queue_depth = 32;
+    Meeting meeting{2};
+    const std::uint64_t seed = test_seed();
+    on_rank_threads(2, [&](Rank rank) {
+        DeviceRank own{*provider,
+                       {.rank = rank, .rank_count = 2, .links = {.slot = {tile_bytes}}, .introduce = meeting.of(rank)}};
+        const Request request{.collective = Collective::all_reduce,
+                              .rank = rank,
+                              .rank_count = 2,
+                              .count = {count},
+                              .type = DataType::float32};
+        const Reference reference{
+            {.collective = Collective::all_reduce, .type = DataType::float32, .rank_count = 2, .count = count},
+            Values::exact,
+            false,
+            seed};
+        const Plan plan = must(find_algorithm(Collective::all_reduce, "two_shot")->build(request, {.rank_count = 2}));
+        EXPECT_GT(plan.lanes.size(), 1U);
+        EXPECT_EQ(own.run(plan, request, reference, false), "");
+        own.close();
+    });
+}
+
 TEST_F(DevicePairTest, SlotsShrinkToTheirCap) {
     on_rank_threads(2, [&](Rank rank) {
         auto bench = DeviceBench{*provider, static_cast<device::DeviceIndex>(rank)};

@@ -49,8 +49,9 @@ struct FakeStream {
             changed.notify_all();
         }
     }
-    Code enqueue(std::function<void()> task) {
-        const std::scoped_lock held{mutex};
+    Code enqueue(std::function<void()> task, std::size_t depth) {
+        std::unique_lock held{mutex};
+        changed.wait(held, [&] { return tasks.size() < depth; });
         tasks.push_back(std::move(task));
         changed.notify_all();
         return success;
@@ -61,7 +62,14 @@ struct FakeEvent {
     std::mutex mutex;
     std::condition_variable changed;
     int recorded = 0, reached = 0;
-    double ms = 0;
+    int record() {
+        const std::scoped_lock held{mutex};
+        return ++recorded;
+    }
+    int times_recorded() {
+        const std::scoped_lock held{mutex};
+        return recorded;
+    }
 };
 
 struct FakeFunction {
@@ -288,21 +296,18 @@ public:
     }
     Code record_event(EventHandle event, StreamHandle stream) override {
         auto* const of = static_cast<FakeEvent*>(event);
-        const std::scoped_lock held{of->mutex};
-        const int recorded = ++of->recorded;
+        const int recorded = of->record();
         return enqueue(stream, [of, recorded] {
-            const std::scoped_lock also_held{of->mutex};
+            const std::scoped_lock held{of->mutex};
             of->reached = recorded;
-            of->ms++;
             of->changed.notify_all();
         });
     }
     Code wait_event(StreamHandle stream, EventHandle event, unsigned) override {
         auto* const of = static_cast<FakeEvent*>(event);
-        const std::scoped_lock held{of->mutex};
-        return enqueue(stream, [of, awaited = of->recorded] {
-            std::unique_lock also_held{of->mutex};
-            of->changed.wait(also_held, [&] { return of->reached >= awaited; });
+        return enqueue(stream, [of, awaited = of->times_recorded()] {
+            std::unique_lock held{of->mutex};
+            of->changed.wait(held, [&] { return of->reached >= awaited; });
         });
     }
     Code query_event(EventHandle event) override {
@@ -389,8 +394,8 @@ private:
         word_at(address).store(value);
         machine_->word_changed.notify_all();
     }
-    static Code enqueue(StreamHandle stream, std::function<void()> task) {
-        return static_cast<FakeStream*>(stream)->enqueue(std::move(task));
+    Code enqueue(StreamHandle stream, std::function<void()> task) const {
+        return static_cast<FakeStream*>(stream)->enqueue(std::move(task), machine_->queue_depth);
     }
 
     std::shared_ptr<FakeMachine> machine_;

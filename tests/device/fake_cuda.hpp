@@ -27,6 +27,7 @@ struct FakeMachine {
         {cuda::DeviceAttribute::stream_waits_for_nor, 1},
     };
     bool reach_each_other = true;
+    std::size_t queue_depth = 1024;  // of a stream: whoever enqueues more waits until there is room, as the driver does
     // What these calls of the driver give instead, by their names in the seam.
     std::map<std::string, cuda::Code> faults;
 
