@@ -20,8 +20,8 @@ std::atomic_ref<std::uint32_t> word_at(Address address) {
 
 struct FakeContext {
     int gpu = 0;
-    int references = 0;
-    std::set<FakeContext*> peers;
+    std::atomic<int> references{0};
+    std::set<FakeContext*> peers{};
 };
 // Which context the calling thread works in.
 thread_local FakeContext* current = nullptr;
@@ -81,7 +81,7 @@ public:
     explicit FakeCuda(std::shared_ptr<FakeMachine> machine) : machine_{std::move(machine)} {
         const std::scoped_lock held{machine_->mutex};
         process_ = ++machine_->processes;
-        for (int gpu = 0; gpu < machine_->gpus; gpu++) contexts_.push_back({.gpu = gpu, .references = 0, .peers = {}});
+        for (int gpu = 0; gpu < machine_->gpus; gpu++) contexts_.emplace_back().gpu = gpu;
         for (const KernelId id : kernel_ids()) functions_.push_back({id});
     }
 
