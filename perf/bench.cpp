@@ -242,8 +242,7 @@ private:
 
 }  // namespace
 
-int run_bench(const Options& options, Communicator control, const RankFacts& facts) {
-    Team team{std::move(control)};
+int run_bench(const Options& options, Team& team, const RankFacts& facts) {
     const std::vector<RankFacts> ranks = team.everyone(facts);
     const std::unique_ptr<Report> report = team.rank() == 0 ? make_report(options, ranks) : nullptr;
     if (options.links) show_links(options, team, ranks);

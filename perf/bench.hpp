@@ -7,7 +7,7 @@
 namespace tenon::perf {
 
 // The rank's exit status: 0, or 1 when any rank found wrong data. Throws tenon::Exception when the library fails.
-int run_bench(const Options& options, Communicator control, const RankFacts& facts);
+int run_bench(const Options& options, Team& team, const RankFacts& facts);
 
 // What cannot be run with so many ranks, in one line; empty when everything can. Loads the plugins that TENON_PLUGINS
 // names, so that their algorithms count.

@@ -24,7 +24,7 @@ int complain(std::string_view line, int status) {
     return status;
 }
 
-// What a rank that fails says is one line; that it ends is what the others learn from the library.
+// A rank that fails says so in one line.
 template <class Run>
 int guarded(Rank rank, const Run& run) {
     try {
@@ -34,10 +34,23 @@ int guarded(Rank rank, const Run& run) {
     }
 }
 
+// The others learn of a failure from the library, but not before it is said: their end may be this process's.
+int run_or_abort(const Options& options, Communicator control, const RankFacts& facts) {
+    const Rank rank = control.rank();
+    Team team{std::move(control)};
+    try {
+        return run_bench(options, team, facts);
+    } catch (const std::exception& error) {
+        const int status = complain(fmt::format("rank {}: {}", rank, error.what()), 1);
+        team.abort();
+        return status;
+    }
+}
+
 int be_rank(const Options& options, Rank rank, Rank rank_count, const std::function<tenonUniqueId()>& id) {
     return guarded(rank, [&] {
         const RankFacts facts = settle(rank);
-        return run_bench(options, Communicator{rank_count, id(), rank}, facts);
+        return run_or_abort(options, Communicator{rank_count, id(), rank}, facts);
     });
 }
 
@@ -59,7 +72,7 @@ int be_all_ranks_as_threads(const Options& options, Rank rank_count) {
                 threads.emplace_back(
                     [&, rank, control = std::move(controls[static_cast<std::size_t>(rank)])]() mutable {
                         statuses[static_cast<std::size_t>(rank)] =
-                            guarded(rank, [&] { return run_bench(options, std::move(control), settle(rank)); });
+                            guarded(rank, [&] { return run_or_abort(options, std::move(control), settle(rank)); });
                     });
         }
         return *std::max_element(statuses.begin(), statuses.end());

@@ -31,6 +31,8 @@ public:
     Rank rank_count() const { return control_.rank_count(); }
 
     void barrier() { control_.barrier(); }
+    // Once a rank has failed: whoever waits for it learns of that. Nothing else may follow.
+    void abort() { control_.abort(); }
     double slowest(double seconds);                       // the largest of all ranks' values
     std::vector<double> slowest(std::vector<double> of);  // position by position
     std::uint64_t total(std::uint64_t own);

@@ -149,12 +149,12 @@ class Moe(unittest.TestCase):
     SMALL = ["moe", "--model", "small", "--hidden", 64, "--tokens", 50, *QUICK]
 
     def test_checks_and_times_dispatch_and_combine(self):
-        rows = figures(self, *self.SMALL, "--ranks", 3, "--routing", "uniform,zipf-0.25", "-d", "bfloat16,half,float")
+        rows = figures(self, *self.SMALL, "--ranks", 4, "--routing", "uniform,zipf-0.9", "-d", "bfloat16,half,float")
         self.assertEqual([(row["routing"], row["type"], row["collective"]) for row in rows],
-                         [(routing, kind, call) for routing in ("uniform", "zipf-0.25") for kind in ("bfloat16", "float16", "float32")
+                         [(routing, kind, call) for routing in ("uniform", "zipf-0.9") for kind in ("bfloat16", "float16", "float32")
                           for call in ("moe_dispatch", "moe_combine")])
         for row in rows:
-            self.assertEqual((row["wrong"], row["ranks"], row["tokens"], row["hidden"]), (0, 3, 50, 64))
+            self.assertEqual((row["wrong"], row["ranks"], row["tokens"], row["hidden"]), (0, 4, 50, 64))
             self.assertGreater(row["GBs"], row["others_GBs"])
             self.assertLessEqual(row["p50_us"], row["p95_us"])
             self.assertLessEqual(row["p95_us"], row["p99_us"])
