@@ -25,7 +25,7 @@ def ranks(ways, *command):
     return done.stdout, done.stderr
 
 
-class Ucx(unittest.TestCase):
+class Calls(unittest.TestCase):
     def check_calls(self, ways):
         """Packed, eager and large messages, each right, and all by the device."""
         sent_before = int(COUNTER.read_text())
@@ -42,7 +42,9 @@ class Ucx(unittest.TestCase):
     def test_takes_datagrams(self):
         self.check_calls("ud")
 
-    def test_carries_what_each_all_reduce_sends(self):
+
+class Samples(unittest.TestCase):
+    def test_of_each_all_reduce_are_right(self):
         ranks("rc", HOSTS_TEST, "--gtest_brief=1", "--gtest_filter=Sample/*all_reduce*")
 
 
