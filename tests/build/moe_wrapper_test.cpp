@@ -3,8 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <tenon/moe.hpp>
-#include <thread>
 #include <vector>
+
+#include "tests/build/wrapped_ranks.hpp"
 
 namespace {
 
@@ -16,35 +17,9 @@ tenon::MoeSettings settings() {
             .combine_type = tenonFloat32, .alignment = 2};
 }
 
-template <class Body>
-void on_ranks(Body body) {
-    std::vector<tenon::Communicator> communicators = tenon::Communicator::create_all(rank_count);
-    std::vector<std::jthread> threads;
-    for (tenon::Communicator& ranks : communicators)
-        threads.emplace_back([&ranks, &body] {
-            try {
-                body(ranks);
-            } catch (const std::exception& error) {
-                ADD_FAILURE() << error.what();
-                ranks.abort();
-            }
-        });
-}
-
-template <class Body>
-tenonResult_t refusal(Body body) {
-    try {
-        body();
-    } catch (const tenon::Exception& error) {
-        EXPECT_STRNE(error.what(), "");
-        return error.result();
-    }
-    return tenonSuccess;
-}
-
 // Experts 0 | 1, 2; each rank's one token goes to 2 and 0, with weights 2 and 0.5.
 TEST(MoeWrapper, DispatchesAndCombines) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         tenon::MoeGroup group(ranks, settings());
         const std::vector<std::int64_t> indices{2, 0};
         const std::vector<float> weights{2, 0.5F};
@@ -68,7 +43,7 @@ TEST(MoeWrapper, DispatchesAndCombines) {
 }
 
 TEST(MoeWrapper, RunsInStreams) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         tenon::MoeGroup group(ranks, settings());
         tenon::Stream stream;
         const std::vector<std::int64_t> indices{1, -1};
@@ -83,7 +58,7 @@ TEST(MoeWrapper, RunsInStreams) {
 }
 
 TEST(MoeWrapper, RefusesWhatDoesNotFit) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         tenon::MoeGroup group(ranks, settings());
         const std::vector<std::int64_t> odd{0, 1, 2}, indices{0, 1};
         EXPECT_EQ(refusal([&] { group.prepare(odd); }), tenonInvalidArgument);

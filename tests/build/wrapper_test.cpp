@@ -6,45 +6,19 @@
 #include <numeric>
 #include <stdexcept>
 #include <tenon/tenon.hpp>
-#include <thread>
 #include <vector>
+
+#include "tests/build/wrapped_ranks.hpp"
 
 namespace {
 
 using Counts = std::vector<std::size_t>;
 constexpr int rank_count = 3;
 
-// Calls body(communicator) in a thread for each rank.
-template <class Body>
-void on_ranks(Body body) {
-    std::vector<tenon::Communicator> communicators = tenon::Communicator::create_all(rank_count);
-    std::vector<std::jthread> threads;
-    for (tenon::Communicator& ranks : communicators)
-        threads.emplace_back([&ranks, &body] {
-            try {
-                body(ranks);
-            } catch (const std::exception& error) {
-                ADD_FAILURE() << error.what();
-                ranks.abort();
-            }
-        });
-}
-
-template <class Body>
-tenonResult_t refusal(Body body) {
-    try {
-        body();
-    } catch (const tenon::Exception& error) {
-        EXPECT_STRNE(error.what(), "");
-        return error.result();
-    }
-    return tenonSuccess;
-}
-
 std::vector<int> block(int rank, std::size_t count = 2) { return std::vector<int>(count, 10 * (rank + 1)); }
 
 TEST(Wrapper, Reduces) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         const std::vector<int> mine = block(ranks.rank());
         std::vector<int> result(2);
         ranks.all_reduce(mine, result);
@@ -67,7 +41,7 @@ TEST(Wrapper, Reduces) {
 }
 
 TEST(Wrapper, Moves) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         const int rank = ranks.rank();
         std::vector<int> buffer = block(rank);
         ranks.broadcast(buffer, 2);
@@ -104,7 +78,7 @@ TEST(Wrapper, Moves) {
 }
 
 TEST(Wrapper, KnowsTheTypeOfItsElements) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::array<std::uint8_t, 1> small{200};
         ranks.all_reduce(small, tenonMax);
         EXPECT_EQ(small[0], 200);  // as a signed byte it would be less than 0
@@ -119,7 +93,7 @@ TEST(Wrapper, KnowsTheTypeOfItsElements) {
 }
 
 TEST(Wrapper, OwnsWhatACommunicatorGave) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::vector<float> values{1};
         tenonRedOp_t destroyed = tenonSum;
         {
@@ -136,7 +110,7 @@ TEST(Wrapper, OwnsWhatACommunicatorGave) {
 }
 
 TEST(Wrapper, RefusesSizesThatDoNotFit) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::vector<int> two(2), five(5), six(6);
         const int own = ranks.rank();
         EXPECT_EQ(refusal([&] { ranks.all_reduce(two, six); }), tenonInvalidArgument);
@@ -162,7 +136,7 @@ TEST(Wrapper, RefusesSizesThatDoNotFit) {
 }
 
 TEST(Wrapper, GroupLeftByAnExceptionHasDoneNothing) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::vector<int> values{1}, sum(1);
         EXPECT_THROW(tenon::group([&] {
                          ranks.all_reduce(values, sum);
@@ -176,7 +150,7 @@ TEST(Wrapper, GroupLeftByAnExceptionHasDoneNothing) {
 }
 
 TEST(Wrapper, StreamsRunInOrder) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::vector<int> values{1};
         tenon::Event first;
         tenon::Stream one, other;
@@ -190,14 +164,14 @@ TEST(Wrapper, StreamsRunInOrder) {
 }
 
 TEST(Wrapper, SplitsWithSettingsOfItsOwn) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         auto part = ranks.split(0, 0, tenon::Settings{.algorithm = "all_reduce=ring"});
         EXPECT_EQ(part->algorithm(tenonCollectiveAllReduce, 1, tenonFloat32), "ring");
     });
 }
 
 TEST(Wrapper, MakesNoCommunicatorInsideAGroup) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         EXPECT_EQ(refusal([&] { tenon::group([&] { ranks.split(0, 0); }); }), tenonInvalidUsage);
         EXPECT_EQ(refusal([&] { tenon::group([&] { tenon::Communicator(1, tenon::unique_id(), 0); }); }),
                   tenonInvalidUsage);
@@ -206,7 +180,7 @@ TEST(Wrapper, MakesNoCommunicatorInsideAGroup) {
 }
 
 TEST(Wrapper, SplitsAndMoves) {
-    on_ranks([](tenon::Communicator& ranks) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
         std::optional<tenon::Communicator> part =
             ranks.split(ranks.rank() == 0 ? TENON_SPLIT_NOCOLOR : 7, -ranks.rank());
         ASSERT_EQ(part.has_value(), ranks.rank() != 0);

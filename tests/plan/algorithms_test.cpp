@@ -16,6 +16,7 @@
 #include "plan/boards.hpp"
 #include "plan/verifier.hpp"
 #include "plan/world.hpp"
+#include "tests/plan/every_algorithm.hpp"
 #include "topology/shape.hpp"
 
 namespace tenon {
@@ -24,15 +25,6 @@ namespace tenon {
 static void PrintTo(const Algorithm& row, std::ostream* out) { *out << name_of(row.collective) << " " << row.name; }
 
 namespace {
-
-std::vector<Algorithm> all_rows() {
-    std::vector<Algorithm> rows;
-    for (const auto& manifest :
-         {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
-          broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(), barrier_algorithms()})
-        rows.insert(rows.end(), manifest.begin(), manifest.end());
-    return rows;
-}
 
 std::string name_of_row(const Algorithm& row) {
     return std::string(name_of(row.collective)) + "_" + std::string(row.name);
@@ -202,9 +194,9 @@ TEST_P(ExhaustiveAlgorithmsInLargeWorlds, AreRightForAThousandRanksInGroups) {
 }
 
 const auto row_name = [](const auto& info) { return name_of_row(info.param); };
-INSTANTIATE_TEST_SUITE_P(Row, AlgorithmsInSmallWorlds, ::testing::ValuesIn(all_rows()), row_name);
-INSTANTIATE_TEST_SUITE_P(Row, AlgorithmsInLargeWorlds, ::testing::ValuesIn(all_rows()), row_name);
-INSTANTIATE_TEST_SUITE_P(Row, ExhaustiveAlgorithmsInLargeWorlds, ::testing::ValuesIn(all_rows()), row_name);
+INSTANTIATE_TEST_SUITE_P(Row, AlgorithmsInSmallWorlds, ::testing::ValuesIn(every_algorithm()), row_name);
+INSTANTIATE_TEST_SUITE_P(Row, AlgorithmsInLargeWorlds, ::testing::ValuesIn(every_algorithm()), row_name);
+INSTANTIATE_TEST_SUITE_P(Row, ExhaustiveAlgorithmsInLargeWorlds, ::testing::ValuesIn(every_algorithm()), row_name);
 
 // What ranks of other groups of the innermost level are sent by each group: messages, and pieces of a buffer.
 struct Sent {
@@ -215,7 +207,7 @@ Sent sent_between_groups(std::string_view collective, std::string_view algorithm
     const Topology topology = grouped(shape);
     const std::vector<std::int32_t>& group_of = topology.levels[0].group_of;
     Sent sent{std::vector<std::uint64_t>(group_of.size()), std::vector<std::uint64_t>(group_of.size())};
-    for (const Algorithm& row : all_rows()) {
+    for (const Algorithm& row : every_algorithm()) {
         if (row.name != algorithm || name_of(row.collective) != collective) continue;
         for (Rank rank = 0; rank < topology.rank_count; rank++) {
             const Plan plan = row.build({.collective = row.collective, .rank = rank, .rank_count = topology.rank_count,
@@ -283,7 +275,7 @@ TEST(HierarchicalAlgorithms, AllRanksOfAGroupCarryTheSame) {
 TEST(HierarchicalAlgorithms, RefuseGroupsThatDoNotNest) {
     Topology topology = grouped("2x2x2");
     topology.levels[1].group_of = {0, 1, 1, 1, 0, 0, 0, 1};
-    for (const Algorithm& row : all_rows()) {
+    for (const Algorithm& row : every_algorithm()) {
         if (!row.name.starts_with("hierarchical")) continue;
         const auto plan = row.build({.collective = row.collective, .rank = 1, .rank_count = 8}, topology);
         ASSERT_FALSE(plan) << name_of_row(row);
@@ -293,18 +285,19 @@ TEST(HierarchicalAlgorithms, RefuseGroupsThatDoNotNest) {
 
 TEST(AlgorithmManifests, NameEachAlgorithmOnce) {
     std::set<std::string> names;
-    for (const Algorithm& row : all_rows()) EXPECT_TRUE(names.insert(name_of_row(row)).second) << name_of_row(row);
+    for (const Algorithm& row : every_algorithm())
+        EXPECT_TRUE(names.insert(name_of_row(row)).second) << name_of_row(row);
 }
 
 TEST(AlgorithmManifests, TellUsersWhatTheyNeedToChoose) {
-    for (const Algorithm& row : all_rows())
+    for (const Algorithm& row : every_algorithm())
         for (const std::string_view text : {row.summary, row.cost, row.source})
             EXPECT_FALSE(text.empty()) << name_of_row(row);
 }
 
 TEST(AlgorithmManifests, HaveADeterministicWayOfEverySizeForEveryCollective) {
     std::set<Collective> ways;
-    for (const Algorithm& row : all_rows())
+    for (const Algorithm& row : every_algorithm())
         if (row.deterministic && row.needs.max_bytes == Needs{}.max_bytes && row.needs.max_ranks == Needs{}.max_ranks &&
             !row.needs.power_of_two_ranks)
             ways.insert(row.collective);

@@ -4,9 +4,10 @@
 #include <gmock/gmock.h>
 
 #include "algorithms/patterns/manifest.hpp"
-#include "cost_worlds.hpp"
 #include "plan/representatives.hpp"
-#include "worlds.hpp"
+#include "tests/plan/cost_worlds.hpp"
+#include "tests/plan/every_algorithm.hpp"
+#include "tests/plan/worlds.hpp"
 
 namespace tenon {
 namespace {
@@ -175,15 +176,6 @@ std::vector<World> worlds() {
             {"2 pods of 4 hosts of 3", nested({{3, memory}, {4, network}, {2, uplink}})}};
 }
 
-std::vector<Algorithm> everything() {
-    std::vector<Algorithm> rows;
-    for (const auto manifest :
-         {all_reduce_algorithms(), all_gather_algorithms(), reduce_scatter_algorithms(), all_to_all_algorithms(),
-          broadcast_algorithms(), reduce_algorithms(), gather_algorithms(), scatter_algorithms(), barrier_algorithms()})
-        rows.insert(rows.end(), manifest.begin(), manifest.end());
-    return rows;
-}
-
 // Plans in which every rank does much, so that among many ranks they are priced by those that stand for others.
 bool is_of_like_ranks(const Algorithm& a) {
     return a.name == "ring" || a.name == "ring_direct" || a.name == "pairwise" || a.name == "one_shot" ||
@@ -203,7 +195,7 @@ double of_some_to_all(const Algorithm& a, const World& world, std::uint64_t byte
 // Of the rows that `counts`, over worlds and sizes.
 void expect_price_of_all(bool (*counts)(const Algorithm&), double least, double most) {
     for (const World& world : worlds())
-        for (const Algorithm& a : everything())
+        for (const Algorithm& a : every_algorithm())
             for (const std::uint64_t bytes : {std::uint64_t{32}, 16 * KiB, 4 * MiB}) {
                 if (!counts(a)) continue;
                 EXPECT_THAT(of_some_to_all(a, world, bytes), AllOf(Ge(least), Le(most)))
@@ -223,7 +215,7 @@ TEST(RanksThatStandForOthers, HaveThePriceOfAllWithinTwiceWhereThereIsARoot) {
 
 TEST(Price, IsThereForEveryAlgorithmAndGrowsWithTheBytes) {
     for (const World& world : worlds())
-        for (const Algorithm& a : everything()) {
+        for (const Algorithm& a : every_algorithm()) {
             if (a.needs.power_of_two_ranks) continue;
             double last = 0;
             for (std::uint64_t bytes = 8; bytes <= 64 * MiB; bytes *= 8) {
