@@ -16,6 +16,8 @@ function(tenon_headers kind)
   tenon_flags(tenon_headers_${kind})
   target_compile_options(tenon_headers_${kind} PRIVATE ${ARG_OPTIONS})
   target_link_libraries(tenon_headers_${kind} PRIVATE ${ARG_DEPENDS})
+  # Clang would refuse the headers of a build folder made anew that ccache hands out.
+  target_compile_options(tenon_headers_${kind} PRIVATE $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)
   target_precompile_headers(tenon_headers_${kind} PRIVATE ${ARG_HEADERS})
 endfunction()
 

@@ -17,10 +17,17 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1")
 set(CMAKE_C_FLAGS_RELEASE "-O2 -g1")
+# Of the presets of sanitizers. A report's stack needs lines, which -g1 has; more makes compiling and linking slower.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
 
 find_program(TENON_CCACHE ccache)
 if(TENON_CCACHE)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${TENON_CCACHE})
+  if(NOT DEFINED ENV{CCACHE_SLOPPINESS})
+    # Without, it caches nothing that uses precompiled headers.
+    list(PREPEND CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros)
+  endif()
   set(CMAKE_C_COMPILER_LAUNCHER ${TENON_CCACHE})
 endif()
 find_package(Threads REQUIRED)
