@@ -1,6 +1,7 @@
 // Plans to JSON and back; printer.hpp documents the format.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <limits>
 #include <nlohmann/json.hpp>

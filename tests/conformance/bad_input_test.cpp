@@ -2,8 +2,10 @@
 // as usable as before.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <thread>
 

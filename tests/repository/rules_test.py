@@ -47,6 +47,10 @@ CASES = (
      {"src/plan/a.hpp": include("topology/b.hpp"), "src/topology/b.hpp": include("selection/c.hpp"),
       "src/selection/c.hpp": include("plan/a.hpp")}, "src/topology/b.hpp",
      {"src/plan/a.hpp": include("topology/b.hpp"), "src/topology/b.hpp": ""}),
+    ("needed_headers",
+     {"src/base/a.cpp": "#include <string>\nstd::vector<std::string> names;\n"}, "src/base/a.cpp",
+     {"src/base/a.cpp": include("b.hpp") + "std::vector<std::string> names;  // std::map\n",  # Another header brings them.
+      "src/base/b.hpp": include("base/c.hpp") + "#include <string>\n", "src/base/c.hpp": "#include <vector>\n"}),
     ("system_calls",
      {"transports/shm/a.cpp": "#include <sys/mman.h>\n"}, "transports/shm/a.cpp",
      {"src/os/a.cpp": "#include <sys/mman.h>\n#include <fcntl.h>\n"}),

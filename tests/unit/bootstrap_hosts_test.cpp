@@ -2,6 +2,7 @@
 // the ranks are threads; what lies between the hosts is TCP.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdio>

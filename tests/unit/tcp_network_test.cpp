@@ -13,6 +13,7 @@
 #include <linux/tcp.h>
 
 #include <random>
+#include <thread>
 
 #include "tests/support/seed.hpp"
 #include "tests/unit/network_cases.hpp"

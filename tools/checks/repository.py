@@ -48,6 +48,34 @@ REGISTRY_HOST = re.compile(r"\b(deb|ftp|security|snapshot|pypi|files|static|inde
                            r"(org|com|net|io)\b")
 HOME_PATH = re.compile(r"(?<![\w.~}/-])/(home/\w|root/|Users/\w)")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
+# What shows that a file needs a header which tools/cmake/TenonPrecompiled.cmake gives it unasked.
+NEEDS = {header: re.compile(names) for header, names in {
+    "algorithm": r"\bstd::(ranges::)?(sort|find(_if)?|(any|all|none)_of|count_if|(max|min)_element|copy(_n)?|fill(_n)?|equal|reverse|"
+                 r"rotate|transform|clamp|(lower|upper)_bound|stable_sort|remove_if|unique|shuffle)\(",
+    "array": r"\bstd::array\b",
+    "atomic": r"\bstd::atomic",
+    "bit": r"\bstd::(bit_(cast|ceil|floor|width)|has_single_bit|count[lr]_zero|popcount)\b",
+    "chrono": r"\bstd::chrono\b",
+    "cstring": r"\bstd::(mem(cpy|move|set|cmp)|str(len|cmp|error))\b",
+    "expected": r"\bstd::(un)?expected\b",
+    "filesystem": r"\bstd::filesystem\b",
+    "fmt/format.h": r"\bfmt::format\b",
+    "fstream": r"\bstd::[io]?fstream\b",
+    "functional": r"\bstd::function\b",
+    "gmock/gmock.h": r"\b(EXPECT|ASSERT)_THAT\(",
+    "map": r"\bstd::(multi)?map\b",
+    "memory": r"\bstd::((unique|shared)_ptr|make_(unique|shared))\b",
+    "mutex": r"\bstd::(mutex|(lock_guard|unique_lock|scoped_lock))\b",
+    "optional": r"\bstd::optional\b",
+    "random": r"\bstd::(mt19937|uniform_int_distribution)",
+    "set": r"\bstd::(multi)?set\b",
+    "span": r"\bstd::span\b",
+    "string": r"\bstd::(string|to_string)\b",
+    "string_view": r"\bstd::string_view\b",
+    "thread": r"\bstd::(j?thread|this_thread)\b",
+    "vector": r"\bstd::vector\b",
+}.items()}
+COMMENT = re.compile(r"//.*")
 NAMESPACE = re.compile(r"^(?:inline )?namespace ?([\w:]*) ?\{(?:  //.*)?$")
 NAMESPACE_END = re.compile(r"^\}  // namespace")
 TYPE = re.compile(r"^(?:struct|class|enum class|enum|union) (?:alignas\([^)]*\) )?(\w+)(?: final)?(?: ?\{| :|$)")
@@ -181,6 +209,30 @@ def include_circles(edges):
                                             "them, or into a folder below")
 
 
+def reached_from(path, included):
+    reached, ahead = set(), [path]
+    while ahead:
+        found = included.get(ahead.pop(), set()) - reached
+        reached |= found
+        ahead += found
+    return reached
+
+
+def needed_headers(tree):
+    included, reached = {}, {}
+    for path, _, _, name in tree.includes():
+        included.setdefault(path, set()).add(resolve(tree, path, name) or name)
+    for path, number, line in tree.lines(is_code=True):
+        if not path.endswith((".cpp", ".hpp")):
+            continue
+        if path not in reached:
+            reached[path] = reached_from(path, included)
+        for header, names in NEEDS.items():
+            if header not in reached[path] and names.search(COMMENT.sub("", line)):
+                reached[path].add(header)  # said once
+                yield Finding(path, number, f"needs <{header}>, which is there only since it is precompiled; include it")
+
+
 def system_calls(tree):
     for path, number, is_angled, name in tree.includes():
         if is_angled and SYSTEM_HEADER.fullmatch(name) and not path.startswith(("src/os/", "tests/", "perf/", "tools/")):
@@ -281,7 +333,7 @@ def dead_links(tree):
                 yield Finding(path, number, f"links to {target}, which is not there; mend or remove the link")
 
 
-RULES = (include_direction, system_calls, environment, one_type_a_name, file_size, line_length, vague_names, unfinished,
+RULES = (include_direction, needed_headers, system_calls, environment, one_type_a_name, file_size, line_length, vague_names, unfinished,
          tests_switched_off, sleeping_tests, machine_names, folder_readmes, dead_links)
 
 

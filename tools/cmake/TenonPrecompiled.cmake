@@ -1,6 +1,6 @@
 # Compiles the headers that most files include once for all targets rather than once in each file, which halves the time of a
 # build. They hold nothing of the project, so that a change of it compiles again what includes it and no more. Files go on
-# naming what they use: -D TENON_PRECOMPILE=OFF builds without, as the preset tsan does.
+# including what they use, which tools/checks/repository.py holds them to; -D TENON_PRECOMPILE=OFF builds without.
 option(TENON_PRECOMPILE "Compile the headers that most files include only once" ON)
 
 set(TENON_COMMON_HEADERS

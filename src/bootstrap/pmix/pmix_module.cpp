@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <pmix.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
