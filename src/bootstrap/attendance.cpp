@@ -198,10 +198,11 @@ Result<Meeting> Attendance::run() {
     if (!server) return std::unexpected(server.error());
     server_ = *server;
     reached_.store(true, std::memory_order_release);
-    if (server_.user != os::user_id() && server_.user != 0)
-        return fail(Status::system_error, fmt::format("the rendezvous is served by user {} (process {}), not by this "
-                                                      "user: choose another job name",
-                                                      server_.user, server_.process));
+    if (server_.user != os::user_id())
+        return fail(Status::system_error,
+                    fmt::format("the rendezvous is served by user {} (process {}), not by this one, {}: run all ranks "
+                                "as one user, or choose another job name",
+                                server_.user, server_.process, os::user_id()));
     if (server_.process != 0 && server_.process != os::process_id()) {
         auto watch = os::watch_process(server_.process);
         if (watch) server_watch_ = std::move(*watch);

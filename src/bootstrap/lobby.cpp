@@ -51,6 +51,7 @@ Result<void> Lobby::accept_all() {
         if (!peer) return std::unexpected(peer.error());
         auto guest = std::make_unique<Guest>(std::move(**socket), *peer, os::Deadline::after_ms(stranger_patience_ms));
         if (peer->user != os::user_id() && peer->user != 0) {
+            if (refused_user_.empty()) refused_user_ = fmt::format("{} of user {}", name_process(*peer), peer->user);
             drop_stranger(*guest, fmt::format("it belongs to user {}", peer->user));
             continue;
         }

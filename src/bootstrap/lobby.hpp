@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "bootstrap/wire.hpp"
@@ -45,6 +46,8 @@ public:
     bool has_strangers() const { return stranger_count() > 0; }
     std::vector<std::unique_ptr<Guest>>& guests() { return guests_; }
     const std::vector<std::unique_ptr<Guest>>& guests() const { return guests_; }
+    // The first process of another user that wanted to come in, "process 12 of user 1000"; or empty.
+    const std::string& refused_user() const { return refused_user_; }
     // "ranks 3 and 5 (process 12)"
     static std::string name_of(const Guest& guest);
 
@@ -60,6 +63,7 @@ private:
     std::vector<std::unique_ptr<Guest>> guests_;
     std::size_t watched_guests_ = 0;
     bool has_logged_stranger_ = false;
+    std::string refused_user_;
 };
 
 }  // namespace tenon::bootstrap

@@ -140,6 +140,8 @@ Error Server::never_came() const {
 
 // A host of another job's id is a stranger here, and says the same of us there.
 std::string Server::who_was_refused() const {
+    if (const std::string& other = lobby_.refused_user(); !other.empty())
+        return fmt::format("; {} was refused: if it is of this job, run all ranks as one user", other);
     const std::string& stranger = branches_.refused_stranger();
     return stranger.empty() ? "" : fmt::format("; a stranger was refused, {}: if it is of this job, see that all ranks "
                                                "have the same unique id, or the same TENON_JOB", stranger);

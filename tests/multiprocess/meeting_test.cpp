@@ -84,6 +84,44 @@ TEST(Meeting, ARankThatDiesBeforeItJoinsKeepsNobodyWaitingForEver) {
     }
 }
 
+constexpr uid_t other_user = 65'534;
+
+// As one that has the id, but runs as another user.
+std::string try_to_join_as_other_user(const tenonUniqueId& id, int rank_count, int rank) {
+    if (setuid(other_user) != 0) return std::string("cannot become another user: ") + std::strerror(errno);
+    return try_to_join(id, rank_count, rank);
+}
+
+void expect_names_both_users(const std::string& words) {
+    for (const char* part : {"system error", "user 0 ", "65534", "run all ranks as one user"})
+        EXPECT_TRUE(contains(words, part)) << words;
+}
+
+TEST(Meeting, IsNotJoinedByOtherUsers) {
+    if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+    RankProcesses ranks(3, [](RankProcess& self) {
+        const tenonUniqueId id = shared_id(self);
+        if (self.rank() == 2) return try_to_join_as_other_user(id, 2, 1);
+        self.hear();
+        return try_to_join(id, 2, self.rank());
+    });
+    expect_names_both_users(ranks.wait(2).last_line);
+    for (const int r : {0, 1}) ranks.tell(r, "the other one was first");
+    for (const int r : {0, 1}) EXPECT_EQ(ranks.wait(r).last_line, "success");
+}
+
+TEST(Meeting, ARankOfAnotherUserIsNamed) {
+    if (geteuid() != 0) GTEST_SKIP() << "only root can become another user";
+    const auto words = outcomes(2, [](RankProcess& self) {
+        setenv("TENON_INIT_TIMEOUT_MS", "300", 1);
+        const tenonUniqueId id = shared_id(self);
+        return self.rank() == 1 ? try_to_join_as_other_user(id, 2, 1) : try_to_join(id, 2, 0);
+    });
+    expect_names_both_users(words[1]);
+    for (const char* part : {"timeout", "rank 1", "of user 65534 was refused", "run all ranks as one user"})
+        EXPECT_TRUE(contains(words[0], part)) << words[0];
+}
+
 class WrongVariable : public ::testing::TestWithParam<std::pair<const char*, const char*>> {};
 
 TEST_P(WrongVariable, IsNamedWithWhatIsAllowed) {
