@@ -39,6 +39,17 @@ struct RowKey {
     std::string algorithm;  // forced; empty: Tenon chooses
 };
 
+Request request_of(const RowKey& key, Rank rank_count, bool deterministic) {
+    const Shape shape = make_shape(key.collective, key.type, 0, rank_count, key.root, key.bytes);
+    return {.collective = key.collective,
+            .rank_count = rank_count,
+            .count = {shape.count},
+            .type = key.type,
+            .op = key.operation == Operation::mulsum ? ReduceOp::sum : static_cast<ReduceOp>(key.operation),
+            .root = key.root,
+            .deterministic = deterministic};
+}
+
 class Bench {
 public:
     Bench(const Options& options, Team& team, Report* report) : options_(options), team_(team), report_(report) {}
@@ -107,22 +118,21 @@ private:
 
     static bool has_data(Collective collective) { return collective != Collective::barrier; }
 
-    // The algorithms to force one after the other; an empty name forces none.
-    std::vector<std::string> algorithms_for(const RowKey& key) const {
+    // The algorithms to force one after the other; an empty name forces none. Of one that was asked for by name, it is
+    // said where it does not fit.
+    std::vector<std::string> algorithms_for(const RowKey& key) {
         if (options_.algorithm.empty() || !has_plan(key.collective)) return {""};
-        if (options_.algorithm != "all") return {options_.algorithm};
-        const Shape shape = make_shape(key.collective, key.type, 0, team_.rank_count(), key.root, key.bytes);
-        const Request request{
-            .collective = key.collective,
-            .rank_count = team_.rank_count(),
-            .count = {shape.count},
-            .type = key.type,
-            .op = key.operation == Operation::mulsum ? ReduceOp::sum : static_cast<ReduceOp>(key.operation),
-            .root = key.root,
-            .deterministic = options_.deterministic};
+        const Request request = request_of(key, team_.rank_count(), options_.deterministic);
         std::vector<std::string> fitting;
-        for (const Algorithm* algorithm : algorithms_of(key.collective))
-            if (Selection::obstacle(*algorithm, request).empty()) fitting.emplace_back(algorithm->name);
+        for (const Algorithm* algorithm : algorithms_of(key.collective)) {
+            if (options_.algorithm != "all" && options_.algorithm != algorithm->name) continue;
+            const std::string why = Selection::obstacle(*algorithm, request);
+            if (why.empty())
+                fitting.emplace_back(algorithm->name);
+            else if (options_.algorithm != "all" && report_ != nullptr)
+                fmt::print(stderr, "tenon-perf: left out: {} of {} bytes of {}: {} {}\n", shown_name(key.collective),
+                           key.bytes, name_of(key.type), algorithm->name, why);
+        }
         return fitting;
     }
 
@@ -240,6 +250,22 @@ private:
     std::uint64_t wrong_ = 0;
 };
 
+// Why not even the smallest row of a collective can be had with the algorithm that the user names, or "".
+std::string obstacle_to_algorithm(const Options& options, Collective collective, Rank rank_count) {
+    if (!has_plan(collective)) return "";
+    const auto algorithm = algorithm_named(collective, options.algorithm);
+    if (!algorithm) return "--algorithm: " + algorithm.error().message;
+    std::string why;
+    const std::uint64_t smallest = std::ranges::min(options.sizes.expanded());
+    for (const DataType type : types_of(options, collective)) {
+        const RowKey key{collective, type, Operation::sum, std::max(options.root, 0),
+                         usable_bytes(collective, type, rank_count, smallest), ""};
+        why = Selection::obstacle(**algorithm, request_of(key, rank_count, options.deterministic));
+        if (why.empty()) return "";
+    }
+    return fmt::format("--algorithm: {} of {} {}", (*algorithm)->name, name_of(collective), why);
+}
+
 }  // namespace
 
 int run_bench(const Options& options, Team& team, const RankFacts& facts) {
@@ -255,13 +281,8 @@ std::string obstacle(const Options& options, Rank rank_count) {
     if (!config) return config.error().message;
     if (const auto known = known_algorithms(*config); !known) return known.error().message;
     if (options.algorithm.empty() || options.algorithm == "all") return "";
-    for (const Collective collective : options.collectives) {
-        if (!has_plan(collective) || find_algorithm(collective, options.algorithm)) continue;
-        std::vector<std::string_view> names;
-        for (const Algorithm* algorithm : algorithms_of(collective)) names.push_back(algorithm->name);
-        return fmt::format("--algorithm: {} has no '{}'; it has {}", name_of(collective), options.algorithm,
-                           fmt::join(names, ", "));
-    }
+    for (const Collective collective : options.collectives)
+        if (std::string why = obstacle_to_algorithm(options, collective, rank_count); !why.empty()) return why;
     return "";
 }
 

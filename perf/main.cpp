@@ -1,8 +1,8 @@
 // tenon-perf: times and checks the library's collectives, as its users call them.
 //
 // The ranks are the processes of a launcher (torchrun, mpirun, srun, tenon run), or, with --ranks, processes that this
-// one starts; or threads of this one (--threads). Each rank runs run_bench. Exit status: 0; 1 when data is wrong or a
-// rank failed; 2 with one line for bad input.
+// one starts; or threads of this one (--threads, -t, -g). Each rank runs run_bench. Exit status: 0; 1 when data is
+// wrong or a rank failed; 2 with one line for bad input.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -19,18 +19,24 @@
 namespace tenon::perf {
 namespace {
 
+// Nobody may be there to read it (`2>&1 | head`), which is no error.
 int complain(std::string_view line, int status) {
-    fmt::print(stderr, "tenon-perf: {}\n", line);
+    std::fputs(fmt::format("tenon-perf: {}\n", line).c_str(), stderr);
     return status;
 }
 
-// A rank that fails says so in one line.
+// A rank that fails says so in one line. What the library says often names the rank already.
+int complain_of(Rank rank, std::string_view why) {
+    const std::string who = fmt::format("rank {}: ", rank);
+    return complain(why.starts_with(who) ? std::string{why} : who + std::string{why}, 1);
+}
+
 template <class Run>
 int guarded(Rank rank, const Run& run) {
     try {
         return run();
     } catch (const std::exception& error) {
-        return complain(fmt::format("rank {}: {}", rank, error.what()), 1);
+        return complain_of(rank, error.what());
     }
 }
 
@@ -41,7 +47,7 @@ int run_or_abort(const Options& options, Communicator control, const RankFacts& 
     try {
         return run_bench(options, team, facts);
     } catch (const std::exception& error) {
-        const int status = complain(fmt::format("rank {}: {}", rank, error.what()), 1);
+        const int status = complain_of(rank, error.what());
         team.abort();
         return status;
     }
@@ -94,10 +100,16 @@ int run(const Options& options) {
     const auto launch = find_launch(process_environment());
     if (!options.rank_count && !launch) return complain(launch.error().message, 2);
     const bool launched = !options.rank_count && *launch;
-    const Rank rank_count = launched ? (*launch)->rank_count : options.rank_count.value_or(2);
+    const Rank own = options.ranks_of_process.value_or(1);
+    if (launched && own > 1)
+        return complain(fmt::format("-t and -g: a process of a launcher is one rank, not {0}; leave them out and have "
+                                    "it start {0} times as many", own), 2);
+    const Rank rank_count =
+        launched ? (*launch)->rank_count : options.rank_count.value_or(options.ranks_of_process.value_or(2));
     if (const std::string why = obstacle(options, rank_count); !why.empty()) return complain(why, 2);
     if (launched) return be_launched_rank(options, **launch);
-    return options.threads ? be_all_ranks_as_threads(options, rank_count) : start_ranks(options, rank_count);
+    const bool as_threads = options.threads || options.ranks_of_process;
+    return as_threads ? be_all_ranks_as_threads(options, rank_count) : start_ranks(options, rank_count);
 }
 
 }  // namespace

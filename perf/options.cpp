@@ -22,6 +22,8 @@ struct Words {
     std::vector<std::string> collectives;
     std::string min_bytes = "8", max_bytes = "64M", step_bytes, step_factor = "2";
     std::string sizes, types, operations = "sum", memory = "ordinary", format = "table", colour = "auto";
+    std::string root = "0";
+    std::optional<Rank> threads, ranks_of_thread;
     std::string models = "v4-pro", routings = "uniform", layout = "expert", path = "flat";
 };
 
@@ -125,7 +127,7 @@ void add_options(CLI::App& app, Words& words, Options& options) {
                    "Types, with commas between, or all (default: float; int8 for all_to_all_v)");
     app.add_option("-o,--op", words.operations, "Of sum, prod, max, min, avg, mulsum, with commas between, or all")
         ->capture_default_str();
-    app.add_option("-r,--root", options.root, "Root of rooted collectives; -1: every rank in turn")
+    app.add_option("-r,--root", words.root, "Root of rooted collectives; all, or -1: every rank in turn")
         ->capture_default_str();
     app.add_option("-n,--iters", options.iterations, "Calls in a batch (default: as many as take 30 ms)")
         ->check(CLI::Range(1, 1 << 24));
@@ -137,9 +139,18 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("-c,--check", options.checks, "How often to check the data before the timing; 0: not at all")
         ->check(CLI::Range(0, 1000))
         ->capture_default_str();
-    app.add_option("--ranks", options.rank_count, "Start so many local ranks (default: what the launcher says, or 2)")
-        ->check(CLI::Range(1, 4096));
+    auto* ranks = app.add_option("--ranks", options.rank_count,
+                                 "Start so many local ranks (default: what the launcher says, or 2)");
+    ranks->check(CLI::Range(1, 4096));
     app.add_flag("--threads", options.threads, "Ranks are threads of one process");
+    app.add_option("-t,--nthreads", words.threads, "As in nccl-tests: threads of each process, with -g ranks each")
+        ->check(CLI::Range(1, 4096))
+        ->excludes(ranks);
+    app.add_option("-g,--ngpus", words.ranks_of_thread,
+                   "As in nccl-tests: ranks of each thread. Each gets a thread of its own here; a process that a "
+                   "launcher started is one rank, so that -t and -g are 1")
+        ->check(CLI::Range(1, 4096))
+        ->excludes(ranks);
     app.add_option("--memory", words.memory, "ordinary, or tenon: from tenonMemAlloc")->capture_default_str();
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
     app.add_flag("--deterministic", options.deterministic,
@@ -188,6 +199,24 @@ void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& 
             refuse("-d", name_of(type), "is no type of moe; it has bfloat16, float16 and float32");
 }
 
+Rank read_root(const std::string& word) {
+    if (word == "all" || word == "-1") return -1;
+    const auto root = parse_number(word);
+    if (!root || *root > std::numeric_limits<Rank>::max())
+        refuse("-r", word, "must be a rank, or all (or -1) for every rank in turn");
+    return static_cast<Rank>(*root);
+}
+
+// Ranks of a process, as nccl-tests counts them. Unless a launcher says what there is, they are all.
+void read_ranks(const Words& words, Options& options) {
+    if (words.threads || words.ranks_of_thread) {
+        options.ranks_of_process = words.threads.value_or(1) * words.ranks_of_thread.value_or(1);
+        if (*options.ranks_of_process > 4096)
+            refuse("-t, -g", std::to_string(*options.ranks_of_process), "are more than 4096 ranks");
+    }
+    if (options.threads && !options.rank_count) options.rank_count = options.ranks_of_process.value_or(2);
+}
+
 void understand(const Words& words, Options& options) {
     read_collectives(words, options);
     options.sizes = read_sizes(words);
@@ -207,9 +236,9 @@ void understand(const Words& words, Options& options) {
     if (words.colour != "auto" && words.colour != "always" && words.colour != "never")
         refuse("--color", words.colour, "must be auto, always or never");
     options.in_colour = is_in_colour(words.colour, process_environment(), ::isatty(STDOUT_FILENO) == 1);
-    if (options.root < -1) refuse("-r", std::to_string(options.root), "must be a rank, or -1 for every rank in turn");
+    options.root = read_root(words.root);
     if (!options.picture.empty() && !options.links) refuse("--svg", options.picture, "draws links; ask for them");
-    if (options.threads && !options.rank_count) options.rank_count = 2;
+    read_ranks(words, options);
 }
 
 }  // namespace

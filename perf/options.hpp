@@ -61,6 +61,7 @@ struct Options {
     int batches = 7;
     int checks = 1;  // of the data, before the timing; 0: none at all
     std::optional<Rank> rank_count;
+    std::optional<Rank> ranks_of_process;  // as nccl-tests counts them: threads, unless a launcher started this process
     bool threads = false;
     MemoryKind memory = MemoryKind::ordinary;
     std::string algorithm;  // empty: Tenon chooses; "all": every one in turn

@@ -2,6 +2,7 @@
 // transport. Scripts that read nccl-tests' output read this one.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "perf/report.hpp"
@@ -56,8 +57,8 @@ public:
             "# nThread {} nGpus 0 minBytes {} maxBytes {} step: {}({}) warmup iters: {} iters: {} agg iters: 1 "
             "validation: {} "
             "graph: 0 unalign: 0\n#\n",
-            options_.threads ? ranks_.size() : 1, sizes.expanded().front(), sizes.expanded().back(),
-            adds ? sizes.step_bytes : sizes.step_factor, adds ? "bytes" : "factor",
+            std::ranges::count(ranks_, ranks_.front().process, &RankFacts::process), sizes.expanded().front(),
+            sizes.expanded().back(), adds ? sizes.step_bytes : sizes.step_factor, adds ? "bytes" : "factor",
             options_.warmup ? std::to_string(*options_.warmup) : "auto",
             options_.iterations ? std::to_string(*options_.iterations) : "auto", options_.checks);
         fmt::print("# Using devices\n");

@@ -64,6 +64,14 @@ const Algorithm* find_algorithm(Collective collective, std::string_view name) {
     return nullptr;
 }
 
+Result<const Algorithm*> algorithm_named(Collective collective, std::string_view name) {
+    if (const Algorithm* found = find_algorithm(collective, name)) return found;
+    std::vector<std::string_view> names;
+    for (const Algorithm* known : algorithms_of(collective)) names.push_back(known->name);
+    return fail(Status::invalid_argument, fmt::format("{} has no algorithm '{}'; there are: {}", name_of(collective),
+                                                      name, fmt::join(names, ", ")));
+}
+
 Result<std::span<const Algorithm>> known_algorithms(const Config& config) {
     Registry& r = registry();
     const std::scoped_lock lock(r.mutex);

@@ -15,6 +15,8 @@ namespace tenon {
 std::span<const Algorithm> algorithms();
 std::vector<const Algorithm*> algorithms_of(Collective collective);
 const Algorithm* find_algorithm(Collective collective, std::string_view name);
+// The same of a name that a user gave; an error lists those that there are.
+Result<const Algorithm*> algorithm_named(Collective collective, std::string_view name);
 
 // A copy, since others may load plugins meanwhile. Networks that come with the library as modules are loaded when they
 // are asked for. An error says why there is none, for lines that name it themselves.

@@ -139,8 +139,9 @@ Result<Choice> Selection::choose(const Request& request, const Topology& topolog
     if (const AlgorithmChoice* f = find_choice(forced_, request.collective, {bytes})) {
         const Algorithm* a = find(f->collective, f->name);
         if (const std::string why = obstacle(*a, request); !why.empty())
-            return fail(Status::invalid_usage, fmt::format("TENON_ALGORITHM asks for {} in {}, but it {}", f->name,
-                                                           name_of(f->collective), why));
+            return fail(Status::invalid_usage,
+                        fmt::format("{} is asked for in {}, by TENON_ALGORITHM or the communicator's settings, but it "
+                                    "{}", f->name, name_of(f->collective), why));
         return Choice{a, "forced by configuration"};
     }
     if (auto tuned = by_tuning(request, topology)) return std::move(*tuned);

@@ -98,6 +98,13 @@ class Figures(unittest.TestCase):
             self.assertEqual(len({line["type"] for line in lines}), 14)
             self.assertEqual([line for line in lines if line["wrong"] not in (0, None)], [])
 
+    def test_threads_and_gpus_of_nccl_tests_are_ranks_of_one_process(self):
+        for arguments, ranks in ((["-g", 1], 1), (["-g", 3], 3), (["-t", 2, "-g", 2], 4), (["--nthreads", 2, "--threads"], 2)):
+            lines = figures(self, "all_reduce_perf", "-b", 8, "-e", 8, "-f", 2, *arguments, *QUICK)
+            self.assertEqual({(line["ranks"], line["transport"]) for line in lines}, {(ranks, "inproc" if ranks > 1 else "self")}, arguments)
+        table = perf("all_reduce_perf", "-b", 8, "-e", 8, "-g", 2, *QUICK).stdout
+        self.assertIn("# nThread 2 nGpus 0 ", table)
+
     def test_threads_and_memory_of_the_library(self):
         for line in figures(self, "all_reduce", "all_to_all", "--ranks", 3, "--threads", "--memory", "tenon", "--sizes", "60,60K", *QUICK):
             self.assertEqual((line["transport"], line["memory"], line["wrong"]), ("inproc", "tenon", 0))
@@ -112,8 +119,9 @@ class Figures(unittest.TestCase):
         self.assertNotIn("ring", eligible)
 
     def test_every_root_in_turn(self):
-        lines = figures(self, "reduce", "--ranks", 3, "-r", -1, "--sizes", 64, *QUICK)
-        self.assertEqual([line["root"] for line in lines if not line["inplace"]], [0, 1, 2])
+        for every in (-1, "all"):
+            lines = figures(self, "reduce", "--ranks", 3, "-r", every, "--sizes", 64, *QUICK)
+            self.assertEqual([line["root"] for line in lines if not line["inplace"]], [0, 1, 2])
 
     def test_sizes_too_small_for_a_rank_are_raised_once(self):
         self.assertEqual([line["bytes"] for line in figures(self, "all_to_all", "--ranks", 4, "--sizes", "4,8,16,40", *QUICK) if not line["inplace"]],
@@ -272,12 +280,36 @@ class Failures(unittest.TestCase):
         process.communicate(timeout=DEADLINE_S)
         self.assertEqual(process.returncode, 128 + signal.SIGINT)
 
+    def test_a_reader_who_leaves_ends_the_run(self):
+        process = subprocess.Popen([PROGRAM, "all_reduce", "--ranks", "2", *QUICK], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, env=CLEAN)
+        process.stdout.readline()
+        process.stdout.close()
+        self.assertEqual(process.wait(timeout=DEADLINE_S), 128 + signal.SIGPIPE)
+
+    def test_rows_that_an_algorithm_cannot_serve_are_left_out(self):
+        result = perf("all_reduce", "--ranks", 2, "--sizes", "8,2M", "--algorithm", "one_shot", *QUICK, "--format", "jsonl")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual({json.loads(line)["bytes"] for line in result.stdout.splitlines()}, {8})
+        self.assertEqual(result.stderr, "tenon-perf: left out: all_reduce of 2097152 bytes of float32: one_shot serves blocks of at "
+                                        "most 1048576 bytes, this is 2097152\n")
+
+    def test_an_algorithm_that_serves_no_row_is_bad_input(self):
+        for arguments, words in ((["all_gather", "--algorithm", "recursive_doubling"], "recursive_doubling of all_gather needs a power of two of ranks, there are 3"),
+                                 (["all_reduce", "--algorithm", "ring", "--deterministic"], "ring of all_reduce does not add in the order of the tree"),
+                                 (["all_reduce", "--algorithm", "one_shot", "--sizes", "2M"], "one_shot of all_reduce serves blocks of at most"),
+                                 (["all_reduce", "--algorithm", "no_such"], "all_reduce has no algorithm 'no_such'; there are: one_shot, ")):
+            result = perf(*arguments, "--ranks", 3)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
+            self.assertRegex(result.stderr, rf"\Atenon-perf: --algorithm: {words}[^\n]*\n\Z")
+
     def test_bad_input_is_one_line_and_exit_status_2(self):
         for arguments in ([], ["no_such"], ["all_reduce", "-b", "16", "-e", "8"], ["all_reduce", "--sizes", "0"],
                           ["all_reduce", "--sizes", "8,x"], ["all_reduce", "-f", "1"], ["all_reduce", "-f", "2", "-i", "8"],
-                          ["all_reduce", "-d", "float31"], ["all_reduce", "-o", "sum,xor"], ["broadcast", "-r", "2", "--ranks", "2"],
+                          ["all_reduce", "-d", "float31"], ["all_reduce", "-o", "sum,xor"], ["broadcast", "-r", "2", "--ranks", "2"], ["broadcast", "-r", "-2"], ["broadcast", "-r", "x"],
                           ["all_reduce", "--ranks", "0"], ["all_reduce", "--algorithm", "no_such"], ["all_reduce", "--format", "xml"],
-                          ["all_reduce", "--memory", "gpu"], ["all_reduce", "-n", "0"], ["all_reduce", "--bogus"]):
+                          ["all_reduce", "--memory", "gpu"], ["all_reduce", "-n", "0"], ["all_reduce", "--bogus"],
+                          ["all_reduce", "-g", "2", "--ranks", "2"], ["all_reduce", "-g", "0"], ["all_reduce", "-t", "100", "-g", "100"]):
             result = perf(*arguments)
             self.assertEqual(result.returncode, 2, arguments)
             self.assertEqual(result.stdout, "")
@@ -290,8 +322,13 @@ class Failures(unittest.TestCase):
 
 
 class Launchers(unittest.TestCase):
+    def test_start_one_rank_for_each_process(self):
+        result = perf("all_reduce", "-g", 2, environment={"RANK": "0", "WORLD_SIZE": "2", "TENON_JOB": "perf-test"})
+        self.assertEqual(result.returncode, 2)
+        self.assertRegex(result.stderr, r"\Atenon-perf: -t and -g: a process of a launcher is one rank, not 2; [^\n]+\n\Z")
+
     def run_ranks(self, of_rank):
-        ranks = [subprocess.Popen([PROGRAM, "all_reduce", "--sizes", "64", *QUICK, "--format", "jsonl"], stdout=subprocess.PIPE,
+        ranks = [subprocess.Popen([PROGRAM, "all_reduce", "--sizes", "64", "-g", "1", *QUICK, "--format", "jsonl"], stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, env=CLEAN | of_rank(rank)) for rank in range(2)]
         outputs = [rank.communicate(timeout=DEADLINE_S) for rank in ranks]
         self.assertEqual([rank.returncode for rank in ranks], [0, 0], outputs)
