@@ -82,6 +82,11 @@ class Info(unittest.TestCase):
         self.assertIn("TENON_SPINS is not a variable of Tenon's; the closest is TENON_SPIN", result.stderr)
         self.assertIn("double_binary_tree", result.stdout)
 
+    def test_an_unknown_command_is_named(self):
+        result = subprocess.run([PROGRAM, "inof"], capture_output=True, text=True, timeout=60, env=CLEAN)
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertRegex(result.stderr, r"\Atenon: there is no command 'inof'; there are run, info, [^\n]+\n\Z")
+
     def test_bad_input_is_one_line_and_exit_status_2(self):
         for arguments in (["--format", "xml"], ["--ranks", "0"], ["--bogus"], ["what"]):
             result = info(*arguments)

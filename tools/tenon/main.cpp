@@ -3,6 +3,7 @@
 // Exit status: 0 when all went well, 2 with one line on standard error for bad input, otherwise as the subcommand says.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "os/whole_file.hpp"
@@ -11,17 +12,37 @@
 
 namespace tenon {
 
+namespace {
+
+// Nobody may be there to read it, which is no error.
+void say(std::string_view line) { std::fputs(fmt::format("tenon: {}\n", line).c_str(), stderr); }
+
+}  // namespace
+
 int bad_input(std::string_view line) {
-    fmt::print(stderr, "tenon: {}\n", line);
+    say(line);
     return 2;
 }
 
 bool write_file(const std::string& path, std::string_view bytes) {
     const auto written = os::write_whole_file(path, bytes);
-    if (!written) fmt::print(stderr, "tenon: {}\n", written.error().message);
+    if (!written) say(written.error().message);
     return written.has_value();
 }
 
+namespace {
+
+// Of which CLI11 would say no more than that a subcommand is required.
+std::string unknown_command(const CLI::App& program, int argc, char** argv) {
+    if (argc < 2 || argv[1][0] == '-') return "";
+    std::vector<std::string> known;
+    for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; }))
+        known.push_back(command->get_name());
+    if (std::ranges::find(known, argv[1]) != known.end()) return "";
+    return fmt::format("there is no command '{}'; there are {} (see tenon --help)", argv[1], fmt::join(known, ", "));
+}
+
+}  // namespace
 }  // namespace tenon
 
 int main(int argc, char** argv) {
@@ -37,6 +58,8 @@ int main(int argc, char** argv) {
     tenon::add_topo_command(program, action);
     tenon::add_explain_command(program, action);
     tenon::add_tune_command(program, action);
+    if (const std::string why = tenon::unknown_command(program, argc, argv); !why.empty())
+        return tenon::bad_input(why);
     try {
         program.parse(argc, argv);
         return action();

@@ -53,8 +53,9 @@ bool program_exists(const std::string& name) {
     }
 }
 
+// Nobody may be there to read it (`2>&1 | head`), which is no error.
 int complain(std::string_view line, int status) {
-    fmt::print(stderr, "tenon run: {}\n", line);
+    std::fputs(fmt::format("tenon run: {}\n", line).c_str(), stderr);
     return status;
 }
 
