@@ -66,8 +66,11 @@ Result<Choice> choose(const PlanOptions& options, const Request& request, const 
     if (!config) return std::unexpected(config.error());
     const auto known = known_algorithms(*config);
     if (!known) return std::unexpected(known.error());
-    if (!options.algorithm.empty())
+    if (!options.algorithm.empty()) {
+        if (const auto named = algorithm_named(request.collective, options.algorithm); !named)
+            return fail(Status::invalid_argument, "--algorithm: " + named.error().message);
         config->algorithms = {{.collective = request.collective, .name = options.algorithm}};
+    }
     const auto selection = Selection::make(*known, *config);
     if (!selection) return std::unexpected(selection.error());
     return selection->choose(request, topology);
