@@ -27,10 +27,7 @@ bool set_type(Call& call, tenonDataType_t type) {
 }
 
 tenonResult_t bad_type(tenonComm* comm, const char* function, tenonDataType_t type) {
-    return report(Status::invalid_argument,
-                  fmt::format("rank {}: {}: there is no data type {}", comm->communicator->rank(), function,
-                              static_cast<int>(type)),
-                  comm);
+    return refuse(comm, function, fmt::format("there is no data type {}", static_cast<int>(type)));
 }
 
 bool set_op(tenonComm* comm, Call& call, tenonRedOp_t op) {
@@ -48,9 +45,8 @@ bool set_op(tenonComm* comm, Call& call, tenonRedOp_t op) {
 }
 
 tenonResult_t bad_op(tenonComm* comm, const char* function, tenonRedOp_t op) {
-    return report(Status::invalid_argument,
-                  fmt::format("rank {}: {}: there is no operation {} for this data type and communicator",
-                              comm->communicator->rank(), function, static_cast<int>(op)), comm);
+    return refuse(comm, function,
+                  fmt::format("there is no operation {} for this data type and communicator", static_cast<int>(op)));
 }
 
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
@@ -104,15 +100,12 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
         return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {
-        const auto bad = [&](Status status, std::string message) {
-            return refused(report(status, std::move(message), comm));
-        };
         if (comm->finalized)
-            return bad(Status::invalid_usage, fmt::format("{}: the communicator was finalized", function));
-        if (stream != nullptr && !is_stream(stream))
-            return bad(Status::invalid_argument, fmt::format("{}: not a stream", function));
+            return refused(refuse(comm, function, "the communicator was finalized; make a new one",
+                                  Status::invalid_usage));
+        if (stream != nullptr && !is_stream(stream)) return refused(refuse(comm, function, "not a stream"));
         if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok)
-            return bad(ok.error().status, ok.error().message);
+            return refused(report(ok.error(), comm));
         return in_group() ? add_to_group(comm, call, stream) : issue_alone(comm, call, stream);
     });
 }

@@ -22,6 +22,9 @@ static_assert(sizeof(tenonUniqueId) == sizeof(UniqueId));
 tenonResult_t null_argument(const char* function, const char* argument) {
     return report(Status::invalid_argument, fmt::format("{}: {} is NULL", function, argument));
 }
+tenonResult_t null_argument(tenonComm* comm, const char* function, const char* argument) {
+    return refuse(comm, function, fmt::format("{} is NULL", argument));
+}
 
 // Waits until no thread is inside a call of this communicator; false when the time is over.
 bool wait_until_nobody_is_inside(const tenonComm& comm) {
@@ -139,7 +142,8 @@ tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUnique
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(config);
         if (!settings) return refused(report(settings.error()));
-        if (auto ok = Communicator::check_place(rank, nranks); !ok) return refused(report(ok.error()));
+        if (auto ok = Communicator::check_place(rank, nranks); !ok)
+            return refused(report(ok.error().status, "tenonCommInitRank: " + ok.error().message));
         UniqueId id;
         std::memcpy(id.bytes.data(), commId.internal, sizeof commId.internal);
         return make(nullptr, [=, settings = *settings] { return join(comm, nranks, id, rank, settings); });
@@ -151,6 +155,8 @@ tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int*) {
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(nullptr);
         if (!settings) return report(settings.error());
+        if (auto ok = Communicator::check_place(0, ndev); !ok)
+            return report(ok.error().status, "tenonCommInitAll: " + ok.error().message);
         auto made = Communicator::make_local(ndev, *settings);
         if (!made) return report(made.error());
         for (std::size_t i = 0; i < made->size(); i++) comms[i] = make_handle(std::move((*made)[i]));
@@ -160,14 +166,13 @@ tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int*) {
 
 tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm, tenonConfig_t* config) {
     if (!is_alive(comm)) return refused(refuse_handle(comm, __func__));
-    if (newcomm == nullptr) return refused(null_argument(__func__, "newcomm"));
+    if (newcomm == nullptr) return refused(null_argument(comm, __func__, "newcomm"));
     *newcomm = nullptr;
     if (color < 0 && color != TENON_SPLIT_NOCOLOR)
-        return refused(report(Status::invalid_argument,
-                              fmt::format("tenonCommSplit: color {} is negative and not TENON_SPLIT_NOCOLOR", color),
-                              comm));
+        return refused(
+            refuse(comm, __func__, fmt::format("color {} is negative and not TENON_SPLIT_NOCOLOR", color)));
     if (comm->finalized)
-        return refused(report(Status::invalid_usage, "tenonCommSplit on a finalized communicator", comm));
+        return refused(refuse(comm, __func__, "the communicator was finalized; make a new one", Status::invalid_usage));
     return guarded(comm, [&]() -> tenonResult_t {
         auto settings = settings_of_split(*comm, config);
         if (!settings) return refused(report(settings.error(), comm));
@@ -212,7 +217,7 @@ tenonResult_t tenonCommAbort(tenonComm_t comm) {
 
 tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (asyncError == nullptr) return null_argument(__func__, "asyncError");
+    if (asyncError == nullptr) return null_argument(comm, __func__, "asyncError");
     return guarded(nullptr, [&]() -> tenonResult_t {
         const auto error = comm->communicator->failure();
         *asyncError = error ? result_of(error->status) : comm->communicator->busy() ? tenonInProgress : tenonSuccess;
@@ -222,14 +227,14 @@ tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError
 
 tenonResult_t tenonCommCount(const tenonComm_t comm, int* count) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (count == nullptr) return null_argument(__func__, "count");
+    if (count == nullptr) return null_argument(comm, __func__, "count");
     *count = comm->communicator->rank_count();
     return tenonSuccess;
 }
 
 tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (rank == nullptr) return null_argument(__func__, "rank");
+    if (rank == nullptr) return null_argument(comm, __func__, "rank");
     *rank = comm->communicator->rank();
     return tenonSuccess;
 }
@@ -237,22 +242,24 @@ tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank) {
 tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count, tenonDataType_t datatype,
                                  tenonRedOp_t op, const char** name) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (name == nullptr) return null_argument(__func__, "name");
+    if (name == nullptr) return null_argument(comm, __func__, "name");
     if (static_cast<unsigned>(collective) >= tenonNumCollectives)
-        return report(Status::invalid_argument,
-                      fmt::format("{}: there is no collective {}", __func__, static_cast<int>(collective)), comm);
+        return refuse(comm, __func__, fmt::format("there is no collective {}", static_cast<int>(collective)));
     if (static_cast<unsigned>(datatype) >= data_type_count)
-        return report(Status::invalid_argument,
-                      fmt::format("{}: there is no data type {}", __func__, static_cast<int>(datatype)), comm);
+        return refuse(comm, __func__, fmt::format("there is no data type {}", static_cast<int>(datatype)));
     return guarded(nullptr, [&]() -> tenonResult_t {
         static constexpr Collective by_number[] = {
             Collective::all_reduce,     Collective::reduce,     Collective::broadcast,
             Collective::reduce_scatter, Collective::all_gather, Collective::all_to_all,
             Collective::gather,         Collective::scatter,    Collective::barrier};
+        // Any buffers: only where they are missing would be said.
         const Call call{.collective = by_number[collective],
                         .type = static_cast<DataType>(datatype),
                         .op = static_cast<unsigned>(op) < reduce_op_count ? static_cast<ReduceOp>(op) : ReduceOp::sum,
+                        .send = &count,
+                        .receive = &count,
                         .count = count};
+        if (auto ok = check(call, comm->rank, comm->communicator->rank_count()); !ok) return report(ok.error(), comm);
         auto choice = comm->communicator->choice(comm->communicator->request_of(call));
         if (!choice) return report(choice.error(), comm);
         *name = choice->algorithm->name.data();
@@ -262,18 +269,17 @@ tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective,
 
 tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (name == nullptr) return null_argument(__func__, "name");
+    if (name == nullptr) return null_argument(comm, __func__, "name");
     if (peer < 0 || peer >= comm->communicator->rank_count())
-        return report(Status::invalid_argument,
-                      fmt::format("{}: peer {} is not in [0, {})", __func__, peer, comm->communicator->rank_count()),
-                      comm);
+        return refuse(comm, __func__,
+                      fmt::format("peer {} is not in [0, {})", peer, comm->communicator->rank_count()));
     *name = comm->communicator->transport_name(peer).data();
     return tenonSuccess;
 }
 
 tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
-    if (bytes == nullptr) return null_argument(__func__, "bytes");
+    if (bytes == nullptr) return null_argument(comm, __func__, "bytes");
     *bytes = comm->communicator->slot_memory().value;
     return tenonSuccess;
 }

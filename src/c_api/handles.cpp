@@ -44,11 +44,17 @@ const std::string& last_error_of_thread() { return thread_error; }
 tenonResult_t refuse_handle(const tenonComm* comm, const char* function) {
     if (comm == nullptr) return report(Status::invalid_argument, fmt::format("{}: the communicator is NULL", function));
     return report(Status::invalid_argument,
-                  fmt::format("{}: the communicator was destroyed or aborted; make a new one", function));
+                  fmt::format("rank {}: {}: the communicator was destroyed or aborted; make a new one", comm->rank,
+                              function));
+}
+
+tenonResult_t refuse(tenonComm* comm, const char* function, std::string_view what, Status status) {
+    return report(status, fmt::format("rank {}: {}: {}", comm->rank, function, what), comm);
 }
 
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator) {
     auto handle = std::make_unique<tenonComm>();
+    handle->rank = communicator->rank();
     handle->communicator = std::move(communicator);
     const std::scoped_lock lock(handles_mutex);
     return handles().emplace_back(std::move(handle)).get();

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "communicator/batch.hpp"
@@ -40,6 +41,7 @@ struct tenonComm {
     std::atomic<std::uint64_t> state{tenon::c_api::alive};
     std::atomic<bool> in_call{false};  // the thread that makes its calls is inside; a stream's holds a turn
     std::unique_ptr<tenon::Communicator> communicator;
+    tenon::Rank rank = 0;  // of the communicator, also when that is gone
     std::vector<std::unique_ptr<tenon::c_api::ScaledSum>> scaled_sums;
     std::mutex registrations_mutex;
     std::vector<std::unique_ptr<tenon::c_api::Registration>> registrations;
@@ -71,6 +73,9 @@ inline bool is_alive(const tenonComm* comm) {
     return comm != nullptr && comm->state.load(std::memory_order_relaxed) == alive;
 }
 tenonResult_t refuse_handle(const tenonComm* comm, const char* function);
+// A call on a communicator that lives: "rank 3: tenonSend: not a stream".
+tenonResult_t refuse(tenonComm* comm, const char* function, std::string_view what,
+                     Status status = Status::invalid_argument);
 
 // Marks that a thread is inside, for tenonCommAbort on another thread, which ends the handle, then waits for the mark
 // to go (fence_all_threads is the other half of the order). Mark first, then look whether the handle is alive.

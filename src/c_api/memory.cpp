@@ -18,7 +18,7 @@ tenonResult_t tenonMemAlloc(void** ptr, size_t size) {
         auto arena = os::SharedArena::of_this_process();
         if (!arena) return report(arena.error());
         auto memory = (*arena)->allocate({size});
-        if (!memory) return report(memory.error());
+        if (!memory) return report(memory.error().status, "tenonMemAlloc: " + memory.error().message);
         *ptr = *memory;
         return tenonSuccess;
     });
@@ -31,7 +31,7 @@ tenonResult_t tenonMemFree(void* ptr) {
         if (arena == nullptr)
             return report(Status::invalid_argument, "tenonMemFree: this process has not called tenonMemAlloc");
         auto freed = arena->release(ptr);
-        return freed ? tenonSuccess : report(freed.error());
+        return freed ? tenonSuccess : report(freed.error().status, "tenonMemFree: " + freed.error().message);
     });
 }
 
@@ -40,9 +40,9 @@ tenonResult_t tenonMemFree(void* ptr) {
 tenonResult_t tenonCommRegister(const tenonComm_t comm, void* buff, size_t size, void** handle) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (buff == nullptr || handle == nullptr || size == 0)
-        return report(Status::invalid_argument, "tenonCommRegister: buff or handle is NULL, or size is 0", comm);
+        return refuse(comm, __func__, "buff or handle is NULL, or size is 0");
     if (size > UINTPTR_MAX - reinterpret_cast<std::uintptr_t>(buff))
-        return report(Status::invalid_argument, "tenonCommRegister: buff + size overflows", comm);
+        return refuse(comm, __func__, "buff + size overflows");
     return guarded(comm, [&]() -> tenonResult_t {
         auto made = std::make_unique<Registration>(Registration{{static_cast<std::byte*>(buff), size}});
         comm->communicator->register_memory(made->range);
@@ -61,30 +61,26 @@ tenonResult_t tenonCommDeregister(const tenonComm_t comm, void* handle) {
         comm->registrations.erase(at);
         return tenonSuccess;
     }
-    return report(Status::invalid_argument,
-                  fmt::format("tenonCommDeregister: rank {} has not registered this with this communicator, or has "
-                              "deregistered it since",
-                              comm->communicator->rank()),
-                  comm);
+    return refuse(comm, __func__, "this was not registered with this communicator, or has been deregistered since");
 }
 
 tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype,
                                         tenonScalarResidence_t residence, tenonComm_t comm) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (op == nullptr || scalar == nullptr)
-        return report(Status::invalid_argument, "tenonRedOpCreatePreMulSum: op or scalar is NULL", comm);
+        return refuse(comm, __func__, "op or scalar is NULL");
     if (static_cast<unsigned>(datatype) >= data_type_count)
-        return report(Status::invalid_argument,
-                      fmt::format("tenonRedOpCreatePreMulSum: there is no data type {}", static_cast<int>(datatype)),
-                      comm);
+        return refuse(comm, __func__, fmt::format("there is no data type {}", static_cast<int>(datatype)));
     if (residence != tenonScalarHostImmediate)
-        return report(Status::invalid_usage,
-                      "tenonRedOpCreatePreMulSum: ranks of the host need tenonScalarHostImmediate", comm);
+        return refuse(comm, __func__, "ranks of the host need tenonScalarHostImmediate", Status::invalid_usage);
     return guarded(comm, [&]() -> tenonResult_t {
-        auto made = std::make_unique<ScaledSum>(ScaledSum{.valid = true, .type = static_cast<DataType>(datatype)});
-        std::memcpy(made->factor, scalar, element_bytes(made->type));
-        comm->scaled_sums.push_back(std::move(made));
-        *op = static_cast<tenonRedOp_t>(tenonNumOps + static_cast<int>(comm->scaled_sums.size()) - 1);
+        // A number that is free again is taken first: programs make an operation for each call.
+        auto& sums = comm->scaled_sums;
+        auto place = std::ranges::find_if(sums, [](const auto& sum) { return !sum->valid; });
+        if (place == sums.end()) place = sums.insert(place, std::make_unique<ScaledSum>());
+        **place = {.valid = true, .type = static_cast<DataType>(datatype)};
+        std::memcpy((*place)->factor, scalar, element_bytes((*place)->type));
+        *op = static_cast<tenonRedOp_t>(tenonNumOps + static_cast<int>(place - sums.begin()));
         return tenonSuccess;
     });
 }
@@ -93,9 +89,7 @@ tenonResult_t tenonRedOpDestroy(tenonRedOp_t op, tenonComm_t comm) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     const std::size_t index = static_cast<std::size_t>(op) - tenonNumOps;
     if (index >= comm->scaled_sums.size() || !comm->scaled_sums[index]->valid)
-        return report(Status::invalid_argument,
-                      fmt::format("tenonRedOpDestroy: {} is no operation of this communicator", static_cast<int>(op)),
-                      comm);
+        return refuse(comm, __func__, fmt::format("{} is no operation of this communicator", static_cast<int>(op)));
     comm->scaled_sums[index]->valid = false;
     return tenonSuccess;
 }

@@ -155,6 +155,27 @@ TEST(PreMultipliedSumRules, ItIsOfOneTypeOneCommunicatorAndEndsWhenDestroyed) {
     EXPECT_EQ(value, 6);
 }
 
+// A program may make one for each call, as PyTorch does.
+TEST(PreMultipliedSumRules, TheNumberOfADestroyedOneIsUsedAgain) {
+    const CJob job(1);
+    tenonRedOp_t first, second, third;
+    const auto make = [&](tenonRedOp_t& op, tenonDataType_t type, void* factor) {
+        EXPECT_EQ(did(tenonRedOpCreatePreMulSum(&op, factor, type, tenonScalarHostImmediate, job.comm(0))), "success");
+    };
+    float two = 2, five = 5, value = 3;
+    int seven = 7, number = 3;
+    make(first, tenonFloat32, &two);
+    make(second, tenonFloat32, &five);
+    EXPECT_EQ(did(tenonRedOpDestroy(first, job.comm(0))), "success");
+    make(third, tenonInt32, &seven);
+    EXPECT_EQ(third, first);
+    EXPECT_EQ(did(tenonAllReduce(&number, &number, 1, tenonInt32, third, job.comm(0), nullptr)), "success");
+    EXPECT_EQ(number, 21);
+    EXPECT_EQ(did(tenonAllReduce(&value, &value, 1, tenonFloat32, second, job.comm(0), nullptr)), "success");
+    EXPECT_EQ(value, 15);
+    EXPECT_EQ(tenonAllReduce(&value, &value, 1, tenonFloat32, third, job.comm(0), nullptr), tenonInvalidArgument);
+}
+
 TEST(Communicators, SayWhoTheyAreAndWhatTheyUse) {
     const CJob job(3);
     for (int r = 0; r < 3; r++) {
@@ -260,6 +281,13 @@ TEST(Communicators, OnlyAnswerQuestionsOnceFinalized) {
         EXPECT_EQ(did(tenonCommFinalize(comm)), "success");
         EXPECT_EQ(tenonAllReduce(&one, &one, 1, tenonInt, tenonSum, comm, nullptr), tenonInvalidUsage);
         EXPECT_EQ(did(tenonCommUserRank(comm, &rank)), "success");
+        const auto refusal_of = [&](const char* call) {
+            return "rank " + std::to_string(rank) + ": " + call + ": the communicator was finalized; make a new one";
+        };
+        EXPECT_EQ(tenonGetLastError(comm), refusal_of("tenonAllReduce"));
+        tenonComm_t part = nullptr;
+        EXPECT_EQ(tenonCommSplit(comm, 0, 0, &part, nullptr), tenonInvalidUsage);
+        EXPECT_EQ(tenonGetLastError(comm), refusal_of("tenonCommSplit"));
     });
 }
 
