@@ -202,14 +202,15 @@ TENON_EXPORT tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks
 
 /* Makes a communicator of `ndev` ranks within this process, by one thread: comms[i] becomes rank i. Each may then be
  * used by its own thread, or all of them by one thread inside a group or with streams. `devlist` holds ndev device
- * numbers or is NULL; ranks of the host have no device and ignore them. Any thread. */
+ * numbers or is NULL; ranks of the host have no device and ignore them. Errors: tenonInvalidArgument for ndev < 1;
+ * where one cannot be made, none is. Any thread. */
 TENON_EXPORT tenonResult_t tenonCommInitAll(tenonComm_t* comms, int ndev, const int* devlist);
 
 /* Splits a communicator: all of its ranks call; those with the same color (>= 0) form a new one, ordered by key and,
  * within equal keys, by old rank. A rank with TENON_SPLIT_NOCOLOR joins none and gets *newcomm == NULL. config == NULL
  * inherits the settings of `comm`. The new communicator is independent: each is destroyed by itself, though aborting
- * `comm` aborts it too. The thread that makes the calls on `comm`; ranks of one process come from a thread each, or
- * from one inside a group, whose end sets *newcomm. */
+ * `comm` aborts it too. Errors: tenonInvalidArgument for another color below 0. The thread that makes the calls on
+ * `comm`; ranks of one process come from a thread each, or from one inside a group, whose end sets *newcomm. */
 #define TENON_SPLIT_NOCOLOR (-1)
 TENON_EXPORT tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* newcomm,
                                           tenonConfig_t* config);
@@ -238,8 +239,8 @@ TENON_EXPORT tenonResult_t tenonCommCount(const tenonComm_t comm, int* count);
 TENON_EXPORT tenonResult_t tenonCommUserRank(const tenonComm_t comm, int* rank);
 
 /* Sets *name to the algorithm that a call of this shape uses ("ring"), the same on every rank. `count` is the call's
- * own argument; `op` matters only to reductions and may be tenonSum otherwise. The string lives as long as `comm`. Any
- * thread, any time. */
+ * own argument; `op` matters only to reductions, where one of tenonRedOpCreatePreMulSum counts as tenonSum. The string
+ * lives as long as `comm`. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective, size_t count,
                                               tenonDataType_t datatype, tenonRedOp_t op, const char** name);
 
@@ -255,7 +256,8 @@ TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes
 
 /* Makes an operation that multiplies this rank's contribution by *scalar, one element of `datatype`, before summing.
  * Each rank may have its own scalar. *op is valid for `datatype` on `comm` only, until tenonRedOpDestroy; every rank
- * makes its operations in the same order. The thread that makes the calls on `comm`. */
+ * makes its operations in the same order. Errors: tenonInvalidUsage for tenonScalarDevice. The thread that makes the
+ * calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonRedOpCreatePreMulSum(tenonRedOp_t* op, void* scalar, tenonDataType_t datatype,
                                                      tenonScalarResidence_t residence, tenonComm_t comm);
 
@@ -364,8 +366,12 @@ TENON_EXPORT tenonResult_t tenonGroupEnd(void);
 /* Allocates `size` bytes that other ranks of the host can reach directly, and the devices of a network, so that large
  * collectives on them need no staging copy. Zeroed, aligned to a page, usable like any other memory and with every
  * communicator of the process. *ptr is owned by the caller, who returns it with tenonMemFree after the last call that
- * uses it. size == 0 gives NULL. Any thread. */
+ * uses it. size == 0 gives NULL. Errors: tenonSystemError when there is not so much memory, and *ptr is NULL. Any
+ * thread. */
 TENON_EXPORT tenonResult_t tenonMemAlloc(void** ptr, size_t size);
+
+/* Returns memory of tenonMemAlloc; NULL is fine. Errors: tenonInvalidArgument for any other pointer, or one returned
+ * already. Any thread. */
 TENON_EXPORT tenonResult_t tenonMemFree(void* ptr);
 
 /* Tells `comm` that buff[size bytes] will be used often, so that what can be prepared is prepared once: a network's
