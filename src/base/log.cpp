@@ -3,7 +3,10 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <atomic>
 #include <memory>
+
+#include "base/module_log.hpp"
 
 namespace tenon {
 namespace {
@@ -29,9 +32,18 @@ spdlog::logger& logger() {
     return *made;
 }
 
+std::atomic<LogSink> other_sink{nullptr};
+
 }  // namespace
 
 void set_log_level(LogLevel level) { logger().set_level(level_of(level)); }
-void log_line(LogLevel level, std::string_view line) { logger().log(level_of(level), line); }
+
+void log_line(LogLevel level, std::string_view line) {
+    if (const LogSink sink = other_sink.load(std::memory_order_acquire); sink != nullptr)
+        return sink(static_cast<int>(level), line.data(), line.size());
+    logger().log(level_of(level), line);
+}
+
+void log_through(LogSink sink) { other_sink.store(sink, std::memory_order_release); }
 
 }  // namespace tenon

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.hpp"
 #include "os/shared_library.hpp"
 #include "os/signals.hpp"
 #include "tenon/plugin/module.hpp"
@@ -20,6 +21,11 @@ void keep(os::SharedLibrary library) {
     static auto* const kept = new std::vector<os::SharedLibrary>;
     const std::scoped_lock lock(mutex);
     kept->push_back(std::move(library));
+}
+
+void log_for_module(int level, const char* line, std::size_t length) {
+    const int known = std::clamp(level, static_cast<int>(LogLevel::error), static_cast<int>(LogLevel::debug));
+    log_line(static_cast<LogLevel>(known), {line, length});
 }
 
 Result<const TenonPluginModule*> open_module(const std::string& path) {
@@ -40,6 +46,7 @@ Result<const TenonPluginModule*> open_module(const std::string& path) {
         return fail(Status::invalid_argument,
                     fmt::format("{} was built as \"{}\", this library as \"{}\"; build both alike", path,
                                 m.build_tag, TENON_BUILD_TAG));
+    if (m.log_through != nullptr) m.log_through(log_for_module);
     keep(std::move(*opened));
     return &m;
 }

@@ -6,6 +6,8 @@
 
 #include <csignal>
 
+#include "base/log.hpp"
+
 namespace tenon {
 namespace {
 
@@ -26,6 +28,21 @@ TEST(Plugins, BringTheirAlgorithms) {
     ASSERT_TRUE(loaded) << loaded.error().message;
     ASSERT_EQ(loaded->algorithms.size(), 1U);
     EXPECT_EQ(loaded->algorithms.front().name, "own");
+}
+
+TEST(Plugins, SpeakAtTheLevelThatTheUserWants) {
+    const auto loaded = load_plugins(std::vector<std::string>{MODULE_GOOD}, {.algorithms = {known_ring}});
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    const auto said = [&](LogLevel level) {
+        set_log_level(level);
+        testing::internal::CaptureStderr();
+        EXPECT_TRUE(loaded->algorithms.front().build(Request{}, Topology{}));
+        return testing::internal::GetCapturedStderr();
+    };
+    EXPECT_EQ(said(LogLevel::error), "");
+    EXPECT_THAT(said(LogLevel::debug), testing::AllOf(HasSubstr("warning: it is asked for a plan"),
+                                                      HasSubstr("debug: it is asked for a plan")));
+    EXPECT_THAT(said(LogLevel::warning), testing::AllOf(HasSubstr("warning: it is asked"), testing::Not(HasSubstr("debug: "))));
 }
 
 #ifdef MODULE_UCX

@@ -6,6 +6,7 @@
 
 #include <random>
 
+#include "base/log.hpp"
 #include "os/socket.hpp"
 #include "tests/support/seed.hpp"
 #include "tests/unit/rdma_fabric.hpp"
@@ -123,9 +124,15 @@ TEST_F(Rdma, MessagesThatThePeerIsTooBusyForWaitInTheirRing) {
 
 TEST_F(Rdma, TakesTheSmallerPacketsOfTwoPortsAndTheAddressThatIsRouted) {
     fabric.mtu = IBV_MTU_1024;
+    set_log_level(LogLevel::debug);
+    testing::internal::CaptureStderr();
     make_acquainted();
+    const std::string log = testing::internal::GetCapturedStderr();
+    set_log_level(LogLevel::warning);
     EXPECT_EQ(fabric.path_mtu, IBV_MTU_1024);
     EXPECT_EQ(fabric.route_index, 3) << "RoCE version 2 with an IPv4 address";
+    EXPECT_THAT(log, testing::HasSubstr("rank 0 is joined to rank 1 on host1 by the RDMA device fake0 (port 1, GID 3) and "
+                                        "fake0 there, in packets of 1024 bytes"));
 }
 
 TEST_F(Rdma, SleepsUntilSomethingHasCome) {

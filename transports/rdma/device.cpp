@@ -237,6 +237,11 @@ std::string Device::in_words() const {
     return fmt::format("{}, port {}, packets of {} bytes", name(), port_.number, 128 << port_.facts.active_mtu);
 }
 
+std::string Device::way_in_words(const Introduction& peer) const {
+    return fmt::format("{} (port {}, GID {}) and {} there, in packets of {} bytes", name(), port_.number, port_.gid_index,
+                       peer.device, 128 << std::min<std::uint32_t>(port_.facts.active_mtu, peer.path_mtu));
+}
+
 Result<void> Device::size_window(const Wanted& wanted) {
     const std::uint64_t peers = std::max<std::uint64_t>(wanted.peers, 1);
     const auto most_receives = static_cast<std::uint64_t>(std::max(port_.device.max_srq_wr, 0));

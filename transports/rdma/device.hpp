@@ -89,7 +89,9 @@ public:
     VerbsApi& api() const { return api_; }
     const std::string& name() const { return port_.name; }
     std::string in_words() const;  // "mlx5_0, port 1, packets of 4096 bytes"
-    // The same, and what is known to be amiss with it; for errors.
+    // To a peer's queue pair: "mlx5_0 (port 1, GID 3) and mlx5_2 there, in packets of 4096 bytes".
+    std::string way_in_words(const Introduction& peer) const;
+    // Its name, and what is known to be amiss with it; for errors.
     std::string name_and_state() const;
     std::uint32_t window() const { return window_; }
     // Of slots: for what is sent, and for what all peers send.

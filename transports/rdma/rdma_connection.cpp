@@ -6,6 +6,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/log.hpp"
+
 namespace tenon::rdma {
 namespace {
 
@@ -123,6 +125,9 @@ Result<void> RdmaConnection::open(std::span<const Introduction> peer) {
             never_opens(path, "the peer cannot use its device there", false);
         } else if (auto joined = path.open(other); !joined) {
             never_opens(path, joined.error().message, true);
+        } else {
+            log(LogLevel::debug, "rank {} is joined to rank {} on {} by the RDMA device {}", ends_.own, ends_.peer,
+                ends_.peer_host, path.device().way_in_words(other));
         }
     }
     stage_ = Stage::open;

@@ -1,4 +1,5 @@
 // The module libtenon_rdma.so: brings the network "rdma" to the library, which itself links nothing of libibverbs.
+#include "base/module_log.hpp"
 #include "tenon/plugin/module.hpp"
 #include "transports/rdma/rdma_network.hpp"
 
@@ -16,4 +17,5 @@ constexpr tenon::NetworkRow networks[] = {
 }  // namespace
 
 extern "C" const TenonPluginModule tenonPlugin = {
-    TENON_PLUGIN_VERSION, "rdma", TENON_BUILD_TAG, nullptr, 0, networks, std::size(networks)};
+    TENON_PLUGIN_VERSION, "rdma", TENON_BUILD_TAG, nullptr, 0, networks, std::size(networks),
+    tenon::log_through};

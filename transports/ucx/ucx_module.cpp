@@ -1,4 +1,5 @@
 // The module libtenon_ucx.so: brings the network "ucx" to the library, which itself links nothing of UCX.
+#include "base/module_log.hpp"
 #include "tenon/plugin/module.hpp"
 #include "transports/ucx/ucx_network.hpp"
 
@@ -20,4 +21,5 @@ constexpr tenon::NetworkRow networks[] = {
 }  // namespace
 
 extern "C" const TenonPluginModule tenonPlugin = {
-    TENON_PLUGIN_VERSION, "ucx", TENON_BUILD_TAG, nullptr, 0, networks, std::size(networks)};
+    TENON_PLUGIN_VERSION, "ucx", TENON_BUILD_TAG, nullptr, 0, networks, std::size(networks),
+    tenon::log_through};

@@ -21,7 +21,7 @@
 #include "tenon/plugin/network.hpp"
 
 // Raised by every change to the types in tenon/plugin.
-#define TENON_PLUGIN_VERSION 11
+#define TENON_PLUGIN_VERSION 12
 
 // Names all that decides how the C++ types between module and library are laid out.
 #define TENON_TEXT_OF(value) #value
@@ -47,6 +47,10 @@ struct TenonPluginModule {
     std::size_t algorithm_count;
     const tenon::NetworkRow* networks;
     std::size_t network_count;
+    // Called once, when the module is loaded: where it gives the lines that it has for the library's log, each with its
+    // level: 1 error, 2 warning, 3 info, 4 debug. The library drops those that the user does not want (TENON_LOG). By
+    // any thread, until the end of the process. Null where the module has nothing to say.
+    void (*log_through)(void (*sink)(int level, const char* line, std::size_t length)) = nullptr;
 };
 
 // The symbol that the library looks for.
