@@ -2,6 +2,8 @@
 // who, which call, what was waited for and what to do; the first of them ends the job for all ranks.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.hpp"
 #include "communicator/communicator.hpp"
 #include "os/clock.hpp"
@@ -15,8 +17,11 @@ constexpr std::uint64_t left_after_ns = 1'000'000'000;
 constexpr std::uint64_t stall_ns = 1'000'000'000;
 constexpr std::uint64_t record_comes_within_ms = 1000;
 // Hosts that lose another notice it up to a second and a look apart, as they probe it once a second each
-// (TcpSocket::reach()); the first that does leaves, of which the others must not tell instead.
-constexpr std::uint64_t failure_comes_within_ms = 1500;
+// (TcpSocket::reach()); the first that does leaves, of which the others must not tell instead. Where the user gives hosts
+// more time, all may be slow.
+constexpr std::uint64_t failure_comes_within_ms(std::uint64_t patience_ms) {
+    return std::max<std::uint64_t>(1500, patience_ms / 3);
+}
 constexpr std::uint64_t others_stand_back_within_ms = 100;
 
 }  // namespace
@@ -144,7 +149,7 @@ Error Communicator::explain_mismatch() {
 Error Communicator::explain(const Error& error) {
     if (error.status == Status::mismatch) return explain_mismatch();
     if (error.status == Status::timeout && !control_.failed()) return {Status::remote_error, error.message};
-    const os::Deadline deadline = os::Deadline::after_ms(failure_comes_within_ms);
+    const os::Deadline deadline = os::Deadline::after_ms(failure_comes_within_ms(config_.network_timeout_ms));
     while (error.status == Status::remote_error && !deadline.passed() && !control_.failed() && !aborted()) {
         if (auto dead = dead_peer()) return *dead;
         control_.sleep(100);
