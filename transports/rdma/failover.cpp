@@ -21,6 +21,7 @@ void RdmaConnection::lose(Path& path, std::string_view why) {
     path.stop(fmt::format("by {}: {}", device, why));
     is_losing_ = true;
     losing_ns_ = 0;
+    has_told_of_wait_ = false;
     // What was told over this path may not have come.
     for (Loss& loss : losses_) loss.is_told = loss.is_settled;
     const Path* const next = first_open();
@@ -85,23 +86,23 @@ Result<void> RdmaConnection::tell_lost() {
         if (!told) return std::unexpected(told.error());
         loss.is_told = *told;
     }
-    if (auto ok = settle(); !ok || !is_losing_) return ok;
-    return wait_for_answer();
+    if (auto ok = settle(); !ok) return ok;
+    if (is_losing_) wait_for_answer();
+    return {};
 }
 
-// A peer that makes no call of this communicator does not answer, and may wait elsewhere for this rank, which waits
-// here. So this ends, too. What counts is the time in which this rank looks.
-Result<void> RdmaConnection::wait_for_answer() {
+// A peer that makes no call of this communicator does not answer: it computes, perhaps, and is waited for like any rank
+// that is late. What counts is the time in which this rank looks.
+void RdmaConnection::wait_for_answer() {
     constexpr std::uint64_t longest_turn_ns = 10'000'000;
     const std::uint64_t now = os::now_ns();
     losing_ns_ += std::min(now - last_turn_ns_, longest_turn_ns);
     last_turn_ns_ = now;
-    if (losing_ns_ <= ends_.patience_ms * 1'000'000) return {};
-    return std::unexpected(Error{
-        Status::remote_error,
-        fmt::format("rank {} has lost an RDMA device's way to rank {} on {} ({}), and that rank has not said within {} "
-                    "ms what it has received there; look whether it still makes calls on this communicator",
-                    ends_.own, ends_.peer, ends_.peer_host, why_lost(), ends_.patience_ms)});
+    if (losing_ns_ <= ends_.patience_ms * 1'000'000 || std::exchange(has_told_of_wait_, true)) return;
+    log(LogLevel::warning,
+        "rank {} goes on by another RDMA device to rank {} on {} as soon as that has said what it has received by the "
+        "lost one, for which it must make a call on this communicator; {} ms have passed ({})",
+        ends_.own, ends_.peer, ends_.peer_host, ends_.patience_ms, why_lost());
 }
 
 // Perhaps for the second time, where the first may not have come.

@@ -143,7 +143,7 @@ private:
     std::string why_lost() const;
     void close_stopped();
     Result<void> tell_lost();
-    Result<void> wait_for_answer();
+    void wait_for_answer();
     Result<void> take_path_lost(const WireHead& head);
     Result<void> settle();
     Result<void> settle(Path& path);
@@ -168,6 +168,7 @@ private:
     std::array<Loss, most_paths> losses_{};
     bool is_losing_ = false;      // a path, and both sides do not know yet what of it has come
     std::uint64_t losing_ns_ = 0, last_turn_ns_ = 0;  // how long this rank has looked for the peer's word
+    bool has_told_of_wait_ = false;                   // since the last loss
     bool says_goodbye_ = false;
 };
 
