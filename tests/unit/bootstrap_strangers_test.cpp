@@ -128,9 +128,18 @@ std::vector<std::byte> recorded(const Secret& secret) {
     return said;
 }
 
-TEST(TcpStrangers, WithGarbageAreDropped) {
+// How many lines tell of a stranger.
+std::size_t told_of(const std::string& log) {
+    const std::string words = "connected to the rendezvous and was dropped";
+    std::size_t count = 0;
+    for (auto at = log.find(words); at != std::string::npos; at = log.find(words, at + 1)) count++;
+    return count;
+}
+
+TEST(TcpStrangers, WithGarbageAreDroppedAndLoggedOnceAtEachDoor) {
     auto random = support::random_generator();
     WaitingJob job;
+    testing::internal::CaptureStderr();
     for (const auto& door : job.doors())
         for (int round = 0; round < 20; round++) {
             os::TcpSocket stranger = connect(door);
@@ -140,6 +149,8 @@ TEST(TcpStrangers, WithGarbageAreDropped) {
             expect_dropped(stranger);
         }
     job.expect_to_meet();
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(told_of(log), job.doors().size()) << log;
 }
 
 TEST(TcpStrangers, WithTheWrongSecretAreDropped) {
@@ -153,15 +164,19 @@ TEST(TcpStrangers, WithTheWrongSecretAreDropped) {
     job.expect_to_meet();
 }
 
-TEST(TcpStrangers, WhoReplayAreDropped) {
+TEST(TcpStrangers, WhoReplayAreDroppedAndLoggedOnceAtEachDoor) {
     WaitingJob job;
     const auto said = recorded(job.secret());
-    for (const auto& door : job.doors()) {
-        os::TcpSocket stranger = connect(door);
-        ASSERT_TRUE(stranger.send(said, ample()));
-        expect_dropped(stranger);
-    }
+    testing::internal::CaptureStderr();
+    for (const auto& door : job.doors())
+        for (int round = 0; round < 3; round++) {
+            os::TcpSocket stranger = connect(door);
+            ASSERT_TRUE(stranger.send(said, ample()));
+            expect_dropped(stranger);
+        }
     job.expect_to_meet();
+    const std::string log = testing::internal::GetCapturedStderr();
+    EXPECT_EQ(told_of(log), job.doors().size()) << log;
 }
 
 TEST(TcpStrangers, WhoStopHalfWayDelayNobody) {
