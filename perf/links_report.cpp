@@ -35,7 +35,9 @@ void name_slowest(const Measure& measure, Reach reach) {
                measure.unit, compared.median(reach), compared.worst(reach), slow, links.size(),
                links.size() == 1 ? "pair is" : "pairs are", stands_out);
     const auto host = [&](Rank rank) { return compared.hosts()[static_cast<std::size_t>(rank)]; };
-    for (std::size_t i = 0; i < std::min(links.size(), most_named); i++)
+    // Those that stand out; else the slowest of them.
+    const auto named = std::clamp(static_cast<std::size_t>(slow), std::size_t{1}, most_named);
+    for (std::size_t i = 0; i < named; i++)
         fmt::print("#   {}: {} ({}) {} {} ({}): {:.2f} {}, {:.1f} times as slow\n",
                    links[i].times_slower >= stands_out ? "slow" : "slowest", links[i].from, host(links[i].from),
                    measure.is_both_ways ? "and" : "to", links[i].to, host(links[i].to), links[i].value, measure.unit,

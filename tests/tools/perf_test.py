@@ -234,8 +234,18 @@ class Links(unittest.TestCase):
                          r"#   slow(est)?: 0 \(.*\) and 1 \(.*\): [\d.]+ us, 1.0 times as slow",
                          r"# bandwidth on one host: best [\d.]+ GB/s, .* of 2 pairs are"):
                 self.assertRegex(result.stdout, line)
+            self.assertEqual(len(re.findall(r"#   slow(?:est)?: .* us, ", result.stdout)), 1)
             self.assertEqual(xml.etree.ElementTree.parse(folder + "/links.svg").getroot().tag,
                              "{http://www.w3.org/2000/svg}svg")
+
+    def test_only_slow_ones_are_named_or_the_slowest(self):
+        shown = perf("links", "--ranks", 3).stdout
+        for unit in ("us", "GB/s"):
+            named = [(how, float(times)) for how, times in re.findall(rf"#   (slow|slowest): .* {unit}, ([\d.]+) times as slow", shown)]
+            self.assertTrue(named, shown)
+            if len(named) > 1:
+                self.assertEqual({how for how, _ in named}, {"slow"}, shown)
+                self.assertGreaterEqual(min(times for _, times in named), 1.5, shown)
 
     def test_they_are_in_colour_on_request(self):
         self.assertIn("\033[48;2;", perf("links", "--ranks", 2, "--color", "always").stdout)
