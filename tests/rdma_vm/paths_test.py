@@ -7,6 +7,7 @@ all checked; what a device has carried, its interface counts.
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -149,6 +150,17 @@ class PathsAtLength(JobOfTwoDevices):
                 self.end_well()
                 self.heal()
                 self.begin()
+        self.end_well()
+
+    def test_that_are_lost_while_a_rank_does_not_look_are_left_all_the_same(self):
+        """As one that computes between its calls."""
+        late = self.job.ranks[0]
+        self.cut(LAST, 0)
+        late.send_signal(signal.SIGSTOP)
+        self.job.nobody_fails(2 * PATIENCE_S, late)
+        late.send_signal(signal.SIGCONT)
+        self.assert_moved(LAST, 0)
+        print(f"waited for it: {sum(bool(log.lines('as soon as that has said')) for log in self.logs)} ranks", file=sys.stderr)
         self.end_well()
 
     def test_that_are_lost_the_second_one_first_are_used_again(self):
