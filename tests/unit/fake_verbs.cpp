@@ -285,6 +285,24 @@ ibv_wc_status FakeVerbs::send(Pair& to, std::span<const std::byte> bytes) {
     return IBV_WC_SUCCESS;
 }
 
+ibv_wc_status FakeVerbs::tell_immediate(Pair& to, std::uint32_t immediate, std::uint32_t length) {
+    auto& places = static_cast<Shared*>(to.srq)->places;
+    if (places.empty()) {
+        ran_dry++;
+        return IBV_WC_RNR_RETRY_EXC_ERR;
+    }
+    ibv_wc done{};
+    done.wr_id = places.front().addr;
+    places.pop_front();
+    done.opcode = IBV_WC_RECV_RDMA_WITH_IMM;
+    done.wc_flags = IBV_WC_WITH_IMM;
+    done.imm_data = immediate;
+    done.byte_len = length;
+    done.qp_num = to.qp_num;
+    complete(*static_cast<Queue*>(to.recv_cq), done);
+    return IBV_WC_SUCCESS;
+}
+
 ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     if (pair.state != IBV_QPS_RTS) return IBV_WC_WR_FLUSH_ERR;
     if (failing_ && failing_->what == wanted.opcode) {
@@ -319,7 +337,9 @@ ibv_wc_status FakeVerbs::carry_out(Pair& pair, const ibv_send_wr& wanted) {
     auto* const to = reinterpret_cast<std::byte*>(static_cast<std::uintptr_t>(wanted.wr.rdma.remote_addr));
     std::memcpy(to, bytes, from.length);
     writes.push_back({bytes, to, from.length, device, pair.qp_num});
-    return IBV_WC_SUCCESS;
+    if (wanted.opcode != IBV_WR_RDMA_WRITE_WITH_IMM) return IBV_WC_SUCCESS;
+    immediates++;
+    return tell_immediate(*at->second, wanted.imm_data, from.length);
 }
 
 int FakeVerbs::post_send(ibv_qp* raw, ibv_send_wr* first, ibv_send_wr** refused_one) {
@@ -404,6 +424,9 @@ int FakeVerbs::take_cq_event(ibv_comp_channel* channel) {
 
 void FakeVerbs::deliver(std::uint32_t pair_number, std::span<const std::byte> bytes) {
     send(*pairs_.at(pair_number), bytes);
+}
+void FakeVerbs::deliver_immediate(std::uint32_t pair_number, std::uint32_t immediate) {
+    tell_immediate(*pairs_.at(pair_number), immediate, 0);
 }
 std::size_t FakeVerbs::bytes_written_by(const std::string& device) const {
     std::size_t sum = 0;

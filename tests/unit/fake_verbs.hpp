@@ -49,6 +49,7 @@ public:
     std::map<std::string, int> refused{};
     // Brings bytes to a queue pair as if its peer had sent them.
     void deliver(std::uint32_t pair_number, std::span<const std::byte> bytes);
+    void deliver_immediate(std::uint32_t pair_number, std::uint32_t immediate);
     void deliver_failed(std::uint32_t pair_number, ibv_wc_status status);
     // What every device reports of a port or of itself, or the one with this queue pair of that.
     void report(ibv_event_type what, int port = 1);
@@ -63,6 +64,7 @@ public:
     // What has been made and not undone, and events that have been taken and not acknowledged; sends so far, and
     // their bytes.
     std::size_t alive = 0, sends = 0, sent_bytes = 0;
+    std::size_t immediates = 0;  // of writes
     // What was written, in order.
     struct Write {
         const std::byte* from;
@@ -128,6 +130,7 @@ private:
     bool is_registered(std::uint32_t key, std::uint64_t address, std::uint64_t length, int access) const;
     ibv_wc_status carry_out(Pair& pair, const ibv_send_wr& wanted);
     ibv_wc_status send(Pair& to, std::span<const std::byte> bytes);
+    ibv_wc_status tell_immediate(Pair& to, std::uint32_t immediate, std::uint32_t length);
     void complete(Queue& queue, const ibv_wc& done);
     void work_on(Queue& queue);
 

@@ -97,6 +97,47 @@ TEST_F(RdmaZeroCopy, WritesFromTheSendersMemoryToTheReceivers) {
     EXPECT_TRUE(*hosts->ranks[0]->progress()) << "the sender's memory is its own again";
 }
 
+// But for what else is news: here what rank 0 has taken of rank 1.
+TEST_F(RdmaZeroCopy, AMessageThatWasOfferedIsToldByItsWriteAlone) {
+    begin();
+    std::vector<std::byte> to(length);
+    auto from = bytes_of(length, 5);
+    hosts->memory->add(from);
+    hosts->memory->add(to);
+    const auto put = [&] {
+        EXPECT_TRUE(offer(to));
+        move_offers();
+        const std::size_t sends = fabric.sends, told_by_writes = fabric.immediates;
+        EXPECT_TRUE(send(from));
+        EXPECT_EQ(receive(to), MessageForm::put);
+        EXPECT_EQ(to, from);
+        EXPECT_EQ(fabric.sends - sends, 1 - (fabric.immediates - told_by_writes)) << "one or the other";
+        return fabric.immediates - told_by_writes;
+    };
+    EXPECT_EQ(put(), 1U);
+    EXPECT_EQ(put(), 1U);
+    ASSERT_TRUE(try_send(hosts->send_end(1, 0), bytes_of(length, 1)));
+    ASSERT_TRUE(hosts->move_until([&] { return try_receive(hosts->receive_end(0, 1), length).has_value(); }));
+    EXPECT_EQ(put(), 0U);
+    EXPECT_EQ(put(), 1U);
+}
+
+TEST_F(RdmaZeroCopy, SoAreMoreThanThePeerHasReceivesFor) {
+    begin();
+    std::vector<std::byte> to(length);
+    hosts->memory->add(to);
+    constexpr std::size_t messages = 500;
+    for (std::size_t i = 0; i < messages; i++) {
+        const auto from = bytes_of(length, i);
+        EXPECT_TRUE(offer(to));
+        move_offers();
+        ASSERT_TRUE(hosts->move_until([&] { return try_send(hosts->send_end(0, 1), from); }));
+        EXPECT_EQ(receive(to), MessageForm::put);
+        ASSERT_EQ(to, from);
+    }
+    EXPECT_GT(fabric.immediates, messages / 2);
+}
+
 TEST_F(RdmaZeroCopy, OneSideAloneSavesItsOwnCopy) {
     begin();
     std::vector<std::byte> known(length), unknown(length);
@@ -305,6 +346,35 @@ TEST_F(RdmaOfferImpostor, PutsWhatWasOfferedForAnother) {
     in.offer(in.next_number(), place->form, place->address, length, network_signature + 1);
     ASSERT_TRUE(hosts->ranks[0]->progress());
     EXPECT_THAT(error_of({.note = Note::frame, .frame = put, .place = put_place}), HasSubstr("nothing was offered"));
+}
+TEST_F(RdmaOfferImpostor, PutsByAWriteWhereNothingWasOffered) {
+    for (const FrameHead& frame : {put, FrameHead{.kind = FrameKind::medium, .channel = 31, .number = 2},
+                                   FrameHead{.kind = FrameKind::large, .channel = 0x7fff, .number = 2}}) {
+        SCOPED_TRACE(frame.channel);
+        make_acquainted();
+        fabric.deliver_immediate(fabric.pairs().front(), write_immediate(frame));
+        EXPECT_THAT(error_of_moving(), HasSubstr("nothing was offered"));
+        hosts.reset();
+    }
+}
+// Its number, its row.
+TEST_F(RdmaOfferImpostor, PutsByAWriteWhatWasOfferedForAnother) {
+    for (const FrameHead& frame : {FrameHead{.kind = FrameKind::large, .number = put.number + 1},
+                                   FrameHead{.kind = FrameKind::medium, .number = put.number}}) {
+        SCOPED_TRACE(frame.number);
+        make_acquainted();
+        std::vector<std::byte> to(length);
+        hosts->memory->add(to);
+        ReceiveEnd& in = hosts->receive_end(0, 1);
+        const auto place = hosts->ranks[0]->connection(1).expose(to.data(), length);
+        ASSERT_TRUE(place);
+        in.offer(in.next_number(), place->form, place->address, length, network_signature);
+        ASSERT_EQ(static_cast<std::uint32_t>(in.next_number()), put.number);
+        ASSERT_TRUE(hosts->ranks[0]->progress());
+        fabric.deliver_immediate(fabric.pairs().front(), write_immediate(frame));
+        EXPECT_THAT(error_of_moving(), HasSubstr("sent what breaks the protocol"));
+        hosts.reset();
+    }
 }
 TEST_F(RdmaOfferImpostor, OffersAPart) {
     EXPECT_THAT(error_of({.note = Note::offers}, bytes_of(sizeof(WireOffer) + 1, 0)), HasSubstr("a part of one"));

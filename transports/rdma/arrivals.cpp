@@ -17,6 +17,31 @@ void RdmaConnection::arrived(std::uint32_t number, std::span<const std::byte> by
     if (auto taken = take(head, bytes.subspan(head_bytes(head))); !taken) fail_with(taken.error());
 }
 
+// With the bytes, which are already where they were to be put.
+void RdmaConnection::put_arrived(std::uint32_t number, std::uint32_t immediate) {
+    Path& path = paths_[number];
+    if (error_ || stage_ == Stage::ended || path.state() == Path::State::closed) return;
+    path.count_receive();
+    if (auto taken = take_put(read_immediate(immediate)); !taken) fail_with(taken.error());
+}
+
+Result<void> RdmaConnection::take_put(const PutNotice& put) {
+    const auto unknown = [this] {
+        return std::unexpected(broken("it sent what breaks the protocol: a message that was put where nothing was offered"));
+    };
+    if (put.channel >= max_channels || rings_[put.channel].told.empty()) return unknown();
+    auto& told = rings_[put.channel].told;
+    Ring::Told& offer = told[put.number & (told.size() - 1)];
+    if (offer.memory == nullptr || static_cast<std::uint16_t>(offer.number) != put.number) return unknown();
+    const auto at = mirror(put.channel);
+    if (!at) return std::unexpected(at.error());
+    const auto ok = (*at)->take_put({.kind = put.kind, .channel = put.channel, .signature = offer.signature,
+                                     .number = offer.number, .length = offer.length});
+    if (!ok) return std::unexpected(broken(ok.error().message));
+    offer = {};
+    return {};
+}
+
 Result<void> RdmaConnection::take(const WireHead& head, std::span<const std::byte> bytes) {
     switch (head.note) {
         case Note::grant: return {};

@@ -50,8 +50,9 @@ int Path::write(std::byte* slot, const Write& write) {
 }
 
 int Path::send(const WireHead& head, const Send& send) {
+    const bool by_immediate = send.is_offered && !should_grant();
     WireHead granting = head;
-    granting.granted = std::exchange(free_receives_, 0);
+    if (!by_immediate) granting.granted = std::exchange(free_receives_, 0);
     std::memcpy(send.slot, &granting, head_bytes(head));
     ibv_sge parts[2] = {{.addr = reinterpret_cast<std::uintptr_t>(send.slot),
                          .length = static_cast<std::uint32_t>(head_bytes(head)) + send.length,
@@ -76,9 +77,16 @@ int Path::send(const WireHead& head, const Send& send) {
         return post(wanted);
     }
     ibv_sge written;
-    ibv_send_wr before = write_request(send.slot, write, written);
-    before.next = &wanted;
-    return post(before);
+    ibv_send_wr writing = write_request(send.slot, write, written);
+    if (!by_immediate) {
+        writing.next = &wanted;
+        return post(writing);
+    }
+    writing.wr_id = wanted.wr_id;
+    writing.opcode = IBV_WR_RDMA_WRITE_WITH_IMM;
+    writing.imm_data = write_immediate(head.frame);
+    writing.send_flags = IBV_SEND_SIGNALED;
+    return post(writing);
 }
 
 Send Path::take_acknowledged() {

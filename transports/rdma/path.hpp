@@ -27,6 +27,7 @@ struct Send {
     std::byte* slot = nullptr;
     std::uint32_t length = 0;  // behind the head
     Write* write = nullptr;    // what is written before, or sent with the head where the peer's receives have room
+    bool is_offered = false;   // the write's immediate says all that is news to the peer
 };
 
 class Path {

@@ -242,7 +242,9 @@ Result<bool> RdmaConnection::push(Mirror& mirror) {
         const auto outgoing = mirror.next_outgoing(room);
         const FrameHead& frame = outgoing->head;
         const bool is_bulk = frame.kind == FrameKind::medium || frame.kind == FrameKind::large;
-        auto ok = is_bulk ? push_bulk(mirror, *outgoing, slot)
+        const bool tells_credits = !std::ranges::equal(frame.taken, ring.taken_told);
+        std::ranges::copy(frame.taken, ring.taken_told.begin());
+        auto ok = is_bulk ? push_bulk(mirror, *outgoing, slot, tells_credits)
                           : send_in_turn({.note = Note::frame, .frame = frame}, {.slot = slot, .length = frame.length});
         if (!ok) return std::unexpected(ok.error());
     }
@@ -287,10 +289,12 @@ Path& RdmaConnection::path_for(std::uint32_t length) {
     return paths_[paces_.quickest(paths_, length, main().number())];
 }
 
-Result<void> RdmaConnection::push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot) {
+Result<void> RdmaConnection::push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot,
+                                       bool tells_credits) {
     WireHead head{.note = Note::frame, .frame = outgoing.head};
     Write wanted = write_of(mirror, outgoing, head);
-    if (pending_.empty() && &path_for(wanted.length) == &main()) return send(head, {slot, 0, &wanted});
+    if (pending_.empty() && &path_for(wanted.length) == &main())
+        return send(head, {slot, 0, &wanted, head.place == put_place && !tells_credits});
     std::memcpy(slot, &head, sizeof head);
     return begin_write(pending_.emplace_back(slot, 0, &main().device(), std::move(wanted)));
 }
@@ -361,7 +365,7 @@ Result<void> RdmaConnection::tell_offers(Mirror& mirror) {
             std::memcpy(slot + sizeof(WireHead) + length, &offer, sizeof offer);
             length += sizeof offer;
             ring.told.resize(mirror.offer_count());
-            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, std::move(memory)};
+            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, offer.signature, offer.length, std::move(memory)};
         }
         if (length == 0) {
             main().device().free_send_slot(slot);

@@ -54,6 +54,7 @@ public:
     // Completions: of what this connection has given to a path's device, by its id; and what has come.
     void completed(std::uint32_t path, std::uint64_t id, ibv_wc_status status);
     void arrived(std::uint32_t path, std::span<const std::byte> bytes);
+    void put_arrived(std::uint32_t path, std::uint32_t immediate);
     void receive_failed(std::uint32_t path, ibv_wc_status status);
     // What has come by the device takes up no receives any longer.
     void receives_stand(const Device& device) {
@@ -85,10 +86,11 @@ private:
         // has been offered. Empty before the first.
         std::vector<WireOffer> peer_offers{};
         struct Told {
-            std::uint32_t number = 0;
+            std::uint32_t number = 0, signature = 0, length = 0;
             InUse memory{};
         };
         std::vector<Told> told{};
+        std::array<std::uint64_t, std::size(FrameHead{}.taken)> taken_told{};  // by the last frame
     };
     // A send whose turn has not come, since what it tells of has not been written, or one before it waits.
     struct Pending {
@@ -114,7 +116,7 @@ private:
     Result<bool> push(Mirror& mirror);
     Result<void> tell_ring(Mirror& mirror);
     Result<void> tell_offers(Mirror& mirror);
-    Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot);
+    Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot, bool tells_credits);
     Write write_of(Mirror& mirror, const Mirror::Outgoing& outgoing, WireHead& head);
     static const WireOffer* offer_for(const Ring& ring, const FrameHead& frame);
     Path& path_for(std::uint32_t length);
@@ -131,6 +133,7 @@ private:
     // Arriving.
     Result<void> take(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_frame(const WireHead& head, std::span<const std::byte> bytes);
+    Result<void> take_put(const PutNotice& put);
     Result<void> place(const WireHead& head, std::span<const std::byte> bytes, const Mirror& mirror) const;
     Result<void> take_ring(const WireHead& head, std::span<const std::byte> bytes);
     Result<void> take_offers(const WireHead& head, std::span<const std::byte> bytes);

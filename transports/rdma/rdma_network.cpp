@@ -190,7 +190,9 @@ Result<void> RdmaNetwork::take(std::size_t device, const ibv_wc& done) {
         return {};
     }
     std::byte* const slot = slot_of(done.wr_id);
-    if (done.status == IBV_WC_SUCCESS) {
+    if (done.status == IBV_WC_SUCCESS && done.opcode == IBV_WC_RECV_RDMA_WITH_IMM) {
+        connection->put_arrived(path, done.imm_data);
+    } else if (done.status == IBV_WC_SUCCESS) {
         connection->arrived(path, {slot, std::min<std::size_t>(done.byte_len, devices_[device]->receive_bytes())});
     } else {
         connection->receive_failed(path, done.status);

@@ -13,7 +13,7 @@
 
 namespace tenon::rdma {
 
-inline constexpr std::uint32_t wire_version = 7;
+inline constexpr std::uint32_t wire_version = 8;
 
 // Between two ranks: the queue pairs of all ports.
 inline constexpr std::size_t most_paths = 4;
@@ -99,5 +99,19 @@ struct WireOffer {
     std::uint32_t unused = 0;
 };
 static_assert(std::is_trivially_copyable_v<WireOffer> && std::has_unique_object_representations_v<WireOffer>);
+
+// The immediate of a write to where the receiver offered: which message that was. All else that its head would say, the
+// receiver has offered, or has been told before.
+struct PutNotice {
+    FrameKind kind{};
+    std::uint16_t channel = 0, number = 0;  // the lower half of the message's
+};
+inline std::uint32_t write_immediate(const FrameHead& frame) {
+    return frame.number << 16 | (frame.kind == FrameKind::large ? 0x8000U : 0U) | frame.channel;
+}
+inline PutNotice read_immediate(std::uint32_t immediate) {
+    return {(immediate & 0x8000U) != 0 ? FrameKind::large : FrameKind::medium,
+            static_cast<std::uint16_t>(immediate & 0x7fffU), static_cast<std::uint16_t>(immediate >> 16)};
+}
 
 }  // namespace tenon::rdma
