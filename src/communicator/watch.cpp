@@ -17,8 +17,8 @@ constexpr std::uint64_t left_after_ns = 1'000'000'000;
 constexpr std::uint64_t stall_ns = 1'000'000'000;
 constexpr std::uint64_t record_comes_within_ms = 1000;
 // Hosts that lose another notice it up to a second and a look apart, as they probe it once a second each
-// (TcpSocket::reach()); the first that does leaves, of which the others must not tell instead. Where the user gives hosts
-// more time, all may be slow.
+// (TcpSocket::reach()); the first that does leaves, of which the others must not tell instead. Where the user gives
+// hosts more time, all may be slow.
 constexpr std::uint64_t failure_comes_within_ms(std::uint64_t patience_ms) {
     return std::max<std::uint64_t>(1500, patience_ms / 3);
 }

@@ -42,7 +42,8 @@ TEST(Plugins, SpeakAtTheLevelThatTheUserWants) {
     EXPECT_EQ(said(LogLevel::error), "");
     EXPECT_THAT(said(LogLevel::debug), testing::AllOf(HasSubstr("warning: it is asked for a plan"),
                                                       HasSubstr("debug: it is asked for a plan")));
-    EXPECT_THAT(said(LogLevel::warning), testing::AllOf(HasSubstr("warning: it is asked"), testing::Not(HasSubstr("debug: "))));
+    EXPECT_THAT(said(LogLevel::warning),
+                testing::AllOf(HasSubstr("warning: it is asked"), testing::Not(HasSubstr("debug: "))));
 }
 
 #ifdef MODULE_UCX

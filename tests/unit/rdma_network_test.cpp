@@ -131,8 +131,8 @@ TEST_F(Rdma, TakesTheSmallerPacketsOfTwoPortsAndTheAddressThatIsRouted) {
     set_log_level(LogLevel::warning);
     EXPECT_EQ(fabric.path_mtu, IBV_MTU_1024);
     EXPECT_EQ(fabric.route_index, 3) << "RoCE version 2 with an IPv4 address";
-    EXPECT_THAT(log, testing::HasSubstr("rank 0 is joined to rank 1 on host1 by the RDMA device fake0 (port 1, GID 3) and "
-                                        "fake0 there, in packets of 1024 bytes"));
+    EXPECT_THAT(log, HasSubstr("rank 0 is joined to rank 1 on host1 by the RDMA device fake0 (port 1, GID 3) and fake0 "
+                               "there, in packets of 1024 bytes"));
 }
 
 TEST_F(Rdma, SleepsUntilSomethingHasCome) {

@@ -27,7 +27,8 @@ void RdmaConnection::put_arrived(std::uint32_t number, std::uint32_t immediate) 
 
 Result<void> RdmaConnection::take_put(const PutNotice& put) {
     const auto unknown = [this] {
-        return std::unexpected(broken("it sent what breaks the protocol: a message that was put where nothing was offered"));
+        return std::unexpected(
+            broken("it sent what breaks the protocol: a message that was put where nothing was offered"));
     };
     if (put.channel >= max_channels || rings_[put.channel].told.empty()) return unknown();
     auto& told = rings_[put.channel].told;

@@ -238,8 +238,8 @@ std::string Device::in_words() const {
 }
 
 std::string Device::way_in_words(const Introduction& peer) const {
-    return fmt::format("{} (port {}, GID {}) and {} there, in packets of {} bytes", name(), port_.number, port_.gid_index,
-                       peer.device, 128 << std::min<std::uint32_t>(port_.facts.active_mtu, peer.path_mtu));
+    return fmt::format("{} (port {}, GID {}) and {} there, in packets of {} bytes", name(), port_.number,
+                       port_.gid_index, peer.device, 128 << std::min<std::uint32_t>(port_.facts.active_mtu, peer.path_mtu));
 }
 
 Result<void> Device::size_window(const Wanted& wanted) {

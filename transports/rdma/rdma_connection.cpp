@@ -365,7 +365,8 @@ Result<void> RdmaConnection::tell_offers(Mirror& mirror) {
             std::memcpy(slot + sizeof(WireHead) + length, &offer, sizeof offer);
             length += sizeof offer;
             ring.told.resize(mirror.offer_count());
-            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, offer.signature, offer.length, std::move(memory)};
+            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, offer.signature, offer.length,
+                                                                std::move(memory)};
         }
         if (length == 0) {
             main().device().free_send_slot(slot);
