@@ -238,8 +238,9 @@ std::string Device::in_words() const {
 }
 
 std::string Device::way_in_words(const Introduction& peer) const {
+    const auto packets = std::min<std::uint32_t>(port_.facts.active_mtu, peer.path_mtu);
     return fmt::format("{} (port {}, GID {}) and {} there, in packets of {} bytes", name(), port_.number,
-                       port_.gid_index, peer.device, 128 << std::min<std::uint32_t>(port_.facts.active_mtu, peer.path_mtu));
+                       port_.gid_index, peer.device, 128 << packets);
 }
 
 Result<void> Device::size_window(const Wanted& wanted) {
