@@ -209,7 +209,8 @@ Result<std::unique_ptr<Communicator>> Communicator::make(Job job, Rank rank, Ran
     if (!groups) return std::unexpected(groups.error());
     HostShare share{.segment = job.segment->data(), .control_bytes = JobControl::bytes(rank_count), .rank = rank,
                     .rank_count = rank_count, .slot_memory_bytes = config.slot_memory.value, .network = job.network,
-                    .registered_cap_bytes = config.registered_memory.value, .rdma = config.rdma};
+                    .registered_cap_bytes = config.registered_memory.value, .rdma = config.rdma,
+                    .ucx = {.puts = config.ucx_puts}};
     if (!config.socket_interface.empty() && job.meeting != nullptr) share.interface = job.network_of(rank).interface;
     for (Rank peer = 0; peer < rank_count; peer++) {
         auto facts = facts_of(job, rank, peer, config);

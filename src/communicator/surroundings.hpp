@@ -53,6 +53,7 @@ struct HostShare {
     std::shared_ptr<KnownMemory> known_memory{};
     std::uint64_t registered_cap_bytes = 0;
     RdmaChoices rdma{};
+    UcxChoices ucx{};
     std::string interface {};  // that TENON_SOCKET_INTERFACE has led to; empty where it is not set
 };
 

@@ -16,6 +16,7 @@
 #include "config/algorithm_choice.hpp"
 #include "config/environment.hpp"
 #include "tenon/plugin/rdma.hpp"
+#include "tenon/plugin/ucx.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon {
@@ -42,6 +43,7 @@ struct Config {
     std::string job;
     std::string network;  // empty: Tenon decides
     RdmaChoices rdma;
+    UcxPuts ucx_puts = UcxPuts::automatic;
     std::string rendezvous;
     std::string socket_interface;
     std::string host_id;

@@ -247,6 +247,11 @@ std::vector<VariableRow> make_rows() {
                                  "times 2 to the power of this; auto follows from TENON_NETWORK_TIMEOUT_MS")),
         should_agree(rdma_number("TENON_RDMA_RETRY_COUNT", &RdmaChoices::retry_count, 0, 7,
                                  "how often an RDMA device sends again before a path to a peer counts as lost")),
+        should_agree(choice<UcxPuts>(
+            "TENON_UCX_PUTS", &Config::ucx_puts,
+            {{"auto", UcxPuts::automatic}, {"always", UcxPuts::always}, {"never", UcxPuts::never}},
+            "whether large messages over UCX are written into memory that their receiver has registered "
+            "(tenonMemAlloc, tenonCommRegister); auto: where UCX reaches the peer by a device that does that")),
         should_agree({"TENON_SPIN", "number", "auto or a whole number below 4294967296",
                       "how many times a waiting rank looks again before it yields its core", false, parse_spins,
                       [](const Config& config) { return config.spins ? std::to_string(*config.spins) : "auto"; }}),

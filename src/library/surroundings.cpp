@@ -70,7 +70,7 @@ Result<std::unique_ptr<Network>> make_network(const NetworkRow& row, const HostS
                        .shape_of = [layout](std::uint16_t c) { return layout.shape(c); }, .slots = slots,
                        .peer_bytes = layout.peer_bytes(), .patience_ms = share.network.patience_ms,
                        .known_memory = share.known_memory, .registered_cap_bytes = share.registered_cap_bytes,
-                       .rdma = share.rdma, .environment = process_environment(),
+                       .rdma = share.rdma, .ucx = share.ucx, .environment = process_environment(),
                        .interface = share.interface};
     for (Rank r = 0; r < share.rank_count; r++) {
         const PeerFacts& peer = share.peers[static_cast<std::size_t>(r)];

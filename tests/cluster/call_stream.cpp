@@ -43,6 +43,19 @@ class Wrong : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// Memory that networks may know: what is large there they may write into straight away.
+template <class T>
+struct TenonMemory {
+    using value_type = T;
+    T* allocate(std::size_t count) {
+        void* memory = nullptr;
+        if (tenonMemAlloc(&memory, count * sizeof(T)) != tenonSuccess) throw std::bad_alloc();
+        return static_cast<T*>(memory);
+    }
+    void deallocate(T* memory, std::size_t) { static_cast<void>(tenonMemFree(memory)); }
+    bool operator==(const TenonMemory&) const = default;
+};
+
 // The same calls on every rank.
 class CallStream {
 public:
@@ -68,7 +81,7 @@ public:
     }
 
 private:
-    using Values = std::vector<std::uint64_t>;
+    using Values = std::vector<std::uint64_t, TenonMemory<std::uint64_t>>;
 
     // What rank `from` sends to rank `to` in a call.
     static std::uint64_t value(std::uint64_t call, int from, int to) {

@@ -50,6 +50,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
                                 {"TENON_RDMA_GID_INDEX", "3"},
                                 {"TENON_RDMA_TRAFFIC_CLASS", "106"},
                                 {"TENON_RDMA_PACKET_BYTES", "1024"},
+                                {"TENON_UCX_PUTS", "always"},
                                 {"TENON_SPIN", "20"},
                                 {"TENON_SOCKETS_PER_PEER", "4"},
                                 {"TENON_DIRECT_ACCESS", "mapped"},
@@ -71,6 +72,7 @@ TEST(ReadConfig, ReadsEveryVariable) {
     EXPECT_EQ(config.rdma.gid_index, 3U);
     EXPECT_EQ(config.rdma.traffic_class, 106U);
     EXPECT_EQ(config.rdma.packet_bytes, 1024U);
+    EXPECT_EQ(config.ucx_puts, UcxPuts::always);
     EXPECT_EQ(config.spins, 20U);
     EXPECT_EQ(config.sockets_per_peer, 4U);
     EXPECT_EQ(config.direct_access, DirectAccess::mapped);
@@ -90,6 +92,7 @@ TEST(ReadConfig, NamesTheVariableItsValueAndWhatIsAllowed) {
     EXPECT_THAT(refusal({{"TENON_TRANSPORT", "udp"}}),
                 AllOf(HasSubstr("TENON_TRANSPORT=udp"), HasSubstr("auto, shm, inproc or network")));
     EXPECT_THAT(refusal({{"TENON_DETERMINISTIC", "yes"}}), HasSubstr("0 or 1"));
+    EXPECT_THAT(refusal({{"TENON_UCX_PUTS", "1"}}), HasSubstr("auto, always or never"));
     EXPECT_THAT(refusal({{"TENON_SOCKETS_PER_PEER", "17"}}), HasSubstr("auto or a whole number from 1 to 16"));
     EXPECT_THAT(refusal({{"TENON_SOCKETS_PER_PEER", "0"}}), HasSubstr("TENON_SOCKETS_PER_PEER=0"));
     EXPECT_THAT(refusal({{"TENON_LOG", ""}}), HasSubstr("TENON_LOG is set but empty"));

@@ -1,16 +1,21 @@
 // The network over UCX, with all ranks in this thread: what every network must do, however UCX carries large messages;
 // the module; and what a rank is told when a peer breaks the rules, or a stranger finds its worker.
-#include "transports/ucx/ucx_network.hpp"
-
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
 #include "library/plugins.hpp"
-#include "tests/unit/network_cases.hpp"
+#include "tests/unit/ucx_hosts.hpp"
+
+namespace tenon {
+INSTANTIATE_TEST_SUITE_P(Ucx, NetworkCases,
+                         ::testing::Values(ucx::kind("as_it_likes", "auto"), ucx::kind("eager", "inf"),
+                                           ucx::kind("rendezvous", "0"),
+                                           ucx::kind("puts", "auto", UcxPuts::always)),
+                         [](const auto& row) { return row.param.name; });
+}  // namespace tenon
 
 namespace tenon::ucx {
 namespace {
@@ -18,28 +23,6 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
-
-// `rendezvous_from`: from how many bytes on UCX lets the receiver fetch a large message.
-NetworkKind kind(const char* name, const char* rendezvous_from) {
-    return {name, [rendezvous_from](NetworkFacts facts, const LinksFor& links_for) {
-                setenv("UCX_RNDV_THRESH", rendezvous_from, 1);
-                facts.introductions = introductions(links_for);
-                return UcxNetwork::make(std::move(facts));
-            }};
-}
-
-}  // namespace
-}  // namespace tenon::ucx
-
-namespace tenon {
-INSTANTIATE_TEST_SUITE_P(Ucx, NetworkCases,
-                         ::testing::Values(ucx::kind("as_it_likes", "auto"), ucx::kind("eager", "inf"),
-                                           ucx::kind("rendezvous", "0")),
-                         [](const auto& row) { return row.param.name; });
-}  // namespace tenon
-
-namespace tenon::ucx {
-namespace {
 
 // ---- what UCX is told ---------------------------------------------------------------------------------------------
 
@@ -105,6 +88,21 @@ TEST(UcxModule, KnowsWhetherAContextUsesAnRdmaDevice) {
     EXPECT_EQ(rdma_device_in(with_devices), "mlx5_0:1");
 }
 
+TEST(UcxModule, KnowsByWhatAnEndpointPuts) {
+    constexpr std::string_view device =
+        "#                 lane[0]:  6:ud_verbs/rxe0:1.0 md[1]     -> addr[1].md[1]/ib/sysdev[255] am am_bw#0 wireup\n"
+        "#                 lane[1]:  5:rc_verbs/rxe0:1.0 md[1]     -> addr[0].md[1]/ib/sysdev[255] rma_bw#0\n"
+        "#\n"
+        "#                put[1]: 0..<short>..93..<bcopy>..16384..<zcopy>..(inf)\n"
+        "#                get[1]: 0..<bcopy>..8192..<zcopy>..(inf)\n";
+    EXPECT_EQ(put_lane_in(device), "rc_verbs/rxe0:1");
+    constexpr std::string_view sockets =
+        "#                 lane[0]:  1:tcp/eth0.0 md[1]                -> md[1]/tcp/sysdev[255] am am_bw#0\n#\n";
+    EXPECT_THAT(put_lane_in(sockets), IsEmpty()) << "UCX emulates them";
+    EXPECT_THAT(put_lane_in(std::string{sockets} + "#                put[0]: 0..<zcopy>..(inf)\n"), IsEmpty());
+    EXPECT_THAT(put_lane_in(""), IsEmpty());
+}
+
 TEST(UcxModule, PinsNothingWhereThereIsNoSuchDevice) {
     setenv("UCX_TLS", "tcp,self", 1);
     rlimit before{};
@@ -126,15 +124,6 @@ TEST(UcxModule, NoTransportsAreAnErrorThatNamesTheVariables) {
 }
 
 // ---- leaving ------------------------------------------------------------------------------------------------------
-
-void expect_acquainted(NetworkHosts& hosts) {
-    for (const Rank from : {0, 1}) {
-        ASSERT_TRUE(try_send(hosts.send_end(from, 1 - from), bytes_of(8, 0)));
-        const auto moved =
-            hosts.move_until([&] { return try_receive(hosts.receive_end(1 - from, from), 8).has_value(); });
-        ASSERT_TRUE(moved) << moved.error().message;
-    }
-}
 
 TEST(UcxNetwork, WhoLeavesDoesNotWaitForAPeerThatIsBusyAndLosesNothing) {
     NetworkHosts hosts(kind("", "inf"), 2);
@@ -194,72 +183,6 @@ TEST(UcxNetwork, TouchesNoMemoryOnceWithdrawn) {
 }
 
 // ---- who breaks the rules -------------------------------------------------------------------------------------------
-
-// Rank 0, played by hand, to a rank 1 that is real.
-class Impostor : public ::testing::Test {
-protected:
-    void SetUp() override {
-        auto worker = UcxWorker::make([](auto...) { return UCS_OK; }, nullptr);
-        ASSERT_TRUE(worker);
-        worker_ = std::move(*worker);
-        hosts_.receive_end(1, 0);
-        ASSERT_TRUE(introductions_->introduce(1, to_bytes(Introduction{.token = 5}, worker_->address())));
-        Result<std::optional<Introductions::Answer>> answer{};
-        ASSERT_TRUE(move_until([&] { return !(answer = introductions_->next_answer()) || *answer; }));
-        ASSERT_TRUE(answer);
-        const auto read = read_introduction((*answer)->bytes);
-        ASSERT_TRUE(read);
-        head_.token = read->head.token;
-        ucp_ep_params_t wanted{};
-        wanted.field_mask = UCP_EP_PARAM_FIELD_REMOTE_ADDRESS | UCP_EP_PARAM_FIELD_ERR_HANDLING_MODE;
-        wanted.address = reinterpret_cast<const ucp_address_t*>(read->address.data());
-        wanted.err_mode = UCP_ERR_HANDLING_MODE_PEER;
-        ASSERT_EQ(ucp_ep_create(worker_->handle(), &wanted, &endpoint_), UCS_OK);
-    }
-    void TearDown() override {
-        if (endpoint_ == nullptr) return;
-        ucp_request_param_t how{};
-        how.op_attr_mask = UCP_OP_ATTR_FIELD_FLAGS;
-        how.flags = UCP_EP_CLOSE_FLAG_FORCE;
-        wait_for(ucp_ep_close_nbx(endpoint_, &how));
-    }
-    template <class Done>
-    Result<void> move_until(const Done& done) {
-        return hosts_.move_until([&] {
-            worker_->progress();
-            return done();
-        });
-    }
-    void wait_for(ucs_status_ptr_t request) {
-        if (!UCS_PTR_IS_PTR(request)) return;
-        static_cast<void>(move_until([&] { return ucp_request_check_status(request) != UCS_INPROGRESS; }));
-        ucp_request_free(request);
-    }
-    void say(const MessageHead& head, std::size_t length) {
-        const std::vector<std::byte> bytes(length);
-        const ucp_request_param_t how{};
-        const MessageHead kept = head;
-        wait_for(ucp_am_send_nbx(endpoint_, message_id, &kept, sizeof kept, bytes.data(), length, &how));
-    }
-    // What rank 1 makes of it.
-    std::string verdict(const MessageHead& head, std::size_t length) {
-        say(head, length);
-        const auto moved = move_until([] { return false; });
-        return moved.error().message;
-    }
-
-    std::shared_ptr<Introductions> introductions_;
-    std::unique_ptr<UcxWorker> worker_;
-    ucp_ep_h endpoint_ = nullptr;
-    MessageHead head_{.from = 0};
-    NetworkHosts hosts_{{"by hand",
-                         [this](NetworkFacts facts, const LinksFor& links_for) -> Result<std::unique_ptr<Network>> {
-                             if (facts.rank == 1) return kind("", "auto").make(facts, links_for);
-                             introductions_ = introductions(links_for);
-                             return nullptr;
-                         }},
-                        2};
-};
 
 TEST_F(Impostor, AMessageWithTheTokenIsTaken) {
     head_.frame = {.kind = FrameKind::packed, .signature = network_signature, .number = 1, .length = 56};

@@ -30,16 +30,16 @@ Result<void> RdmaConnection::take_put(const PutNotice& put) {
         return std::unexpected(
             broken("it sent what breaks the protocol: a message that was put where nothing was offered"));
     };
-    if (put.channel >= max_channels || rings_[put.channel].told.empty()) return unknown();
+    if (put.channel >= max_channels) return unknown();
     auto& told = rings_[put.channel].told;
-    Ring::Told& offer = told[put.number & (told.size() - 1)];
-    if (offer.memory == nullptr || static_cast<std::uint16_t>(offer.number) != put.number) return unknown();
+    const auto* const offer = told.find(put.number);
+    if (offer == nullptr) return unknown();
     const auto at = mirror(put.channel);
     if (!at) return std::unexpected(at.error());
-    const auto ok = (*at)->take_put({.kind = put.kind, .channel = put.channel, .signature = offer.signature,
-                                     .number = offer.number, .length = offer.length});
+    const auto ok = (*at)->take_put({.kind = put.kind, .channel = put.channel, .signature = offer->signature,
+                                     .number = offer->number, .length = offer->length});
     if (!ok) return std::unexpected(broken(ok.error().message));
-    offer = {};
+    told.over(offer->number);
     return {};
 }
 
@@ -74,22 +74,14 @@ Result<void> RdmaConnection::take_ring(const WireHead& head, std::span<const std
     return {};
 }
 
-// One for a message that has been sent already comes too late.
 Result<void> RdmaConnection::take_offers(const WireHead& head, std::span<const std::byte> bytes) {
-    if (head.channel >= max_channels || bytes.empty() || bytes.size() % sizeof(WireOffer) != 0)
-        return std::unexpected(broken("it sent what breaks the protocol: offers of no channel, or a part of one"));
+    if (head.channel >= max_channels)
+        return std::unexpected(broken("it sent what breaks the protocol: offers of no channel"));
     const auto at = mirror(head.channel);
     if (!at) return std::unexpected(at.error());
-    auto& offers = rings_[head.channel].peer_offers;
-    offers.resize((*at)->offer_count());
-    for (; !bytes.empty(); bytes = bytes.subspan(sizeof(WireOffer))) {
-        WireOffer offer;
-        std::memcpy(&offer, bytes.data(), sizeof offer);
-        const auto ahead = static_cast<std::int32_t>(offer.number - (*at)->forwarded());
-        if (ahead > static_cast<std::int32_t>(offers.size()))
-            return std::unexpected(broken("it sent what breaks the protocol: an offer too far ahead"));
-        if (ahead > 0) offers[offer.number & (offers.size() - 1)] = offer;
-    }
+    const auto any = [](const WireOffer&) { return std::string_view{}; };
+    if (auto taken = rings_[head.channel].peer_offers.take(bytes, **at, any); !taken)
+        return std::unexpected(broken(taken.error().message));
     return {};
 }
 
@@ -114,8 +106,7 @@ Result<void> RdmaConnection::take_frame(const WireHead& head, std::span<const st
             if (auto ok = place(head, bytes, **at); !ok) return ok;
         const auto ok = head.place == put_place ? (*at)->take_put(frame) : (*at)->take_placed(frame, head.place);
         if (!ok) return std::unexpected(broken(ok.error().message));
-        // Whether or not it was put there, nothing is any longer.
-        if (auto& told = rings_[frame.channel].told; !told.empty()) told[frame.number & (told.size() - 1)] = {};
+        rings_[frame.channel].told.over(frame.number);
         return {};
     }
     if (frame.length != bytes.size())

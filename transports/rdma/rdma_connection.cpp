@@ -251,14 +251,6 @@ Result<bool> RdmaConnection::push(Mirror& mirror) {
     return true;
 }
 
-const WireOffer* RdmaConnection::offer_for(const Ring& ring, const FrameHead& frame) {
-    if (ring.peer_offers.empty()) return nullptr;
-    const WireOffer& offer = ring.peer_offers[frame.number & (ring.peer_offers.size() - 1)];
-    const bool fits =
-        offer.number == frame.number && offer.signature == frame.signature && offer.length == frame.length;
-    return fits ? &offer : nullptr;
-}
-
 // From where the message lies to where the peer has offered, or else to its place in the peer's ring.
 Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing, WireHead& head) {
     const Ring& ring = rings_[mirror.channel()];
@@ -266,7 +258,7 @@ Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing,
                 .length = head.frame.length, .local = ring.local, .remote = ring.peer_keys};
     if (outgoing.is_carried) write.memory = registrations_.find(outgoing.bytes, write.length);
     if (write.memory != nullptr) {
-        write.local = write.memory->local;
+        write.local = write.memory->handle->local;
     } else if (outgoing.is_carried) {
         // Others have taken its room meanwhile.
         std::byte* const place = mirror.outgoing_payloads().data() + outgoing.place;
@@ -275,9 +267,9 @@ Write RdmaConnection::write_of(Mirror& mirror, const Mirror::Outgoing& outgoing,
     }
     head.place = outgoing.place;
     if (main().fits_a_send(write.length)) return write;
-    if (const WireOffer* const offer = offer_for(ring, head.frame)) {
+    if (const WireOffer* const offer = ring.peer_offers.find(head.frame)) {
         write.to = offer->address;
-        write.remote = offer->keys;
+        write.remote = offer->key;
         head.place = put_place;
     }
     return write;
@@ -353,21 +345,10 @@ Result<void> RdmaConnection::tell_offers(Mirror& mirror) {
     while (mirror.has_offers() && may_push()) {
         std::byte* const slot = main().device().take_send_slot();
         if (slot == nullptr) return {};
-        std::uint32_t length = 0;
-        while (length + sizeof(WireOffer) <= packed_bytes) {
-            const auto offered = mirror.next_offer();
-            if (!offered) break;
-            InUse memory = registrations_.find(offered->address, offered->length);
-            if (memory == nullptr) continue;
-            const WireOffer offer{.address = reinterpret_cast<std::uintptr_t>(offered->address),
-                                  .keys = memory->remote, .length = offered->length, .number = offered->number,
-                                  .signature = offered->signature};
-            std::memcpy(slot + sizeof(WireHead) + length, &offer, sizeof offer);
-            length += sizeof offer;
-            ring.told.resize(mirror.offer_count());
-            ring.told[offer.number & (ring.told.size() - 1)] = {offer.number, offer.signature, offer.length,
-                                                                std::move(memory)};
-        }
+        const auto length = static_cast<std::uint32_t>(ring.told.fill(
+            {slot + sizeof(WireHead), packed_bytes}, mirror,
+            [this](const auto& offered) { return registrations_.find(offered.address, offered.length); },
+            [](const InUse& memory) { return memory->handle->remote; }));
         if (length == 0) {
             main().device().free_send_slot(slot);
             return {};

@@ -82,14 +82,8 @@ private:
         bool is_told = false, is_known = false;
         std::uint64_t peer_address = 0;
         Keys peer_keys{};
-        // By the message's number, as many as the ring has slots: what the peer offers, and the memory behind what it
-        // has been offered. Empty before the first.
-        std::vector<WireOffer> peer_offers{};
-        struct Told {
-            std::uint32_t number = 0, signature = 0, length = 0;
-            InUse memory{};
-        };
-        std::vector<Told> told{};
+        PeerOffers<Keys> peer_offers{};
+        ToldOffers<InUse> told{};
         std::array<std::uint64_t, std::size(FrameHead{}.taken)> taken_told{};  // by the last frame
     };
     // A send whose turn has not come, since what it tells of has not been written, or one before it waits.
@@ -118,7 +112,6 @@ private:
     Result<void> tell_offers(Mirror& mirror);
     Result<void> push_bulk(Mirror& mirror, const Mirror::Outgoing& outgoing, std::byte* slot, bool tells_credits);
     Write write_of(Mirror& mirror, const Mirror::Outgoing& outgoing, WireHead& head);
-    static const WireOffer* offer_for(const Ring& ring, const FrameHead& frame);
     Path& path_for(std::uint32_t length);
     bool may_push() const;
     Result<void> send(const WireHead& head, const Send& send);

@@ -76,7 +76,8 @@ RdmaNetwork::RdmaNetwork(NetworkFacts facts, std::vector<std::unique_ptr<Device>
       memory_(facts_.rank, facts_.shape_of, facts_.slots),
       devices_(std::move(devices)),
       poller_(std::move(poller)),
-      registrations_(this->devices(), facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
+      registrations_([all = this->devices()](std::span<std::byte> range) { return register_with_all(all, range); },
+                     facts_.known_memory, {.bytes = facts_.registered_cap_bytes}),
       connections_(static_cast<std::size_t>(facts_.rank_count)),
       by_pair_(devices_.size()),
       check_(check_every_ns) {

@@ -10,6 +10,7 @@
 
 #include "tenon/plugin/types.hpp"
 #include "transports/mirrors/frame.hpp"
+#include "transports/mirrors/offers.hpp"
 
 namespace tenon::rdma {
 
@@ -90,14 +91,7 @@ inline WireHead head_of(const std::byte* slot) {
 inline constexpr std::uint64_t put_place = UINT64_MAX;
 
 // Where one message may be put.
-struct WireOffer {
-    std::uint64_t address = 0;
-    Keys keys{};
-    std::uint32_t length = 0;
-    std::uint32_t number = 0;  // the message's
-    std::uint32_t signature = 0;
-    std::uint32_t unused = 0;
-};
+using WireOffer = tenon::WireOffer<Keys>;
 static_assert(std::is_trivially_copyable_v<WireOffer> && std::has_unique_object_representations_v<WireOffer>);
 
 // The immediate of a write to where the receiver offered: which message that was. All else that its head would say, the

@@ -18,24 +18,25 @@ constexpr std::uint32_t most_ahead = packed_lines + 2 * most_slots;
 // (over TCP, UCX's flush needs the peer, too). By then the peer's host has it, as far as its system takes it.
 constexpr std::uint64_t parting_patience_ms = 1000;
 
-bool is_message(const FrameHead& head) {
-    return head.kind == FrameKind::packed || head.kind == FrameKind::medium || head.kind == FrameKind::large;
-}
+bool is_bulk(const FrameHead& head) { return head.kind == FrameKind::medium || head.kind == FrameKind::large; }
+bool is_message(const FrameHead& head) { return head.kind == FrameKind::packed || is_bulk(head); }
 
 // Large messages go as UCX finds best (UCX_RNDV_THRESH). Only what wants a reply makes UCX connect both ends.
-std::uint32_t flags_of(const FrameHead& head) {
-    if (head.kind == FrameKind::large) return 0;
-    const bool is_hello = head.kind == FrameKind::goodbye && head.number == std::to_underlying(Notice::hello);
+std::uint32_t flags_of(const MessageHead& head) {
+    const FrameHead& frame = head.frame;
+    if (frame.kind == FrameKind::large && head.note == Note::frame) return 0;
+    const bool is_hello = frame.kind == FrameKind::goodbye && frame.number == std::to_underlying(Notice::hello);
     return is_hello ? UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY : UCP_AM_SEND_FLAG_EAGER;
 }
 
 }  // namespace
 
-UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::uint64_t slots_bytes,
-                             std::function<void()> wanted)
+UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, Puts puts, MirrorMemory& memory,
+                             std::uint64_t slots_bytes, std::function<void()> wanted)
     : MirroredConnection(memory, std::move(wanted)),
       ends_(std::move(ends)),
       worker_(worker),
+      puts_(puts),
       slots_(std::clamp(slots_bytes / sizeof(Slot), least_slots, most_slots_here)),
       all_slots_(~std::uint64_t{0} >> (most_slots_here - slots_.size())),
       free_slots_(all_slots_) {
@@ -100,6 +101,7 @@ void UcxConnection::connect() {
         flush();
     } else if (stage_ == Stage::greeting && is_greeted_) {
         stage_ = Stage::open;
+        begin_puts();
     }
 }
 
@@ -129,9 +131,13 @@ void UcxConnection::endpoint_failed(ucs_status_t status) noexcept {
 // The endpoint has come to its end: as it should where the peer has said so and all has come that it sent, or where
 // this rank leaves and the peer has all that it wanted of it.
 Result<void> UcxConnection::end_or_fail() {
-    if (!has_everything() && !(leaves_ && is_acknowledged_))
-        return std::unexpected(lost(ucs_status_string(endpoint_status_),
-                                    "look whether that process and its host live, and at the network between them"));
+    if (!has_everything() && !(leaves_ && is_acknowledged_)) {
+        std::string why = ucs_status_string(endpoint_status_);
+        if (failed_put_bytes_ != 0)
+            why = fmt::format("putting {} bytes into its memory{}{} failed: {}", failed_put_bytes_,
+                              put_lane_.empty() ? "" : " by ", put_lane_, why);
+        return std::unexpected(lost(why, "look whether that process and its host live, and at the network between them"));
+    }
     stage_ = Stage::ended;
     return {};
 }
@@ -142,36 +148,49 @@ Result<void> UcxConnection::end_or_fail() {
 bool UcxConnection::take_frame() {
     if (queued_) return true;
     if (free_slots_ == 0) return false;
-    const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
-    Slot& slot = slots_[index];
+    Slot& next = slots_[static_cast<std::size_t>(std::countr_zero(free_slots_))];
     for (Mirror* const m : mirrors()) {
-        const auto outgoing = m->next_outgoing(slot.room);
+        const auto outgoing = m->next_outgoing(next.room);
         if (!outgoing) continue;
-        slot.head = {.frame = outgoing->head};
-        slot.bytes = outgoing->bytes;
-        free_slots_ &= ~(std::uint64_t{1} << index);
-        queued_ = index;
+        next.bytes = outgoing->bytes;
+        queued_ = take_slot({.frame = outgoing->head});
         return true;
     }
     return false;
 }
 
+// The first that is free.
+unsigned UcxConnection::take_slot(const MessageHead& head) {
+    const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
+    free_slots_ &= ~(std::uint64_t{1} << index);
+    slots_[index].head = head;
+    return index;
+}
+
 void UcxConnection::submit(unsigned index) {
     Slot& slot = slots_[index];
+    const FrameHead& frame = slot.head.frame;
+    if (is_message(frame)) sent_++;
+    if (has_puts_ && is_bulk(frame) && frame.length >= put_min_bytes)
+        if (const Offer* const offer = incoming_[frame.channel].peer_offers.find(frame))
+            if (PeerKeys::Key key = peer_keys_.find(*offer)) return put(slot, *offer, std::move(key));
+    send(slot, frame.length);
+}
+
+void UcxConnection::send(Slot& slot, std::size_t length) {
     slot.head.token = token_;
     slot.head.from = ends_.own;
     ucp_request_param_t how{};
     how.op_attr_mask = UCP_OP_ATTR_FIELD_CALLBACK | UCP_OP_ATTR_FIELD_USER_DATA | UCP_OP_ATTR_FIELD_FLAGS;
-    how.flags = flags_of(slot.head.frame);
+    how.flags = flags_of(slot.head);
     how.cb.send = [](void* request, ucs_status_t status, void* user) {
         Slot& done = *static_cast<Slot*>(user);
         done.connection->send_done(done, status);
         ucp_request_free(request);
     };
     how.user_data = &slot;
-    if (is_message(slot.head.frame)) sent_++;
-    const ucs_status_ptr_t request = ucp_am_send_nbx(endpoint_, message_id, &slot.head, sizeof slot.head, slot.bytes,
-                                                     slot.head.frame.length, &how);
+    const ucs_status_ptr_t request =
+        ucp_am_send_nbx(endpoint_, message_id, &slot.head, sizeof slot.head, slot.bytes, length, &how);
     if (!UCS_PTR_IS_PTR(request)) send_done(slot, UCS_PTR_STATUS(request));
 }
 
@@ -185,14 +204,11 @@ void UcxConnection::send_done(Slot& slot, ucs_status_t status) noexcept {
 }
 
 void UcxConnection::send_notice(Notice what) {
-    const auto index = static_cast<unsigned>(std::countr_zero(free_slots_));
-    free_slots_ &= ~(std::uint64_t{1} << index);
+    const unsigned index = take_slot({.frame = {.kind = FrameKind::goodbye, .number = std::to_underlying(what)}});
     notices_ |= std::uint64_t{1} << index;
-    Slot& slot = slots_[index];
-    slot.head = {.frame = {.kind = FrameKind::goodbye, .number = std::to_underlying(what)}};
-    slot.head.frame.taken[0] = sent_;
-    slot.bytes = nullptr;
-    submit(index);
+    slots_[index].head.frame.taken[0] = sent_;
+    slots_[index].bytes = nullptr;
+    send(slots_[index], 0);
 }
 
 // A peer that is gone needs none; messages it should have had.
@@ -208,6 +224,7 @@ Result<void> UcxConnection::drop_credits() {
 
 Result<bool> UcxConnection::progress() {
     if (held_ != 0) take_held();
+    if (put_ != 0) send_put_heads();
     if (!error_ && has_endpoint() && endpoint_status_ != UCS_OK)
         if (auto ended = end_or_fail(); !ended) fail_with(ended.error());
     if (error_) return std::unexpected(*error_);
@@ -217,6 +234,7 @@ Result<bool> UcxConnection::progress() {
             has_acknowledged_ = true;
             send_notice(Notice::has_everything);
         }
+        if (has_puts_) tell_offers();
         while (endpoint_status_ == UCS_OK && take_frame()) submit(*std::exchange(queued_, std::nullopt));
     }
     if (stage_ == Stage::ended)
@@ -231,6 +249,7 @@ Result<bool> UcxConnection::finish_sending() {
     if (has_acknowledged_ && !leaves_) return notices_ == 0;
     if (!patience_) patience_ = os::Deadline::after_ms(parting_patience_ms);
     if (stage_ == Stage::open && !leaves_) {
+        if (free_slots_ == 0) return patience_->passed();
         leaves_ = true;
         send_notice(Notice::leaves);
         return false;
@@ -241,7 +260,7 @@ Result<bool> UcxConnection::finish_sending() {
 
 // ---- arriving -----------------------------------------------------------------------------------------------------
 
-ucs_status_t UcxConnection::arrived(const FrameHead& head, void* data, std::size_t length,
+ucs_status_t UcxConnection::arrived(const MessageHead& head, void* data, std::size_t length,
                                     bool is_rendezvous) noexcept {
     if (is_closing_ || error_) return UCS_OK;
     try {
@@ -252,9 +271,21 @@ ucs_status_t UcxConnection::arrived(const FrameHead& head, void* data, std::size
     }
 }
 
-ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) {
-    if (head.kind < FrameKind::packed || head.kind > FrameKind::goodbye || head.channel >= max_channels ||
-        head.length != length || (is_rendezvous && !is_message(head))) {
+bool UcxConnection::is_known(const MessageHead& message, std::size_t length, bool is_rendezvous) const {
+    const FrameHead& head = message.frame;
+    if (head.kind < FrameKind::packed || head.kind > FrameKind::goodbye || head.channel >= max_channels) return false;
+    switch (message.note) {
+        case Note::frame: return head.length == length && (!is_rendezvous || is_message(head));
+        case Note::put: return length == 0 && !is_rendezvous && is_bulk(head);
+        case Note::key:
+        case Note::offers: return head.length == length && !is_rendezvous && head.kind == FrameKind::credit;
+        default: return false;
+    }
+}
+
+ucs_status_t UcxConnection::accept(const MessageHead& message, void* data, std::size_t length, bool is_rendezvous) {
+    const FrameHead& head = message.frame;
+    if (!is_known(message, length, is_rendezvous)) {
         broken("it sent what breaks the protocol: a frame of no known kind");
         return UCS_OK;
     }
@@ -267,6 +298,10 @@ ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_
         }
         return UCS_OK;
     }
+    if (message.note == Note::key || message.note == Note::offers) {
+        take_note(message, {static_cast<const std::byte*>(data), length});
+        return UCS_OK;
+    }
     Incoming& in = incoming_[head.channel];
     in.connection = this;
     if (head.kind == FrameKind::credit) {
@@ -275,23 +310,25 @@ ucs_status_t UcxConnection::accept(const FrameHead& head, void* data, std::size_
     }
     const std::uint32_t ahead = head.number - in.next;
     if (ahead >= most_ahead ||
-        std::ranges::any_of(in.held, [&](const Held& h) { return h.head.number == head.number; })) {
+        std::ranges::any_of(in.held, [&](const Held& h) { return h.head.frame.number == head.number; })) {
         broken("it sent what breaks the protocol: a message out of order");
         return UCS_OK;
     }
-    if (ahead == 0 && !in.is_receiving && !is_rendezvous) {
-        deliver(in, head, data);
-        return UCS_OK;
+    if (ahead != 0 || in.is_receiving || is_rendezvous) {
+        hold(in, message, data, length, is_rendezvous);
+        return is_rendezvous ? UCS_INPROGRESS : UCS_OK;  // then UCX's descriptor stays valid
     }
+    if (message.note == Note::put) deliver_put(in, head);
+    else deliver(in, head, data);
+    return UCS_OK;
+}
+
+void UcxConnection::hold(Incoming& in, const MessageHead& head, void* data, std::size_t length, bool is_rendezvous) {
     Held& held = in.held.emplace_back(Held{.head = head});
     held_++;
-    if (is_rendezvous) {
-        held.rendezvous = data;
-        return UCS_INPROGRESS;  // the descriptor stays valid
-    }
     const auto* bytes = static_cast<const std::byte*>(data);
-    held.bytes.assign(bytes, bytes + length);
-    return UCS_OK;
+    if (is_rendezvous) held.rendezvous = data;
+    else held.bytes.assign(bytes, bytes + length);
 }
 
 // A whole frame is here.
@@ -303,6 +340,7 @@ void UcxConnection::deliver(Incoming& in, const FrameHead& head, const void* byt
     if (head.length != 0) std::memcpy(*to, bytes, head.length);
     (*at)->end_incoming(head);
     if (!is_message(head)) return;
+    in.told.over(head.number);
     in.next++;
     received_++;
 }
@@ -336,6 +374,7 @@ void UcxConnection::receive_done(Incoming& in, ucs_status_t status) noexcept {
     if (status != UCS_OK) return endpoint_failed(status);
     if (is_closing_) return;
     (*mirror(in.receiving.channel))->end_incoming(in.receiving);
+    in.told.over(in.receiving.number);
     in.next++;
     received_++;
 }
@@ -349,15 +388,17 @@ void UcxConnection::take_held() {
 // Those of a channel whose turn it is.
 void UcxConnection::take_held(Incoming& in) {
     while (!in.is_receiving && !error_) {
-        const auto next = std::ranges::find_if(in.held, [&](const Held& h) { return h.head.number == in.next; });
+        const auto next = std::ranges::find_if(in.held, [&](const Held& h) { return h.head.frame.number == in.next; });
         if (next == in.held.end()) return;
         const Held held = std::move(*next);
         in.held.erase(next);
         held_--;
         if (held.rendezvous != nullptr) {
-            receive(in, held.head, held.rendezvous);
+            receive(in, held.head.frame, held.rendezvous);
+        } else if (held.head.note == Note::put) {
+            deliver_put(in, held.head.frame);
         } else {
-            deliver(in, held.head, held.bytes.data());
+            deliver(in, held.head.frame, held.bytes.data());
         }
     }
 }
@@ -383,6 +424,7 @@ bool UcxConnection::close() {
         ucp_request_free(std::exchange(closing_, nullptr));
     }
     if (queued_) free_slots_ |= std::uint64_t{1} << *std::exchange(queued_, std::nullopt);
+    free_slots_ |= std::exchange(put_, 0);
     return free_slots_ == all_slots_ && receiving_ == 0 && !is_flushing_;
 }
 

@@ -12,6 +12,9 @@
 // or behind a rendezvous that is still under way, is held until its turn. The credits bound how many that can be.
 // Memory: a frame's head, and bytes where they were packed, lie in one of at most 64 slots until UCX has done with
 // them, and progress() is true only when no slot is in use. So the memory of a message is never read later.
+//
+// Puts (puts.cpp): a large message for which the peer has told an offer is put there, and the endpoint flushed; only when
+// both are done, its head follows, since UCX orders no active message behind a put. It then has its turn as any other.
 #pragma once
 
 #include <ucp/api/ucp.h>
@@ -22,7 +25,7 @@
 #include "os/clock.hpp"
 #include "transports/mirrors/by_channel.hpp"
 #include "transports/mirrors/mirrored.hpp"
-#include "transports/ucx/wire.hpp"
+#include "transports/ucx/ucx_memory.hpp"
 
 namespace tenon::ucx {
 
@@ -33,10 +36,19 @@ struct Ends {
     Token token = 0;  // what the peer's messages must carry
 };
 
+// From here on; below, a message is there as soon without (README.md).
+inline constexpr std::size_t put_min_bytes = 16 << 10;
+
+// What a rank's connections put by.
+struct Puts {
+    UcxPuts choice = UcxPuts::never;  // never also where the worker has none
+    Registrations* registrations = nullptr;
+};
+
 class UcxConnection final : public MirroredConnection {
 public:
     // Beside the rings it keeps about `slots_bytes`.
-    UcxConnection(Ends ends, ucp_worker_h worker, MirrorMemory& memory, std::uint64_t slots_bytes,
+    UcxConnection(Ends ends, ucp_worker_h worker, Puts puts, MirrorMemory& memory, std::uint64_t slots_bytes,
                   std::function<void()> wanted);
     ~UcxConnection() override;
     std::string_view name() const override { return "ucx"; }
@@ -51,7 +63,7 @@ public:
     void peer_is_ready();
 
     // A message has come, with the right token: within the worker's progress, so its errors wait for progress().
-    ucs_status_t arrived(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept;
+    ucs_status_t arrived(const MessageHead& head, void* data, std::size_t length, bool is_rendezvous) noexcept;
 
     // True when all that calls have sent has gone, to the last byte.
     Result<bool> progress();
@@ -60,6 +72,10 @@ public:
 
     // Drops what is under way. True once UCX has done with it; until then, the worker must progress.
     bool close();
+    // Before the worker ends.
+    void forget_keys();
+    // How many messages it has put.
+    std::uint64_t messages_put() const { return messages_put_; }
 
 private:
     enum class Stage { closed, reaching, reached, greeting, open, ended };
@@ -68,10 +84,14 @@ private:
         UcxConnection* connection = nullptr;
         MessageHead head{};
         const std::byte* bytes = nullptr;
+        // Of a put: how many of its steps are under way, what came of them, and the key that it needs.
+        int steps = 0;
+        ucs_status_t status = UCS_OK;
+        PeerKeys::Key key{};
         Mirror::PackedRoom room;
     };
     struct Held {
-        FrameHead head;
+        MessageHead head;
         void* rendezvous = nullptr;  // UCX's descriptor, or else
         std::vector<std::byte> bytes{};
     };
@@ -82,6 +102,12 @@ private:
         bool is_receiving = false;
         FrameHead receiving{};
         std::vector<Held> held{};
+        PeerOffers<KeyName> peer_offers{};
+        ToldOffers<InUse> told{};
+    };
+    struct EarlyNote {
+        MessageHead head;
+        std::vector<std::byte> bytes;
     };
 
     void connect();
@@ -90,12 +116,28 @@ private:
     bool has_endpoint() const { return stage_ != Stage::closed && stage_ != Stage::ended; }
     // Leaving.
     bool take_frame();
+    unsigned take_slot(const MessageHead& head);
     void submit(unsigned slot);
+    void send(Slot& slot, std::size_t length);
     void send_notice(Notice what);
     void send_done(Slot& slot, ucs_status_t status) noexcept;
     Result<void> drop_credits();
+    // Putting.
+    void begin_puts();
+    void tell_offers();
+    void tell_offers(Mirror& mirror);
+    InUse memory_to_tell(const Mirror::Offered& offered);
+    void send_note(Note note, std::uint16_t channel, unsigned slot, std::size_t length);
+    void put(Slot& slot, const Offer& offer, PeerKeys::Key key);
+    void put_step(Slot& slot, ucs_status_ptr_t request);
+    void put_step_done(Slot& slot, ucs_status_t status) noexcept;
+    void send_put_heads();
+    void take_note(const MessageHead& head, std::span<const std::byte> bytes);
+    void deliver_put(Incoming& in, const FrameHead& head);
     // Arriving.
-    ucs_status_t accept(const FrameHead& head, void* data, std::size_t length, bool is_rendezvous);
+    ucs_status_t accept(const MessageHead& head, void* data, std::size_t length, bool is_rendezvous);
+    bool is_known(const MessageHead& head, std::size_t length, bool is_rendezvous) const;
+    void hold(Incoming& in, const MessageHead& head, void* data, std::size_t length, bool is_rendezvous);
     void deliver(Incoming& in, const FrameHead& head, const void* bytes);
     void receive(Incoming& in, const FrameHead& head, void* rendezvous);
     void receive_done(Incoming& in, ucs_status_t status) noexcept;
@@ -119,8 +161,18 @@ private:
     bool is_closing_ = false;
     ucs_status_ptr_t closing_ = nullptr;
 
+    Puts puts_;
+    bool has_puts_ = false;  // known once it is open
+    std::string put_lane_{};
+    ToldKeys told_keys_;
+    PeerKeys peer_keys_;
+    std::vector<EarlyNote> early_notes_{};
+    std::uint64_t messages_put_ = 0;
+    std::size_t failed_put_bytes_ = 0;
+
     std::vector<Slot> slots_;
     std::uint64_t all_slots_, free_slots_;  // a bit each
+    std::uint64_t put_ = 0;      // slots whose message is in the peer's memory, and whose head has not been sent
     std::uint64_t notices_ = 0;  // slots with what no call waits for: a peer that is done with its own may not take it
     std::optional<unsigned> queued_{};  // a slot with a frame that has not been given to UCX
     Token token_ = 0;                   // which messages to the peer carry

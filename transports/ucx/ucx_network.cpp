@@ -27,21 +27,30 @@ std::uint32_t own_release() {
 
 Result<std::unique_ptr<Network>> UcxNetwork::make(NetworkFacts facts) {
     std::unique_ptr<UcxNetwork> made(new UcxNetwork(std::move(facts)));
+    if (auto ok = made->open(); !ok) return std::unexpected(ok.error());
+    return made;
+}
+
+Result<void> UcxNetwork::open() {
     auto worker = UcxWorker::make(
         [](void* self, const void* head, std::size_t head_length, void* data, std::size_t length,
            const ucp_am_recv_param_t* how) {
             return static_cast<UcxNetwork*>(self)->arrived(head, head_length, data, length,
                                                            (how->recv_attr & UCP_AM_RECV_ATTR_FLAG_RNDV) != 0);
         },
-        made.get(), settings_of(made->facts_, "/sys/class/infiniband"));
+        this, settings_of(facts_, "/sys/class/infiniband"), facts_.ucx.puts);
     if (!worker) return std::unexpected(worker.error());
-    made->worker_ = std::move(*worker);
-    if (made->worker_->address().size() + sizeof(Introduction) > Introductions::most_bytes)
+    worker_ = std::move(*worker);
+    if (worker_->has_puts())
+        registrations_ = std::make_unique<Registrations>(
+            [context = worker_->context()](std::span<std::byte> range) { return map_memory(context, range); },
+            facts_.known_memory, Registrations::Bounds{.bytes = facts_.registered_cap_bytes});
+    if (worker_->address().size() + sizeof(Introduction) > Introductions::most_bytes)
         return fail(Status::system_error,
                     fmt::format("rank {}: UCX's address of it has {} bytes, more than the {} that can be told; name "
                                 "fewer transports or devices in UCX_TLS or UCX_NET_DEVICES",
-                                made->facts_.rank, made->worker_->address().size(), Introductions::most_bytes));
-    return made;
+                                facts_.rank, worker_->address().size(), Introductions::most_bytes));
+    return {};
 }
 
 UcxNetwork::UcxNetwork(NetworkFacts facts)
@@ -65,6 +74,7 @@ void UcxNetwork::close() {
         if (all_closed || deadline.passed()) break;
         worker_->progress();
     }
+    for (UcxConnection* c : active_) c->forget_keys();
     worker_.reset();
 }
 
@@ -77,7 +87,10 @@ Connection& UcxNetwork::connection(Rank peer) {
     if (made == nullptr)
         made = std::make_unique<UcxConnection>(
             Ends{.own = facts_.rank, .peer = peer, .peer_host = facts_.hosts[static_cast<std::size_t>(peer)]},
-            worker_ != nullptr ? worker_->handle() : nullptr, memory_, facts_.peer_bytes,
+            worker_ != nullptr ? worker_->handle() : nullptr,
+            Puts{.choice = registrations_ != nullptr ? facts_.ucx.puts : UcxPuts::never,
+                 .registrations = registrations_.get()},
+            memory_, facts_.peer_bytes,
             [this, peer] { introduce(peer); });
     return *made;
 }
@@ -146,7 +159,7 @@ ucs_status_t UcxNetwork::arrived(const void* bytes, std::size_t head_length, voi
         if (head.version == wire_version && head.from >= 0 && head.from < facts_.rank_count) {
             UcxConnection* const from = introduced_[static_cast<std::size_t>(head.from)];
             if (from != nullptr && head.token == from->ends().token)
-                return from->arrived(head.frame, data, length, is_rendezvous);
+                return from->arrived(head, data, length, is_rendezvous);
         }
     }
     if (std::exchange(has_told_of_stranger_, true)) return UCS_OK;

@@ -25,6 +25,9 @@ public:
     int wait_descriptor() const override;
     Result<bool> finish_sending() override;
     void withdraw() override;
+    bool prepare(std::span<std::byte> range) override {
+        return registrations_ != nullptr && registrations_->find(range.data(), range.size()) != nullptr;
+    }
     std::string in_words() const override { return "ucx"; }
     ByteCount slot_memory() const override { return memory_.taken(); }
 
@@ -34,6 +37,7 @@ public:
 
 private:
     explicit UcxNetwork(NetworkFacts facts);
+    Result<void> open();
     void introduce(Rank peer);
     Result<void> take_answers();
     Result<void> tell_who_is_reached();
@@ -41,6 +45,7 @@ private:
 
     NetworkFacts facts_;
     MirrorMemory memory_;
+    std::unique_ptr<Registrations> registrations_;  // null where messages are never put
     std::mutex connecting_;
     std::vector<std::unique_ptr<UcxConnection>> connections_;  // by rank; they outlive the worker, which calls them
     std::unique_ptr<UcxWorker> worker_;                      // null once withdrawn

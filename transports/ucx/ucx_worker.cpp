@@ -90,17 +90,22 @@ std::string obstacle_of(unsigned major, unsigned minor) {
 
 namespace {
 
-// "resource 5  :  md 4  dev 3  flags -- rc_verbs/mlx5_0:1": a way to send, and the device.
-std::string context_in_words(ucp_context_h context) {
+template <class Print>
+std::string what_is_printed(const Print& print) {
     char* text = nullptr;
     std::size_t length = 0;
     std::FILE* const file = open_memstream(&text, &length);
     if (file == nullptr) return {};
-    ucp_context_print_info(context, file);
+    print(file);
     std::fclose(file);
     std::string words(text, length);
     std::free(text);
     return words;
+}
+
+// "resource 5  :  md 4  dev 3  flags -- rc_verbs/mlx5_0:1": a way to send, and the device.
+std::string context_in_words(ucp_context_h context) {
+    return what_is_printed([&](std::FILE* file) { ucp_context_print_info(context, file); });
 }
 
 std::string rdma_device_of_ucx() {
@@ -125,6 +130,28 @@ std::string rdma_device_in(std::string_view context_in_words) {
         return std::string{rest.substr(rest.find('/') + 1)};
     }
     return {};
+}
+
+std::string endpoint_in_words(ucp_ep_h endpoint) {
+    return what_is_printed([&](std::FILE* file) { ucp_ep_print_info(endpoint, file); });
+}
+
+// "put[1]: 0..<short>.." names a lane; "lane[1]:  5:rc_verbs/mlx5_0:1.0 md[4]  -> md[4]/ib/sysdev[255] rma_bw#0" says by
+// what it goes, and of which component the peer's memory domain is.
+std::string put_lane_in(std::string_view endpoint_in_words) {
+    const auto between = [](std::string_view text, std::string_view before, std::string_view after) {
+        const auto at = text.find(before);
+        if (at == std::string_view::npos) return std::string_view{};
+        text.remove_prefix(at + before.size());
+        return text.substr(0, text.find_first_of(after));
+    };
+    const std::string_view number = between(endpoint_in_words, " put[", "]");
+    if (number.empty()) return {};
+    const std::string_view lane = between(endpoint_in_words, fmt::format("lane[{}]: ", number), "\n");
+    const std::string_view component = between(between(lane, "-> ", "\n"), "/", "/");
+    const std::string_view way = between(lane, ":", " ");
+    if (way.empty() || component.empty() || component == "tcp") return {};
+    return std::string{way.substr(0, way.rfind('.'))};
 }
 
 std::string pinning_obstacle() {
@@ -164,37 +191,70 @@ Error ucx_error(Status status, std::string_view what, ucs_status_t cause) {
 }
 
 Result<std::unique_ptr<UcxWorker>> UcxWorker::make(ucp_am_recv_callback_t arrived, void* argument,
-                                                   const UcxSettings& settings) {
+                                                   const UcxSettings& settings, UcxPuts puts) {
     auto always = os::WakeSignal::create();
     if (!always) return std::unexpected(always.error());
     take_over_log();
     std::unique_ptr<UcxWorker> made(new UcxWorker(std::move(*always)));
-    if (auto ok = made->open(arrived, argument, settings); !ok) return std::unexpected(ok.error());
+    if (auto ok = made->open(arrived, argument, settings, puts); !ok) return std::unexpected(ok.error());
     return made;
 }
 
-Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings) {
-    const auto refused = [](std::string_view what, ucs_status_t cause) {
-        return std::unexpected(ucx_error(Status::system_error, what, cause));
-    };
+namespace {
+
+std::unexpected<Error> refused(std::string_view what, ucs_status_t cause) {
+    return std::unexpected(ucx_error(Status::system_error, what, cause));
+}
+
+// Null where UCX cannot; `with_puts` also lets any thread register memory and end that.
+Context make_context(ucp_config_t* config, bool with_puts, ucs_status_t& made) {
+    ucp_params_t wanted{};
+    wanted.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME | UCP_PARAM_FIELD_MT_WORKERS_SHARED;
+    wanted.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP | (with_puts ? UCP_FEATURE_RMA : 0);
+    wanted.mt_workers_shared = with_puts ? 1 : 0;
+    wanted.name = "tenon";
+    ucp_context_h context = nullptr;
+    made = ucp_init(&wanted, config, &context);
+    return made == UCS_OK ? Context{context, ucp_cleanup} : nullptr;
+}
+
+bool is_for_many_threads(ucp_context_h context) {
+    ucp_context_attr_t facts{};
+    facts.field_mask = UCP_ATTR_FIELD_THREAD_MODE;
+    return ucp_context_query(context, &facts) == UCS_OK && facts.thread_mode == UCS_THREAD_MODE_MULTI;
+}
+
+}  // namespace
+
+// What puts want of UCX costs an endpoint more lanes, so it is not asked for where nothing but sockets is used.
+Result<void> UcxWorker::open_context(const UcxSettings& settings, UcxPuts puts) {
     ucp_config_t* config = nullptr;
     if (auto s = ucp_config_read(nullptr, nullptr, &config); s != UCS_OK)
         return refused("UCX does not accept its configuration; look at the UCX_* variables", s);
     // What this UCX does not know it does without.
     for (const auto& [name, value] : settings)
         static_cast<void>(ucp_config_modify(config, name_to_modify(name).c_str(), value.c_str()));
-    ucp_params_t context{};
-    context.field_mask = UCP_PARAM_FIELD_FEATURES | UCP_PARAM_FIELD_NAME;
-    context.features = UCP_FEATURE_AM | UCP_FEATURE_WAKEUP;
-    context.name = "tenon";
-    const ucs_status_t made = ucp_init(&context, config, &context_);
+    ucs_status_t made = UCS_OK;
+    context_ = make_context(config, puts == UcxPuts::always, made);
+    if (puts == UcxPuts::automatic && context_ != nullptr && !rdma_device_in(context_in_words(context_.get())).empty())
+        context_ = make_context(config, true, made);
     ucp_config_release(config);
     if (made != UCS_OK) return refused("UCX cannot be used; look at UCX_TLS and UCX_NET_DEVICES", made);
+    has_puts_ = is_for_many_threads(context_.get());
+    if (puts == UcxPuts::always && !has_puts_)
+        return fail(Status::system_error, "UCX was built here without --enable-mt, which TENON_UCX_PUTS=always needs; "
+                                          "set it to auto, or install another libucx");
+    return {};
+}
+
+Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings,
+                             UcxPuts puts) {
+    if (auto ok = open_context(settings, puts); !ok) return ok;
     ucp_worker_params_t worker{};
     // By whichever thread makes the rank's call.
     worker.field_mask = UCP_WORKER_PARAM_FIELD_THREAD_MODE;
     worker.thread_mode = UCS_THREAD_MODE_SERIALIZED;
-    if (auto s = ucp_worker_create(context_, &worker, &worker_); s != UCS_OK)
+    if (auto s = ucp_worker_create(context_.get(), &worker, &worker_); s != UCS_OK)
         return refused("UCX cannot make a worker; look at UCX_TLS and UCX_NET_DEVICES", s);
     ucp_am_handler_param_t handler{};
     handler.field_mask = UCP_AM_HANDLER_PARAM_FIELD_ID | UCP_AM_HANDLER_PARAM_FIELD_FLAGS |
@@ -214,7 +274,6 @@ Result<void> UcxWorker::open(ucp_am_recv_callback_t arrived, void* argument, con
 UcxWorker::~UcxWorker() {
     if (address_ != nullptr) ucp_worker_release_address(worker_, address_);
     if (worker_ != nullptr) ucp_worker_destroy(worker_);
-    if (context_ != nullptr) ucp_cleanup(context_);
 }
 
 int UcxWorker::wait_descriptor() const {

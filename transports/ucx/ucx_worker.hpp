@@ -31,20 +31,30 @@ std::string pinning_obstacle();
 // The first RDMA device that a context uses, by what UCX says of it (ucp_context_print_info); empty where there is
 // none.
 std::string rdma_device_in(std::string_view context_in_words);
+// By what an endpoint's puts go, where a device makes them and not UCX by messages of its own over a socket:
+// "rc_verbs/mlx5_0:1". By what UCX says of the endpoint (ucp_ep_print_info); empty where there is no such way.
+std::string put_lane_in(std::string_view endpoint_in_words);
+std::string endpoint_in_words(ucp_ep_h endpoint);
 
 // "what: UCX's words for the status".
 Error ucx_error(Status status, std::string_view what, ucs_status_t cause);
+
+// It ends with the last that holds it: memory that it has registered outlives the worker.
+using Context = std::shared_ptr<std::remove_pointer_t<ucp_context_h>>;
 
 class UcxWorker {
 public:
     // `arrived` is called, within progress(), for each active message with `message_id`.
     static Result<std::unique_ptr<UcxWorker>> make(ucp_am_recv_callback_t arrived, void* argument,
-                                                   const UcxSettings& settings = {});
+                                                   const UcxSettings& settings = {}, UcxPuts puts = UcxPuts::never);
     ~UcxWorker();
     UcxWorker(const UcxWorker&) = delete;
     UcxWorker& operator=(const UcxWorker&) = delete;
 
     ucp_worker_h handle() const { return worker_; }
+    const Context& context() const { return context_; }
+    // Memory can be registered, and messages be put into peers'.
+    bool has_puts() const { return has_puts_; }
     std::span<const std::byte> address() const {
         return {reinterpret_cast<const std::byte*>(address_), address_bytes_};
     }
@@ -56,10 +66,12 @@ public:
 
 private:
     explicit UcxWorker(os::WakeSignal always) : always_readable_(std::move(always)) { always_readable_.raise(); }
-    Result<void> open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings);
+    Result<void> open(ucp_am_recv_callback_t arrived, void* argument, const UcxSettings& settings, UcxPuts puts);
+    Result<void> open_context(const UcxSettings& settings, UcxPuts puts);
 
     os::WakeSignal always_readable_;
-    ucp_context_h context_ = nullptr;
+    Context context_;
+    bool has_puts_ = false;
     ucp_worker_h worker_ = nullptr;
     ucp_address_t* address_ = nullptr;
     std::size_t address_bytes_ = 0;

@@ -15,6 +15,7 @@
 #include "tenon/plugin/rdma.hpp"
 #include "tenon/plugin/slot_budget.hpp"
 #include "tenon/plugin/transport.hpp"
+#include "tenon/plugin/ucx.hpp"
 
 namespace tenon {
 
@@ -93,6 +94,7 @@ struct NetworkFacts {
     std::shared_ptr<KnownMemory> known_memory{};  // null where there is none
     std::uint64_t registered_cap_bytes = 0;       // how much of it may be kept prepared
     RdmaChoices rdma{};
+    UcxChoices ucx{};
     // The process's, for whoever must know what users have told another library.
     std::map<std::string, std::string, std::less<>> environment{};
     std::string interface {};  // of the system, for what goes by sockets, where the user has said; else empty
