@@ -377,7 +377,8 @@ TEST_F(RdmaOfferImpostor, PutsByAWriteWhatWasOfferedForAnother) {
     }
 }
 TEST_F(RdmaOfferImpostor, OffersAPart) {
-    EXPECT_THAT(error_of({.note = Note::offers}, bytes_of(sizeof(WireOffer) + 1, 0)), HasSubstr("offers of which one is a part"));
+    EXPECT_THAT(error_of({.note = Note::offers}, bytes_of(sizeof(WireOffer) + 1, 0)),
+                HasSubstr("offers of which one is a part"));
 }
 TEST_F(RdmaOfferImpostor, OffersForNoChannel) {
     EXPECT_THAT(error_of({.note = Note::offers, .channel = 999}, bytes_of(sizeof(WireOffer), 0)),

@@ -1,5 +1,6 @@
-// Messages that are put into memory which their receiver has registered, over UCX; what ends that; and a peer that breaks
-// the rules of it. Over sockets, where UCX emulates puts: by messages of its own, which the receiver's progress copies.
+// Messages that are put into memory which their receiver has registered, over UCX; what ends that; and a peer that
+// breaks the rules of it. Over sockets, where UCX emulates puts: by messages of its own, which the receiver's progress
+// copies.
 #include <gmock/gmock.h>
 
 #include <random>
@@ -140,8 +141,9 @@ TEST_F(UcxPutsTest, TheSameAddressAfterAnEndIsOtherMemory) {
 
 // Over sockets UCX's puts are slower than its messages, so by itself it makes none there.
 TEST_F(UcxPutsTest, WhereEitherSideMakesNoneMessagesGoAsEver) {
-    for (const auto& [own, peers] : {std::pair{UcxPuts::never, UcxPuts::always}, {UcxPuts::always, UcxPuts::never},
-                                     {UcxPuts::automatic, UcxPuts::automatic}, {UcxPuts::automatic, UcxPuts::always}}) {
+    using enum UcxPuts;
+    for (const auto& [own, peers] :
+         {std::pair{never, always}, {always, never}, {automatic, automatic}, {automatic, always}}) {
         begin(own, peers);
         std::vector<std::byte> to(length);
         hosts->memory->add(to);
@@ -171,8 +173,8 @@ TEST_F(UcxPutsTest, TouchesNoMemoryOnceWithdrawn) {
     }
 }
 
-// And the sender's memory is its own again when its call has failed. (A receiver that progresses then, UCX 1.13 ends: to
-// answer an emulated put it takes for granted that its sender lives.)
+// And the sender's memory is its own again when its call has failed. (UCX 1.13 would end a receiver that progressed
+// then: to answer an emulated put it takes for granted that its sender lives.)
 TEST_F(UcxPutsTest, APutThatIsUnderWayEndsWithItsSender) {
     begin();
     std::vector<std::byte> to(length);

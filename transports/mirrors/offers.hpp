@@ -1,4 +1,4 @@
-// Where a rank's messages may be put by a peer's network, told beforehand: what of it travels, and what both sides keep.
+// Where a rank's messages may be put by a peer's network, told beforehand: what of it travels, what both sides keep.
 //
 // An offer is for one message of a channel, with its number, signature and length, and so holds for that one only; who
 // knows of none when it sends, sends as ever. A Key is what a network needs to write into the memory behind it.

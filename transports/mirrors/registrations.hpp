@@ -1,9 +1,9 @@
 // Memory of the program that a network has registered, so that peers may write there: ranges whose end the library
 // knows, when they are first used, and until they end, or others need their room more.
 //
-// A range is registered whole, once. What is in use stays; beyond the bounds the one that was used longest ago goes, and
-// where none can, what is asked for is not registered: such messages go another way. What registering a range makes is a
-// Handle, which undoes it when it is destroyed.
+// A range is registered whole, once. What is in use stays; beyond the bounds the one that was used longest ago goes,
+// and where none can, what is asked for is not registered: such messages go another way. What registering a range makes
+// is a Handle, which undoes it when it is destroyed.
 //
 // Threads: ranges end by any thread, and so handles are destroyed by any; find() may be called by any as well.
 #pragma once

@@ -1,13 +1,14 @@
 // Messages that are put into memory which their receiver has registered and offered.
 //
-// The receiver tells an offer beforehand, and the key of the memory behind it where the peer does not know that yet. Who
-// knows the offer when it sends puts the message there (ucp_put_nbx) and flushes the endpoint: UCX says of a put that is
-// done only that the sender's memory is its own again, and orders no active message behind it, not by a fence either,
-// which is for what accesses memory. When both are done, the bytes are in the peer's memory, and the head follows.
+// The receiver tells an offer beforehand, and the key of the memory behind it where the peer does not know that yet.
+// Who knows the offer when it sends puts the message there (ucp_put_nbx) and flushes the endpoint: UCX says of a put
+// that is done only that the sender's memory is its own again, and orders no active message behind it. When both are
+// done, the bytes are in the peer's memory, and the head follows.
 #include <algorithm>
 #include <bit>
 #include <utility>
 
+#include "base/log.hpp"
 #include "transports/ucx/ucx_connection.hpp"
 
 namespace tenon::ucx {
@@ -22,6 +23,9 @@ void UcxConnection::begin_puts() {
     if (puts_.choice == UcxPuts::never) return;
     put_lane_ = put_lane_in(endpoint_in_words(endpoint_));
     has_puts_ = puts_.choice == UcxPuts::always || !put_lane_.empty();
+    if (has_puts_)
+        log(LogLevel::info, "rank {} puts large messages into memory that rank {} on {} has registered, {}",
+            ends_.own, ends_.peer, ends_.peer_host, put_lane_.empty() ? "as UCX emulates it" : "by " + put_lane_);
     for (const EarlyNote& note : std::exchange(early_notes_, {})) take_note(note.head, note.bytes);
 }
 

@@ -136,7 +136,8 @@ Result<void> UcxConnection::end_or_fail() {
         if (failed_put_bytes_ != 0)
             why = fmt::format("putting {} bytes into its memory{}{} failed: {}", failed_put_bytes_,
                               put_lane_.empty() ? "" : " by ", put_lane_, why);
-        return std::unexpected(lost(why, "look whether that process and its host live, and at the network between them"));
+        return std::unexpected(
+            lost(why, "look whether that process and its host live, and at the network between them"));
     }
     stage_ = Stage::ended;
     return {};

@@ -13,8 +13,8 @@
 // Memory: a frame's head, and bytes where they were packed, lie in one of at most 64 slots until UCX has done with
 // them, and progress() is true only when no slot is in use. So the memory of a message is never read later.
 //
-// Puts (puts.cpp): a large message for which the peer has told an offer is put there, and the endpoint flushed; only when
-// both are done, its head follows, since UCX orders no active message behind a put. It then has its turn as any other.
+// Puts (puts.cpp): a large message for which the peer has told an offer is put there, and the endpoint flushed; only
+// when both are done, its head follows, since UCX orders no active message behind a put. It then has its turn as any.
 #pragma once
 
 #include <ucp/api/ucp.h>

@@ -13,8 +13,8 @@ void MappedMemory::Unmap::operator()(ucp_mem_h memory) const {
 
 Result<MappedMemory> map_memory(const Context& context, std::span<std::byte> range) {
     const auto refused = [&](std::string_view why) {
-        return fail(Status::system_error, fmt::format("UCX cannot register {} bytes of memory for puts of its peers: {}",
-                                                      range.size(), why));
+        return fail(Status::system_error,
+                    fmt::format("UCX cannot register {} bytes of memory for its peers' puts: {}", range.size(), why));
     };
     ucp_mem_map_params_t wanted{};
     wanted.field_mask = UCP_MEM_MAP_PARAM_FIELD_ADDRESS | UCP_MEM_MAP_PARAM_FIELD_LENGTH;

@@ -2,8 +2,8 @@
 // keys that peers have told.
 //
 // A key is told to a peer once, under a name: a place among few, and which key it is that stands there. Who tells it
-// decides which one gives way to it, so both sides keep as few, and nothing has to be told of what is kept no longer. An
-// offer whose key is not there (any more) is no offer: its message goes as ever.
+// decides which one gives way to it, so both sides keep as few, and nothing has to be told of what is kept no longer.
+// An offer whose key is not there (any more) is no offer: its message goes as ever.
 //
 // For the rank's thread, but for MappedMemory, which any thread may destroy.
 #pragma once

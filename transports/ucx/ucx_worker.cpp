@@ -136,8 +136,8 @@ std::string endpoint_in_words(ucp_ep_h endpoint) {
     return what_is_printed([&](std::FILE* file) { ucp_ep_print_info(endpoint, file); });
 }
 
-// "put[1]: 0..<short>.." names a lane; "lane[1]:  5:rc_verbs/mlx5_0:1.0 md[4]  -> md[4]/ib/sysdev[255] rma_bw#0" says by
-// what it goes, and of which component the peer's memory domain is.
+// "put[1]: 0..<short>.." names a lane; "lane[1]:  5:rc_verbs/mlx5_0:1.0 md[4]  -> md[4]/ib/sysdev[255] rma_bw#0" says
+// by what it goes, and of which component the peer's memory domain is.
 std::string put_lane_in(std::string_view endpoint_in_words) {
     const auto between = [](std::string_view text, std::string_view before, std::string_view after) {
         const auto at = text.find(before);
