@@ -17,8 +17,8 @@ DEVICE_PACKET_BYTES = 4096
 
 
 def ranks(ways, *command):
-    """What was printed, and what was warned of; UCX has no other ways to a host than these."""
-    environment = os.environ | {"UCX_TLS": ways}
+    """What was printed, and what was logged; UCX has no other ways to a host than these."""
+    environment = os.environ | {"UCX_TLS": ways, "TENON_LOG": "info"}
     done = subprocess.run(["ranks", *command], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=DEADLINE_S)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,21 +26,25 @@ def ranks(ways, *command):
 
 
 class Calls(unittest.TestCase):
-    def check_calls(self, ways):
-        """Packed, eager and large messages, each right, and all by the device."""
+    def check_calls(self, ways, puts_by):
+        """Packed, eager and large messages, each right, and all by the device; the large are put, where it can."""
         sent_before = int(COUNTER.read_text())
-        options = ["--sizes", "8,8K,1M", "-n", "2", "--batches", "1", "-c", "1", "--format", "jsonl"]
-        said, warned = ranks(ways, TENON_PERF, "all_reduce", *options)
+        options = ["--memory", "tenon", "--sizes", "8,8K,1M", "-n", "2", "--batches", "1", "-c", "1", "--format", "jsonl"]
+        said, logged = ranks(ways, TENON_PERF, "all_reduce", *options)
         rows = [json.loads(line) for line in said.splitlines()]
         self.assertEqual([(row["wrong"], row["transport"]) for row in rows], [(0, "ucx")] * 6, said)  # in place or not
-        self.assertEqual(warned, "")
+        self.assertEqual([line for line in logged.splitlines() if " info: " not in line], [], logged)
+        self.assertEqual("has registered, by " in logged, puts_by is not None, logged)
+        if puts_by:
+            self.assertIn(f"rank 0 puts large messages into memory that rank 1 on host1 has registered, by {puts_by}",
+                          logged)
         self.assertGreater(int(COUNTER.read_text()) - sent_before, (1 << 20) // DEVICE_PACKET_BYTES)
 
     def test_takes_reliable_connections(self):
-        self.check_calls("rc")
+        self.check_calls("rc", puts_by="rc_verbs/rxe0:1")
 
     def test_takes_datagrams(self):
-        self.check_calls("ud")
+        self.check_calls("ud", puts_by=None)
 
 
 class Samples(unittest.TestCase):
