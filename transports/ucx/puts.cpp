@@ -112,7 +112,7 @@ void UcxConnection::put_step_done(Slot& slot, ucs_status_t status) noexcept {
         put_ |= std::uint64_t{1} << (&slot - slots_.data());
         return;
     }
-    if (endpoint_status_ == UCS_OK) failed_put_bytes_ = slot.head.frame.length;
+    if (failed_put_bytes_ == 0) failed_put_bytes_ = slot.head.frame.length;
     send_done(slot, slot.status);
 }
 

@@ -41,6 +41,7 @@ UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, Puts puts, MirrorMe
       all_slots_(~std::uint64_t{0} >> (most_slots_here - slots_.size())),
       free_slots_(all_slots_) {
     memory.count(slots_.size() * sizeof(Slot));
+    if (puts_.choice != UcxPuts::never) memory.count(ToldKeys::most_bytes + PeerKeys::most_bytes);
     for (Slot& s : slots_) s.connection = this;
 }
 

@@ -36,6 +36,7 @@ Result<MappedMemory> map_memory(const Context& context, std::span<std::byte> ran
 }
 
 ToldKeys::Named ToldKeys::name_of(const InUse& memory) {
+    told_.resize(most_keys);
     Told* place = &told_.front();
     for (Told& told : told_) {
         const bool is_this = !told.memory.owner_before(memory) && !memory.owner_before(told.memory);
@@ -60,6 +61,7 @@ Result<void> PeerKeys::take(std::span<const std::byte> note, ucp_ep_h endpoint) 
     std::memcpy(&head, note.data(), sizeof head);
     if (head.name.index >= most_keys || head.bytes == 0 || head.first > UINT64_MAX - head.bytes)
         return refused("a key of no name, or of no memory");
+    known_.resize(most_keys);
     Known& known = known_[head.name.index];
     if (head.name.generation <= known.head.name.generation) return {};  // others have overtaken it
     std::vector<std::byte> packed(longest_key);
@@ -73,12 +75,14 @@ Result<void> PeerKeys::take(std::span<const std::byte> note, ucp_ep_h endpoint) 
 
 std::string_view PeerKeys::wrong_with(const Offer& offer) const {
     if (offer.key.index >= most_keys) return "an offer whose key has no name";
+    if (known_.empty()) return "";
     const Known& known = known_[offer.key.index];
     const bool is_outside = known.head.name.generation == offer.key.generation && !known.covers(offer);
     return is_outside ? "an offer outside of the memory that its key is of" : "";
 }
 
 PeerKeys::Key PeerKeys::find(const Offer& offer) const {
+    if (known_.empty()) return nullptr;
     const Known& known = known_[offer.key.index];
     return known.head.name.generation == offer.key.generation && known.covers(offer) ? known.key : nullptr;
 }

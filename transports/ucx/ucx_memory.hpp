@@ -8,7 +8,6 @@
 // For the rank's thread, but for MappedMemory, which any thread may destroy.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <vector>
 
@@ -47,9 +46,12 @@ private:
         std::uint32_t generation = 0;
         std::uint64_t last_used = 0;
     };
-    std::array<Told, most_keys> told_{};
+    std::vector<Told> told_{};  // most_keys, or none before the first
     std::uint32_t generation_ = 0;
     std::uint64_t uses_ = 0;
+
+public:
+    static constexpr std::uint64_t most_bytes = most_keys * sizeof(Told);
 };
 
 // Of a peer's memory. What the peer says is looked at before UCX is given it. It must be empty when the worker ends.
@@ -62,7 +64,7 @@ public:
     std::string_view wrong_with(const Offer& offer) const;
     // Null where it is not there.
     Key find(const Offer& offer) const;
-    void clear() { known_ = {}; }
+    void clear() { known_.clear(); }
 
 private:
     struct Known {
@@ -73,7 +75,10 @@ private:
                    offer.address - head.first <= head.bytes - offer.length;
         }
     };
-    std::array<Known, most_keys> known_{};
+    std::vector<Known> known_{};  // most_keys, or none before the first
+
+public:
+    static constexpr std::uint64_t most_bytes = most_keys * sizeof(Known);
 };
 
 }  // namespace tenon::ucx
