@@ -36,7 +36,7 @@ struct Ends {
     Token token = 0;  // what the peer's messages must carry
 };
 
-// From here on; below, a message is there as soon without (README.md).
+// From here on; as rdma, which copies what is shorter.
 inline constexpr std::size_t put_min_bytes = 16 << 10;
 
 // What a rank's connections put by.
