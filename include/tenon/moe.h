@@ -63,7 +63,11 @@ typedef struct {
     int topK;         /* slots of a token, from 1 to 64 */
     size_t hidden;    /* elements of a row */
     size_t maxTokens; /* the most tokens that a rank prepares at once */
-    tenonDataType_t dispatchType; /* of the tokens' rows: tenonBfloat16, tenonFloat16 or tenonFloat32 */
+    tenonDataType_t dispatchType; /* of the rows that come: tenonBfloat16, tenonFloat16 or tenonFloat32; or quantised,
+                                   * tenonFloat8e4m3 or tenonInt8: see tenonMoeDispatchQuantised */
+    tenonDataType_t tokenType;    /* where rows are quantised, of the tokens: tenonBfloat16, tenonFloat16 or
+                                   * tenonFloat32, which the call quantises, or dispatchType: the caller has, and gives
+                                   * their scales. Else ignored: tokens are of dispatchType */
     tenonDataType_t combineType;  /* of the experts' rows and of the result: one of the same; sums are float32 */
     int float32Partials;          /* 1: the sums of groups are not rounded to combineType before they are added */
     tenonMoeLayout_t layout;
@@ -82,7 +86,7 @@ typedef struct {
 #define TENON_MOE_CONFIG_INITIALIZER                                                                     \
     {                                                                                                    \
         sizeof(tenonMoeConfig_t), TENON_MOE_CONFIG_MAGIC, TENON_VERSION_CODE, 0, 0, 0, 0, tenonBfloat16, \
-            tenonBfloat16, 0, tenonMoeExpertMajor, tenonMoeFlat, 0, 1, 0, NULL                              \
+            tenonBfloat16, tenonBfloat16, 0, tenonMoeExpertMajor, tenonMoeFlat, 0, 1, 0, NULL                              \
     }
 
 /* Sets *bytes to the most memory that a group of this configuration on `comm` takes on this rank with one handle, if
@@ -121,6 +125,23 @@ TENON_EXPORT tenonResult_t tenonMoeHandleDestroy(tenonMoeHandle_t handle);
  * tenonInvalidArgument before anything is sent; with a stream the stream says so. The buffers do not overlap. */
 TENON_EXPORT tenonResult_t tenonMoeDispatch(tenonMoeHandle_t handle, const void* tokens, void* rows, size_t rowCapacity,
                                             tenonStream_t stream);
+
+/* The same where dispatchType is tenonFloat8e4m3 or tenonInt8 (only there, and there this alone; else
+ * tenonInvalidUsage): rows[rowCapacity][hidden] receives codes of 8 bits, and rowScales[rowCapacity][scales] their
+ * scales, an element being worth code * scale. tenonFloat8e4m3 has a scale for each 128 elements of a row, the last for
+ * as many as are left: scales = (hidden + 127) / 128; tenonInt8 one for the row. Of padding both are zeros.
+ *
+ * Where tokenType is a wider type, the call quantises tokens[tokens][hidden], and tokenScales is NULL: of the elements
+ * that share a scale it is max(largest / top, 2^-126), `largest` being their largest finite magnitude and top 448
+ * (e4m3) or 127 (int8); code = element * (1 / scale), rounded to nearest even; all in float32, each step rounded. An
+ * element that is not finite becomes e4m3's NaN (0x7f), and the others do not suffer; int8 has none, so that the row's
+ * scale becomes NaN and its codes 0. Where tokenType is dispatchType, tokens are codes and tokenScales[tokens][scales]
+ * their scales, which arrive as they are. A group keeps maxTokens such rows to send them from.
+ *
+ * A combine is never quantised: its rows and its result are of combineType. */
+TENON_EXPORT tenonResult_t tenonMoeDispatchQuantised(tenonMoeHandle_t handle, const void* tokens,
+                                                     const float* tokenScales, void* rows, float* rowScales,
+                                                     size_t rowCapacity, tenonStream_t stream);
 
 /* tokens[tokens][hidden] of combineType = the sums of everybody's rows[rows][hidden], which lie as tenonMoeDispatch
  * would put them; see the head of this file. weighted: 1 multiplies each row by its weight of the handle, 0 by one, the

@@ -3,6 +3,8 @@
 // tenon::Exception. What a call means, and which threads may make it, is said in moe.h.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <ranges>
 #include <span>
@@ -22,6 +24,7 @@ struct MoeSettings {
     std::size_t hidden = 0;
     std::size_t max_tokens = 0;
     tenonDataType_t dispatch_type = tenonBfloat16;
+    tenonDataType_t token_type = tenonBfloat16;  // where dispatch_type is quantised
     tenonDataType_t combine_type = tenonBfloat16;
     bool float32_partials = false;
     tenonMoeLayout_t layout = tenonMoeExpertMajor;
@@ -31,6 +34,9 @@ struct MoeSettings {
     int places_per_rank = 0;
     std::vector<int> placement{};  // [ranks][places_per_rank], or empty
 
+    // Of a quantised row; see tenonMoeDispatchQuantised.
+    std::size_t scales_of_row() const { return dispatch_type == tenonInt8 ? 1 : (hidden + 127) / 128; }
+
     tenonMoeConfig_t config() const {  // borrows the placement
         tenonMoeConfig_t config = TENON_MOE_CONFIG_INITIALIZER;
         config.experts = experts;
@@ -38,6 +44,7 @@ struct MoeSettings {
         config.hidden = hidden;
         config.maxTokens = max_tokens;
         config.dispatchType = dispatch_type;
+        config.tokenType = token_type;
         config.combineType = combine_type;
         config.float32Partials = float32_partials ? 1 : 0;
         config.layout = layout;
@@ -83,6 +90,25 @@ public:
                                std::ranges::size(rows) / hidden_, stream));
     }
 
+    // tenonMoeDispatchQuantised: tokens of token_type; rows are codes of 8 bits, `row_scales` has scales_of_row() each.
+    template <InputBuffer In>
+    void dispatch_quantised(In&& tokens, std::span<std::byte> rows, std::span<float> row_scales,
+                            tenonStream_t stream = nullptr) {
+        must_have_type("dispatch_quantised", datatype_in<In>, token_type_);
+        must_be_tokens("dispatch_quantised", std::ranges::size(tokens));
+        dispatch_codes(std::ranges::data(tokens), nullptr, rows, row_scales, stream);
+    }
+    // Tokens that are codes already, with their scales.
+    void dispatch_quantised(std::span<const std::byte> tokens, std::span<const float> token_scales,
+                            std::span<std::byte> rows, std::span<float> row_scales, tenonStream_t stream = nullptr) {
+        must_be_tokens("dispatch_quantised", tokens.size());
+        if (token_scales.size() != tokens_ * scales_)
+            throw Exception(tenonInvalidArgument, "tenon::MoeHandle, dispatch_quantised: " +
+                                                      std::to_string(token_scales.size()) + " scales, where " +
+                                                      std::to_string(tokens_ * scales_) + " are needed");
+        dispatch_codes(tokens.data(), token_scales.data(), rows, row_scales, stream);
+    }
+
     template <InputBuffer In, OutputBuffer Out>
     requires SameElements<In, Out>
     void combine(In&& rows, Out&& tokens, bool weighted = true, tenonStream_t stream = nullptr) {
@@ -99,8 +125,16 @@ public:
 private:
     friend class MoeGroup;
     MoeHandle(tenonMoeHandle_t owned, const MoeSettings& settings, std::size_t ranks, std::size_t tokens)
-        : Owned(owned), hidden_(settings.hidden), ranks_(ranks), tokens_(tokens),
-          dispatch_type_(settings.dispatch_type), combine_type_(settings.combine_type) {}
+        : Owned(owned), hidden_(settings.hidden), scales_(settings.scales_of_row()), ranks_(ranks), tokens_(tokens),
+          dispatch_type_(settings.dispatch_type), token_type_(settings.token_type),
+          combine_type_(settings.combine_type) {}
+
+    // There is room for as many rows as both have room for.
+    void dispatch_codes(const void* tokens, const float* token_scales, std::span<std::byte> rows,
+                        std::span<float> row_scales, tenonStream_t stream) {
+        check(tenonMoeDispatchQuantised(*this, tokens, token_scales, rows.data(), row_scales.data(),
+                                        std::min(rows.size() / hidden_, row_scales.size() / scales_), stream));
+    }
 
     static void must_have_type(const char* what, tenonDataType_t found, tenonDataType_t needed) {
         if (found != needed)
@@ -115,8 +149,8 @@ private:
                                                       std::to_string(tokens_ * hidden_) + " are needed");
     }
 
-    std::size_t hidden_, ranks_, tokens_;
-    tenonDataType_t dispatch_type_, combine_type_;
+    std::size_t hidden_, scales_, ranks_, tokens_;
+    tenonDataType_t dispatch_type_, token_type_, combine_type_;
 };
 
 // The ranks of a communicator with a configuration.

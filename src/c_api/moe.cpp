@@ -122,8 +122,10 @@ Result<MoeShape> shape_of(const tenonMoeConfig_t* config, const Communicator& co
     for (const auto& [value, name] : {std::pair{config->experts, "experts"}, {config->topK, "topK"},
                                       {config->alignment, "alignment"}})
         if (value < 1) return wrong(fmt::format("{} is {}; it must be at least 1", name, value));
-    const int dispatch_type = number_in(config->dispatchType), combine_type = number_in(config->combineType);
-    for (const auto& [type, name] : {std::pair{dispatch_type, "dispatchType"}, {combine_type, "combineType"}})
+    const int dispatch_type = number_in(config->dispatchType), combine_type = number_in(config->combineType),
+              token_type = number_in(config->tokenType);
+    for (const auto& [type, name] :
+         {std::pair{dispatch_type, "dispatchType"}, {combine_type, "combineType"}, {token_type, "tokenType"}})
         if (type < 0 || static_cast<std::size_t>(type) >= data_type_count)
             return wrong(fmt::format("{}: there is no data type {}", name, type));
     if (const int layout = number_in(config->layout); layout != tenonMoeExpertMajor && layout != tenonMoeRankMajor)
@@ -142,6 +144,7 @@ Result<MoeShape> shape_of(const tenonMoeConfig_t* config, const Communicator& co
                    .path = static_cast<MoePath>(config->path),
                    .window_bytes = config->windowBytes != 0 ? config->windowBytes : usual_window_bytes,
                    .alignment = static_cast<std::uint32_t>(config->alignment)};
+    shape.token_type = shape.is_quantised() ? static_cast<DataType>(token_type) : shape.dispatch_type;
     shape.partial_type = config->float32Partials == 1 ? DataType::float32 : shape.combine_type;
     if (config->placement == nullptr) {
         if (config->placesPerRank != 0) return wrong("placesPerRank is given, but placement is NULL");
@@ -188,6 +191,22 @@ void make_counts(tenonMoeHandle& h) {
 tenonResult_t not_ready(tenonMoeHandle_t handle, const char* function) {
     return report(Status::invalid_usage,
                   fmt::format("{}: the handle's prepare has not completed, or has failed", function), handle->comm);
+}
+
+tenonResult_t dispatch(tenonMoeHandle_t handle, tenonStream_t stream, const MoeGroup::Dispatched& call,
+                       bool quantised, const char* function) {
+    if (!is_good(handle)) return refuse(function, no_handle);
+    if (const tenonResult_t no = may_issue(handle->comm, stream, function); no != tenonSuccess) return no;
+    if (const MoeShape& shape = handle->handle->group().shape(); shape.is_quantised() != quantised)
+        return refused(report(Status::invalid_usage,
+                              fmt::format("{}: the group's dispatchType is {}; call {}", function,
+                                          name_of(shape.dispatch_type),
+                                          quantised ? "tenonMoeDispatch" : "tenonMoeDispatchQuantised"),
+                              handle->comm));
+    return guarded(nullptr, [&] {
+        return issue(handle->comm, stream, function,
+                     [of = handle->handle, call] { return of->group().dispatch(*of, call); });
+    });
 }
 
 }  // namespace
@@ -254,13 +273,15 @@ tenonResult_t tenonMoeHandleDestroy(tenonMoeHandle_t handle) {
 
 tenonResult_t tenonMoeDispatch(tenonMoeHandle_t handle, const void* tokens, void* rows, size_t rowCapacity,
                                tenonStream_t stream) {
-    if (!is_good(handle)) return refuse(__func__, no_handle);
-    if (const tenonResult_t no = may_issue(handle->comm, stream, __func__); no != tenonSuccess) return no;
-    return guarded(nullptr, [&] {
-        return issue(handle->comm, stream, "tenonMoeDispatch", [of = handle->handle, tokens, rows, rowCapacity] {
-            return of->group().dispatch(*of, tokens, rows, rowCapacity);
-        });
-    });
+    return dispatch(handle, stream, {.tokens = tokens, .rows = rows, .row_room = rowCapacity}, false, __func__);
+}
+
+tenonResult_t tenonMoeDispatchQuantised(tenonMoeHandle_t handle, const void* tokens, const float* tokenScales,
+                                        void* rows, float* rowScales, size_t rowCapacity, tenonStream_t stream) {
+    return dispatch(handle, stream,
+                    {.tokens = tokens, .token_scales = tokenScales, .rows = rows, .row_scales = rowScales,
+                     .row_room = rowCapacity},
+                    true, __func__);
 }
 
 tenonResult_t tenonMoeCombine(tenonMoeHandle_t handle, const void* rows, void* tokens, int weighted,

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cstring>
 
 #include "base/log.hpp"
 #include "os/clock.hpp"
@@ -25,12 +26,13 @@ struct AgreedField {
     const char* name;
     std::uint64_t value;
 };
-using AgreedFields = std::array<AgreedField, 14>;
+using AgreedFields = std::array<AgreedField, 15>;
 AgreedFields agreed_fields(const MoeShape& s) {
     return {{{"experts", s.experts},
              {"topK", s.top_k},
              {"hidden", s.hidden},
              {"maxTokens", s.most_tokens},
+             {"tokenType", static_cast<std::uint64_t>(s.token_type)},
              {"dispatchType", static_cast<std::uint64_t>(s.dispatch_type)},
              {"combineType", static_cast<std::uint64_t>(s.combine_type)},
              {"partialType", static_cast<std::uint64_t>(s.partial_type)},
@@ -65,10 +67,10 @@ void tell_memory(const MoeShape& shape, std::span<const std::int32_t> nodes, std
     const MoeMemory memory = memory_of(shape, nodes);
     log(LogLevel::info,
         "MoE group {} of {} ranks, {} experts, top-{}, {} tokens of {} elements: a rank takes at most {} bytes for its "
-        "peers and {} for its window; for a handle {} for what it sends, and, if every token comes here, {} for that "
-        "and {} for what is handed on; and {} for slots",
+        "peers, {} for its window and {} for quantised tokens; for a handle {} for what it sends, and, if every token "
+        "comes here, {} for that and {} for what is handed on; and {} for slots",
         number, nodes.size(), shape.experts, shape.top_k, shape.most_tokens, shape.hidden, memory.peers_bytes,
-        memory.window_bytes, memory.routing_sent_bytes, memory.routing_received_bytes, memory.legs_bytes, slot_memory);
+        memory.window_bytes, memory.quantised_bytes, memory.routing_sent_bytes, memory.routing_received_bytes, memory.legs_bytes, slot_memory);
 }
 
 }  // namespace
@@ -163,6 +165,8 @@ Result<void> MoeGroup::prepare(MoeHandle& handle) {
             communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
     if (is_hierarchical())
         if (auto ok = prepare_hierarchy(handle); !ok) return ok;
+    if (shape_.is_quantised())
+        quantised_.resize(std::max<std::size_t>(quantised_.size(), r.tokens * shape_.dispatch_row_bytes()));
     handle.ready_.store(true, std::memory_order_release);
     return {};
 }
@@ -184,8 +188,9 @@ Result<void> MoeGroup::prepare_hierarchy(MoeHandle& handle) {
     if (!h.finish(shape_, handle.routing_, forwarders_))
         return std::unexpected(
             communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
-    const std::uint64_t element = std::max(element_bytes(shape_.dispatch_type), element_bytes(shape_.partial_type));
-    window_.resize(std::max<std::size_t>(window_.size(), h.window_rows * shape_.hidden * element));
+    const std::uint64_t row_bytes =
+        std::max(shape_.dispatch_row_bytes(), shape_.hidden * element_bytes(shape_.partial_type));
+    window_.resize(std::max<std::size_t>(window_.size(), h.window_rows * row_bytes));
     return {};
 }
 
@@ -237,10 +242,11 @@ MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std:
 }
 
 Result<void> MoeGroup::dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                                    const std::byte* tokens, std::byte* rows, bool is_direct, bool streaming_stores) {
+                                    const std::byte* tokens, const MoeRowBuffers& to, bool is_direct,
+                                    bool streaming_stores) {
     return communicator_.run_in_turn(
         dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
-            return dispatch_.begin(call_of(shape, routing, signature, is_direct, streaming_stores), tokens, rows);
+            return dispatch_.begin(call_of(shape, routing, signature, is_direct, streaming_stores), tokens, to);
         });
 }
 
@@ -255,16 +261,17 @@ Result<void> MoeGroup::combine_leg(const MoeHandle& handle, const MoeShape& shap
 
 // Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
 // another rank's window or buffer, its readers are not told.
-Result<void> MoeGroup::dispatch_all(const MoeHandle& handle, const std::byte* tokens, std::byte* rows,
+Result<void> MoeGroup::dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
                                     bool streaming_stores) {
-    if (!is_hierarchical()) return dispatch_leg(handle, shape_, handle.routing_, tokens, rows, true, streaming_stores);
+    if (!is_hierarchical()) return dispatch_leg(handle, shape_, handle.routing_, tokens, to, true, streaming_stores);
     const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.dispatch_row_bytes();
     for (std::size_t i = 0; i < handle.hierarchy_.rounds.size(); i++) {
         const MoeLegs& legs = handle.hierarchy_.rounds[i];
         const std::byte* const from = legs.across.tokens != 0 ? tokens + i * block_bytes : tokens;
-        if (auto ok = dispatch_leg(handle, across_shape_, legs.across, from, window_.data(), true, false); !ok)
+        if (auto ok = dispatch_leg(handle, across_shape_, legs.across, from, {.rows = window_.data()}, true, false);
+            !ok)
             return ok;
-        if (auto ok = dispatch_leg(handle, shape_, legs.within, window_.data(), rows, false, streaming_stores); !ok)
+        if (auto ok = dispatch_leg(handle, shape_, legs.within, window_.data(), to, false, streaming_stores); !ok)
             return ok;
     }
     return {};
@@ -298,23 +305,60 @@ bool MoeGroup::streams(std::uint64_t bytes) {
     return communicator_.decisions().always_streams || storing_.path().streaming_stores;
 }
 
-Result<void> MoeGroup::dispatch(const MoeHandle& handle, const void* tokens, void* rows, std::uint64_t row_room) {
-    if (auto ok = must_be_ready(handle, "dispatch"); !ok) return ok;
-    const MoeRouting& r = handle.routing_;
+Result<void> MoeGroup::check_dispatch(const MoeRouting& r, const Dispatched& call) const {
     const auto wrong = [&](const std::string& what) {
         return fail(Status::invalid_argument, fmt::format("rank {}: MoE dispatch: {}", r.rank, what));
     };
-    if (row_room < r.rows)
-        return wrong(fmt::format("there is room for {} rows, but {} are needed{}", row_room, r.rows,
+    if (call.row_room < r.rows)
+        return wrong(fmt::format("there is room for {} rows, but {} are needed{}", call.row_room, r.rows,
                                  shape_.layout == MoeLayout::expert_major ? ", padding included" : ""));
-    if (tokens == nullptr && !r.sent.empty()) return wrong("tokens is NULL");
-    if (rows == nullptr && r.rows != 0) return wrong("rows is NULL");
+    if (call.tokens == nullptr && !r.sent.empty()) return wrong("tokens is NULL");
+    if (call.rows == nullptr && r.rows != 0) return wrong("rows is NULL");
+    if (!shape_.is_quantised()) return {};
+    if (call.row_scales == nullptr && r.rows != 0) return wrong("rowScales is NULL");
+    const bool needs_scales = shape_.token_type == shape_.dispatch_type;
+    if (needs_scales && call.token_scales == nullptr && !r.sent.empty())
+        return wrong(fmt::format("tokenScales is NULL, but the group's tokens are {} already",
+                                 name_of(shape_.token_type)));
+    if (!needs_scales && call.token_scales != nullptr)
+        return wrong(fmt::format("tokenScales is given, but the group's tokens are {}, which the call quantises itself",
+                                 name_of(shape_.token_type)));
+    return {};
+}
+
+// The tokens, each with its scales behind it where rows are quantised.
+const std::byte* MoeGroup::as_they_travel(const MoeRouting& r, const Dispatched& call) {
+    const auto* const tokens = static_cast<const std::byte*>(call.tokens);
+    if (!shape_.is_quantised() || tokens == nullptr) return tokens;
+    const std::uint64_t stride = shape_.dispatch_row_bytes(), scale_bytes = shape_.scale_bytes();
+    if (shape_.token_type != shape_.dispatch_type) {
+        run_quantise(quantise_kernel(shape_.token_type, shape_.dispatch_type),
+                     {.source = tokens, .source_row_bytes = shape_.token_row_bytes(), .rows = r.tokens,
+                      .elements = shape_.hidden, .codes = quantised_.data(), .stride = stride});
+        return quantised_.data();
+    }
+    const auto* const scales = static_cast<const std::byte*>(call.token_scales);
+    for (std::uint64_t t = 0; t < r.tokens; t++) {
+        std::byte* const to = quantised_.data() + t * stride;
+        std::memcpy(to, tokens + t * shape_.hidden, shape_.hidden);
+        std::memcpy(to + shape_.hidden, scales + t * scale_bytes, scale_bytes);
+    }
+    return quantised_.data();
+}
+
+Result<void> MoeGroup::dispatch(const MoeHandle& handle, const Dispatched& call) {
+    if (auto ok = must_be_ready(handle, "dispatch"); !ok) return ok;
+    const MoeRouting& r = handle.routing_;
+    if (auto ok = check_dispatch(r, call); !ok) return ok;
     const std::uint64_t bytes = r.rows * shape_.dispatch_row_bytes();
     const bool streaming = streams(bytes);
     const bool is_try = bytes >= streamed_bytes && !storing_.decided();
     const std::uint64_t began_ns = is_try ? os::now_ns() : 0;
-    const auto done =
-        dispatch_all(handle, static_cast<const std::byte*>(tokens), static_cast<std::byte*>(rows), streaming);
+    const auto done = dispatch_all(handle, as_they_travel(r, call),
+                                   {.rows = static_cast<std::byte*>(call.rows),
+                                    .scales = static_cast<std::byte*>(call.row_scales),
+                                    .scale_bytes = shape_.scale_bytes()},
+                                   streaming);
     if (is_try && done) storing_.took(os::now_ns() - began_ns, bytes);
     return done;
 }

@@ -52,8 +52,16 @@ public:
     Result<std::shared_ptr<MoeHandle>> route(const std::int64_t* indices, const float* weights, std::uint64_t tokens);
     // The half that all ranks make together.
     Result<void> prepare(MoeHandle& handle);
-    // See MoeDispatch and MoeCombine. `row_room`: how many rows there is room for.
-    Result<void> dispatch(const MoeHandle& handle, const void* tokens, void* rows, std::uint64_t row_room);
+    // See MoeDispatch and MoeCombine. Of scales only a group whose rows are quantised has any, and those of tokens only
+    // where it does not quantise them itself.
+    struct Dispatched {
+        const void* tokens = nullptr;
+        const void* token_scales = nullptr;
+        void* rows = nullptr;
+        void* row_scales = nullptr;
+        std::uint64_t row_room = 0;  // how many rows there is room for
+    };
+    Result<void> dispatch(const MoeHandle& handle, const Dispatched& call);
     Result<void> combine(const MoeHandle& handle, const void* rows, void* tokens, bool weighted);
 
     const MoeShape& shape() const { return shape_; }
@@ -72,11 +80,15 @@ private:
     MoeCall call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
                     bool streaming_stores) const;
     Result<void> dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                              const std::byte* tokens, std::byte* rows, bool is_direct, bool streaming_stores);
+                              const std::byte* tokens, const MoeRowBuffers& to, bool is_direct,
+                              bool streaming_stores);
     Result<void> combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
                              const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens, bool is_direct,
                              bool weighted);
-    Result<void> dispatch_all(const MoeHandle& handle, const std::byte* tokens, std::byte* rows, bool streaming_stores);
+    Result<void> dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
+                              bool streaming_stores);
+    Result<void> check_dispatch(const MoeRouting& routing, const Dispatched& call) const;
+    const std::byte* as_they_travel(const MoeRouting& routing, const Dispatched& call);
     Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
     bool streams(std::uint64_t bytes);
     Result<void> must_be_ready(const MoeHandle& handle, const char* call) const;
@@ -87,7 +99,7 @@ private:
     std::vector<std::int32_t> nodes_;
     MoeCopies copies_;
     MoeForwarders forwarders_;
-    std::vector<std::byte> window_;  // grown by prepare
+    std::vector<std::byte> window_, quantised_;  // grown by prepare
     std::uint32_t number_ = 0;
     std::uint64_t handles_ = 0;
     MoeDispatch dispatch_;

@@ -82,11 +82,12 @@ std::string MoeExchange::step_in_words() const {
 
 // ---- dispatch -----------------------------------------------------------------------------------------------------
 
-Result<void> MoeDispatch::begin(const MoeCall& call, const std::byte* tokens, std::byte* rows) {
+Result<void> MoeDispatch::begin(const MoeCall& call, const std::byte* tokens, const MoeRowBuffers& to) {
     const MoeRouting& r = *call.routing;
     tokens_ = tokens;
-    rows_ = rows;
+    to_ = to;
     row_bytes_ = call.shape->dispatch_row_bytes();
+    kept_bytes_ = row_bytes_ - to.scale_bytes;
     own_entry_ = 0;
     const auto geometry = RowGeometry::of(row_bytes_, element_bytes(call.shape->dispatch_type), 1,
                                           call.transport->slot_bytes());
@@ -105,7 +106,10 @@ void MoeDispatch::clear_padding() {
     for (std::size_t place = 0; place < r.place_rows.size(); place++) {
         const std::uint64_t first = r.place_offsets[place] + r.place_rows[place];
         const std::uint64_t end = place + 1 < r.place_rows.size() ? r.place_offsets[place + 1] : r.rows;
-        if (first != end) std::memset(rows_ + first * row_bytes_, 0, (end - first) * row_bytes_);
+        if (first == end) continue;
+        std::memset(to_.rows + first * kept_bytes_, 0, (end - first) * kept_bytes_);
+        if (to_.scales != nullptr)
+            std::memset(to_.scales + first * to_.scale_bytes, 0, (end - first) * to_.scale_bytes);
     }
 }
 
@@ -162,13 +166,20 @@ void MoeDispatch::copy_own_rows() {
 void MoeDispatch::store(const std::byte* row, std::uint64_t first_entry, std::size_t entries, std::uint64_t offset,
                         std::uint64_t length) {
     if (call_.shape->layout == MoeLayout::rank_major) entries = 1;
+    const std::uint64_t kept = offset < kept_bytes_ ? std::min(length, kept_bytes_ - offset) : 0;
     for (std::size_t i = 0; i < entries; i++) {
-        std::byte* const to = rows_ + call_.routing->received_rows[first_entry + i] * row_bytes_ + offset;
-        if (call_.policy.streaming_stores) {
-            copy_streaming(to, row, length);
-        } else {
-            std::memcpy(to, row, length);
-        }
+        const std::uint64_t at = call_.routing->received_rows[first_entry + i];
+        if (kept != 0) copy(to_.rows + at * kept_bytes_ + offset, row, kept);
+        if (kept == length) continue;
+        std::memcpy(to_.scales + at * to_.scale_bytes + (offset + kept - kept_bytes_), row + kept, length - kept);
+    }
+}
+
+void MoeDispatch::copy(std::byte* to, const std::byte* from, std::uint64_t length) const {
+    if (call_.policy.streaming_stores) {
+        copy_streaming(to, from, length);
+    } else {
+        std::memcpy(to, from, length);
     }
 }
 

@@ -59,10 +59,17 @@ private:
     std::vector<std::uint32_t> sending_;  // senders that are not done
 };
 
+// Where rows come to lie: as they travelled, or, quantised, their elements and their scales apart.
+struct MoeRowBuffers {
+    std::byte* rows = nullptr;
+    std::byte* scales = nullptr;    // null: behind the elements of each row
+    std::uint64_t scale_bytes = 0;  // of a row, where they are apart
+};
+
 class MoeDispatch final : public MoeExchange {
 public:
-    // tokens [routing.tokens][hidden] -> rows [routing.rows][hidden]; rows between experts are zeroed.
-    Result<void> begin(const MoeCall& call, const std::byte* tokens, std::byte* rows);
+    // tokens [routing.tokens], as they travel -> rows [routing.rows]; rows between experts are zeroed.
+    Result<void> begin(const MoeCall& call, const std::byte* tokens, const MoeRowBuffers& to);
     Progress advance() override;
 
 private:
@@ -70,11 +77,13 @@ private:
     void copy_own_rows();
     void store(const std::byte* row, std::uint64_t first_entry, std::size_t entries, std::uint64_t offset,
                std::uint64_t length);
+    void copy(std::byte* to, const std::byte* from, std::uint64_t length) const;
     void clear_padding();
 
     const std::byte* tokens_ = nullptr;
-    std::byte* rows_ = nullptr;
+    MoeRowBuffers to_;
     std::uint64_t row_bytes_ = 0, own_entry_ = 0;
+    std::uint64_t kept_bytes_ = 0;  // of row_bytes_, those that lie in `rows`
     std::vector<std::uint32_t> reading_;  // readers that are not done
 };
 

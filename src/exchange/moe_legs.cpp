@@ -61,7 +61,7 @@ std::uint64_t MoeForwarders::most_origins() const {
 }
 
 std::uint64_t MoeHierarchy::block_of(const MoeShape& shape, const MoeForwarders& forwarders) {
-    const std::uint64_t of_token = forwarders.most_origins() * shape.hidden * sizeof(float);
+    const std::uint64_t of_token = forwarders.most_origins() * window_row_bytes(shape);
     return std::clamp<std::uint64_t>(shape.window_bytes / of_token, 1, shape.most_tokens);
 }
 

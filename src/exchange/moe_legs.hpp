@@ -10,6 +10,8 @@
 // forwarder takes its window's rows by source rank and token, the order in which their receivers have them too.
 #pragma once
 
+#include <algorithm>
+
 #include "exchange/moe_routing.hpp"
 
 namespace tenon {
@@ -48,6 +50,10 @@ struct MoeLegs {
 };
 
 struct MoeHierarchy {
+    // Of a row in a window, of whichever types: an element takes at most 4 bytes, and the scales of one a float32 more.
+    static std::uint64_t window_row_bytes(const MoeShape& shape) {
+        return std::max(shape.hidden * sizeof(float), shape.dispatch_row_bytes());
+    }
     static std::uint64_t block_of(const MoeShape& shape, const MoeForwarders& forwarders);
 
     // From the flat routing, when it is finished: what this rank tells its forwarders.

@@ -12,9 +12,17 @@ namespace tenon {
 namespace {
 
 Result<void> check_types(const MoeShape& shape, const auto& wrong) {
-    for (const auto& [type, what] : {std::pair{shape.dispatch_type, "dispatch"}, {shape.combine_type, "combine"}})
-        if (!has_weighted_sum(type))
-            return wrong(fmt::format("the {} type is {}; it can be float32, bfloat16 or float16", what, name_of(type)));
+    if (!has_weighted_sum(shape.combine_type))
+        return wrong(fmt::format("the combine type is {}; it can be float32, bfloat16 or float16",
+                                 name_of(shape.combine_type)));
+    if (!has_weighted_sum(shape.dispatch_type) && !shape.is_quantised())
+        return wrong(fmt::format("the dispatch type is {}; it can be float32, bfloat16 or float16, or, quantised, "
+                                 "float8_e4m3 or int8",
+                                 name_of(shape.dispatch_type)));
+    if (shape.token_type != shape.dispatch_type && !(shape.is_quantised() && has_weighted_sum(shape.token_type)))
+        return wrong(fmt::format("the token type is {}; it can be the dispatch type, {}{}", name_of(shape.token_type),
+                                 name_of(shape.dispatch_type),
+                                 shape.is_quantised() ? ", or float32, bfloat16 or float16, which is quantised" : ""));
     if (shape.partial_type != shape.combine_type && shape.partial_type != DataType::float32)
         return wrong(fmt::format("the partial type is {}; it can be the combine type, {}, or float32",
                                  name_of(shape.partial_type), name_of(shape.combine_type)));
@@ -79,7 +87,8 @@ MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of
     MoeMemory memory{
         .routing_sent_bytes = own * MoeRouting::bytes_of_sent_entry + (shape.most_tokens + ranks) * 8 + counts,
         .routing_received_bytes = ranks * own * MoeRouting::bytes_of_received_entry + ranks * 8 + counts,
-        .peers_bytes = ranks * (sizeof(RowSender) + sizeof(RowReader)) + copies};
+        .peers_bytes = ranks * (sizeof(RowSender) + sizeof(RowReader)) + copies,
+        .quantised_bytes = shape.is_quantised() ? shape.most_tokens * shape.dispatch_row_bytes() : 0};
     const MoeForwarders forwarders(node_of);
     if (shape.path == MoePath::flat || forwarders.nodes() < 2) return memory;
     // What this rank tells and is told; and, of both legs, what goes and what comes.
@@ -88,7 +97,7 @@ MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of
     memory.legs_bytes = (own + handed_on) * (sizeof(MoeForward) + MoeRouting::bytes_of_sent_entry) +
                         (handed_on + ranks * own) * MoeRouting::bytes_of_received_entry +
                         rounds * (sizeof(MoeLegs) + ranks * 4 * 8);
-    memory.window_bytes = forwarders.most_origins() * block * shape.hidden * sizeof(float);
+    memory.window_bytes = forwarders.most_origins() * block * MoeHierarchy::window_row_bytes(shape);
     return memory;
 }
 

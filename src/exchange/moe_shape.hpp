@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "reduction/quantise.hpp"
 #include "tenon/plugin/types.hpp"
 
 namespace tenon {
@@ -27,7 +28,8 @@ struct MoeShape {
     std::uint32_t top_k = 0;
     std::uint64_t hidden = 0;       // elements of a row
     std::uint64_t most_tokens = 0;  // of a rank and call
-    DataType dispatch_type = DataType::bfloat16;
+    DataType token_type = DataType::bfloat16;     // of what is dispatched
+    DataType dispatch_type = DataType::bfloat16;  // of the rows that arrive: the same, or quantised from it
     DataType combine_type = DataType::bfloat16;
     DataType partial_type = DataType::bfloat16;  // of a node's sum: the combine type or float32
     MoeLayout layout = MoeLayout::expert_major;
@@ -37,7 +39,11 @@ struct MoeShape {
     std::uint32_t places_per_rank = 0;
     std::vector<std::int32_t> placement{};  // [ranks][places_per_rank]: an expert, or -1 for none
 
-    std::uint64_t dispatch_row_bytes() const { return hidden * element_bytes(dispatch_type); }
+    bool is_quantised() const { return tenon::is_quantised(dispatch_type); }
+    std::uint64_t token_row_bytes() const { return hidden * element_bytes(token_type); }
+    std::uint64_t scale_bytes() const { return scales_of_row(dispatch_type, hidden) * sizeof(float); }
+    // As a row travels: its elements, and their scales behind them.
+    std::uint64_t dispatch_row_bytes() const { return hidden * element_bytes(dispatch_type) + scale_bytes(); }
     std::uint64_t combine_row_bytes() const { return hidden * element_bytes(combine_type); }
     std::int32_t expert_at(Rank rank, std::uint32_t place) const {
         return placement[static_cast<std::size_t>(rank) * places_per_rank + place];
@@ -59,8 +65,9 @@ struct MoeMemory {
     std::uint64_t peers_bytes = 0;             // of the group: for each peer
     std::uint64_t legs_bytes = 0;              // hierarchical, of a handle: what is handed on
     std::uint64_t window_bytes = 0;            // hierarchical, of the group
+    std::uint64_t quantised_bytes = 0;         // of the group: this rank's tokens, as they travel
     std::uint64_t bytes() const {
-        return routing_sent_bytes + routing_received_bytes + peers_bytes + legs_bytes + window_bytes;
+        return routing_sent_bytes + routing_received_bytes + peers_bytes + legs_bytes + window_bytes + quantised_bytes;
     }
 };
 // `node_of`: by rank.

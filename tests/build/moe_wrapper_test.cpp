@@ -42,6 +42,34 @@ TEST(MoeWrapper, DispatchesAndCombines) {
     });
 }
 
+// A token of 3, 0 and -3: the scale is 3 / 127, the codes 127, 0 and -127.
+TEST(MoeWrapper, DispatchesQuantisedRows) {
+    on_ranks(rank_count, [](tenon::Communicator& ranks) {
+        tenon::MoeSettings of_codes = settings();
+        of_codes.dispatch_type = tenonInt8;
+        of_codes.token_type = tenonFloat32;
+        tenon::MoeGroup group(ranks, of_codes);
+        EXPECT_EQ(of_codes.scales_of_row(), 1U);
+        const std::vector<std::int64_t> indices{ranks.rank() == 0 ? 2 : 0, -1};
+        tenon::MoeHandle handle = group.prepare(indices);
+        const std::size_t rows = handle.counts().rows;
+        ASSERT_EQ(rows, 2U);  // with padding
+        std::vector<std::byte> codes(rows * hidden, std::byte{7});
+        std::vector<float> scales(rows, 7);
+        const std::vector<float> token{3, 0, -3};
+        const std::vector<double> wide_token(hidden);
+        handle.dispatch_quantised(token, codes, scales);
+        EXPECT_EQ(scales, (std::vector<float>{3.0F / 127, 0}));
+        EXPECT_EQ(static_cast<int>(codes[0]), 127);
+        EXPECT_EQ(static_cast<int>(codes[1]), 0);
+        EXPECT_EQ(static_cast<int>(codes[2]), 256 - 127);
+        EXPECT_EQ(static_cast<int>(codes[3]), 0);
+        EXPECT_EQ(refusal([&] { handle.dispatch_quantised(token, codes, std::span(scales).first(1)); }),
+                  tenonInvalidArgument);
+        EXPECT_EQ(refusal([&] { handle.dispatch_quantised(wide_token, codes, scales); }), tenonInvalidArgument);
+    });
+}
+
 TEST(MoeWrapper, RunsInStreams) {
     on_ranks(rank_count, [](tenon::Communicator& ranks) {
         tenon::MoeGroup group(ranks, settings());

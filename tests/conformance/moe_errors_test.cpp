@@ -74,7 +74,10 @@ TEST(MoeErrors, AWrongConfigurationIsNamed) {
     refuses("maxTokens is 0", [](auto& c) { c.maxTokens = 0; });
     refuses("maxTokens", [](auto& c) { c.maxTokens = SIZE_MAX; });
     refuses("alignment is 0", [](auto& c) { c.alignment = 0; });
-    refuses("dispatch type is int8", [](auto& c) { c.dispatchType = tenonInt8; });
+    refuses("dispatch type is int32", [](auto& c) { c.dispatchType = tenonInt32; });
+    refuses("token type is float64", [](auto& c) { c.dispatchType = tenonInt8, c.tokenType = tenonFloat64; });
+    refuses("token type is float8_e4m3; it can be the dispatch type, int8, or",
+            [](auto& c) { c.dispatchType = tenonInt8, c.tokenType = tenonFloat8e4m3; });
     refuses("combine type is float64", [](auto& c) { c.combineType = tenonFloat64; });
     refuses("no data type 99", [](auto& c) { c.combineType = static_cast<tenonDataType_t>(99); });
     refuses("no layout 7", [](auto& c) { c.layout = static_cast<tenonMoeLayout_t>(7); });
@@ -168,6 +171,43 @@ TEST(MoeErrors, WhatDispatchAndCombineRefuseIsNotSent) {
         }
         ready.still_works(comm, rank);
     });
+}
+
+// Two calls, of which a group has one; and scales on the side that has them.
+TEST(MoeErrors, QuantisedRowsHaveTheirOwnCall) {
+    const CJob job(1);
+    const std::int64_t indices[] = {0, 1};
+    std::vector<float> token(hidden), rows(2 * hidden), scales(2);
+    {
+        const tenonComm_t comm = job.comm(0);
+        const Ready ready(comm);
+        EXPECT_THAT(said(tenonMoeDispatchQuantised(ready.handle, token.data(), nullptr, rows.data(), scales.data(), 2,
+                                                   nullptr),
+                         comm),
+                    AllOf(StartsWith("invalid usage"), HasSubstr("call tenonMoeDispatch")));
+    }
+    for (const tenonDataType_t token_type : {tenonFloat32, tenonInt8}) {
+        tenonMoeConfig_t config = good_config();
+        config.dispatchType = tenonInt8;
+        config.tokenType = token_type;
+        tenonMoeGroup_t group = nullptr;
+        tenonMoeHandle_t handle = nullptr;
+        ASSERT_EQ(tenonMoeGroupCreate(&group, job.comm(0), &config), tenonSuccess);
+        ASSERT_EQ(tenonMoePrepare(&handle, group, indices, nullptr, 1, nullptr), tenonSuccess);
+        const auto refuses = [&](const char* words, const float* token_scales, float* row_scales) {
+            EXPECT_THAT(said(tenonMoeDispatchQuantised(handle, token.data(), token_scales, rows.data(), row_scales, 2,
+                                                       nullptr),
+                             job.comm(0)),
+                        AllOf(StartsWith("invalid argument"), HasSubstr(words)));
+        };
+        refuses("rowScales is NULL", scales.data(), nullptr);
+        if (token_type == tenonInt8) refuses("tokenScales is NULL", nullptr, scales.data());
+        else refuses("tokenScales is given", scales.data(), scales.data());
+        EXPECT_THAT(said(tenonMoeDispatch(handle, token.data(), rows.data(), 2, nullptr), job.comm(0)),
+                    HasSubstr("call tenonMoeDispatchQuantised"));
+        tenonMoeHandleDestroy(handle);
+        tenonMoeGroupDestroy(group);
+    }
 }
 
 TEST(MoeErrors, RankMajorRowsAreNotWeighted) {

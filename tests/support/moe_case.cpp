@@ -8,6 +8,7 @@
 #include <set>
 #include <sstream>
 
+#include "tests/support/quantised_reference.hpp"
 #include "tests/unit/reduction_reference.hpp"
 
 namespace tenon::support {
@@ -72,6 +73,11 @@ MoeCase::MoeCase(const MoeJob& job, std::uint64_t seed) : node_of_(job.node_of),
     if (hidden_ > 1000 || top_k_ > 8) most_tokens_ = std::min<std::size_t>(most_tokens_, 8);
     if (job.has_long_rows) hidden_ = 7168, top_k_ = 6, most_tokens_ = 40, experts_ = 16;
     dispatch_type_ = random_row_type(random);
+    token_type_ = dispatch_type_;
+    if (below(random, 3) == 0) {
+        dispatch_type_ = below(random, 2) == 0 ? DataType::int8 : DataType::float8_e4m3;
+        if (below(random, 4) == 0) token_type_ = dispatch_type_;
+    }
     combine_type_ = random_row_type(random);
     float32_partials_ = below(random, 3) == 0;
     path_ = below(random, 2) == 0 ? tenonMoeHierarchical : tenonMoeFlat;
@@ -123,6 +129,7 @@ tenonMoeConfig_t MoeCase::config() const {
     config.hidden = hidden_;
     config.maxTokens = most_tokens_;
     config.dispatchType = static_cast<tenonDataType_t>(dispatch_type_);
+    config.tokenType = static_cast<tenonDataType_t>(token_type_);
     config.combineType = static_cast<tenonDataType_t>(combine_type_);
     config.float32Partials = float32_partials_ ? 1 : 0;
     config.layout = layout_;
@@ -136,7 +143,7 @@ tenonMoeConfig_t MoeCase::config() const {
 std::string MoeCase::in_words() const {
     std::ostringstream words;
     words << "case " << seed_ << ": " << experts_ << " experts, top-" << top_k_ << ", hidden " << hidden_
-          << ", at most " << most_tokens_ << " tokens, " << name_of(dispatch_type_) << " / " << name_of(combine_type_)
+          << ", at most " << most_tokens_ << " tokens, " << name_of(token_type_) << " / " << name_of(dispatch_type_) << " / " << name_of(combine_type_)
           << (float32_partials_ ? ", float32 partials" : "")
           << (hierarchical() ? ", hierarchical, window " + std::to_string(window_bytes_) : ", flat")
           << (rank_major() ? ", rank-major" : ", expert-major") << ", alignment " << alignment_
@@ -171,6 +178,7 @@ MoeCase::Place MoeCase::place_of(int rank, std::int64_t token, int slot) const {
 // Mostly ordinary values, of which sums differ by their order; sometimes a zero of either sign, an infinity or a NaN.
 std::uint64_t MoeCase::element(DataType type, std::uint64_t what) const {
     const std::uint64_t bits = mixed(seed_, what);
+    if (type == DataType::int8) return bits & 0xff;
     if (bits % 997 == 0) return reference::nearest(type, std::numeric_limits<double>::quiet_NaN());
     if (bits % 499 == 0) return reference::nearest(type, std::numeric_limits<double>::infinity());
     if (bits % 31 == 0) return reference::nearest(type, bits % 2 == 0 ? 0.0 : -0.0);
@@ -181,7 +189,26 @@ std::uint64_t MoeCase::element(DataType type, std::uint64_t what) const {
 
 std::uint64_t MoeCase::token_element(int rank, std::int64_t token, std::size_t e, int round) const {
     const auto r = static_cast<std::uint64_t>(rank), t = static_cast<std::uint64_t>(token);
-    return element(dispatch_type_, mixed(mixed(r << 32 | t, static_cast<std::uint64_t>(round)), e));
+    return element(token_type_, mixed(mixed(r << 32 | t, static_cast<std::uint64_t>(round)), e));
+}
+
+std::uint64_t MoeCase::token_scale(int rank, std::int64_t token, std::size_t scale, int round) const {
+    const auto r = static_cast<std::uint64_t>(rank), t = static_cast<std::uint64_t>(token);
+    return element(DataType::float32, mixed(mixed(r << 32 | t, 2000 + static_cast<std::uint64_t>(round)), scale));
+}
+
+std::vector<std::uint64_t> MoeCase::arriving(int rank, std::int64_t token, int round) const {
+    std::vector<std::uint64_t> row;
+    for (std::size_t e = 0; e < hidden_; e++) row.push_back(token_element(rank, token, e, round));
+    if (!is_quantised()) return row;
+    if (tokens_are_codes()) {
+        for (std::size_t i = 0; i < scales(); i++) row.push_back(token_scale(rank, token, i, round));
+        return row;
+    }
+    const reference::QuantisedRow made = reference::quantised(token_type_, row, dispatch_type_);
+    std::vector<std::uint64_t> all(made.codes.begin(), made.codes.end());
+    all.insert(all.end(), made.scales.begin(), made.scales.end());
+    return all;
 }
 
 std::uint64_t MoeCase::expert_element(int at_rank, const MoeRow& row, std::size_t e, int round) const {

@@ -44,7 +44,11 @@ public:
     bool rank_major() const { return layout_ == tenonMoeRankMajor; }
     int top_k() const { return top_k_; }
     std::size_t hidden() const { return hidden_; }
+    DataType token_type() const { return token_type_; }
     DataType dispatch_type() const { return dispatch_type_; }
+    bool is_quantised() const { return dispatch_type_ == DataType::int8 || dispatch_type_ == DataType::float8_e4m3; }
+    bool tokens_are_codes() const { return is_quantised() && token_type_ == dispatch_type_; }
+    std::size_t scales() const { return dispatch_type_ == DataType::int8 ? 1 : (hidden_ + 127) / 128; }
     DataType combine_type() const { return combine_type_; }
     std::size_t tokens(int rank) const { return tokens_[static_cast<std::size_t>(rank)]; }
     bool has_weights() const { return has_weights_; }
@@ -58,6 +62,10 @@ public:
 
     // An element of a token, as its bits; `round` tells calls with one handle apart.
     std::uint64_t token_element(int rank, std::int64_t token, std::size_t element, int round) const;
+    // The scale of a token that is codes already, as its bits.
+    std::uint64_t token_scale(int rank, std::int64_t token, std::size_t scale, int round) const;
+    // A token as it arrives: its elements, or codes, and then its scales.
+    std::vector<std::uint64_t> arriving(int rank, std::int64_t token, int round) const;
     // An element of what the expert of a row makes of it.
     std::uint64_t expert_element(int at_rank, const MoeRow& row, std::size_t element, int round) const;
 
@@ -79,7 +87,7 @@ private:
     std::uint64_t seed_;
     int experts_ = 1, top_k_ = 1, places_ = 1, alignment_ = 1;
     std::size_t hidden_ = 1, most_tokens_ = 1;
-    DataType dispatch_type_ = DataType::float32, combine_type_ = DataType::float32;
+    DataType token_type_ = DataType::float32, dispatch_type_ = DataType::float32, combine_type_ = DataType::float32;
     tenonMoeLayout_t layout_ = tenonMoeExpertMajor;
     tenonMoePath_t path_ = tenonMoeFlat;
     std::size_t window_bytes_ = 0;

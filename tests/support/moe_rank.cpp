@@ -141,22 +141,40 @@ private:
     }
 
     void dispatch(int round) const {
-        const std::size_t size = element_bytes(moe_.dispatch_type()), tokens = moe_.tokens(rank_);
-        const GuardedBuffer in(tokens * moe_.hidden() * size, size, memory_);
-        const GuardedBuffer out(expected_.size() * moe_.hidden() * size, size, memory_);
-        for (std::size_t t = 0; t < tokens; t++)
-            for (std::size_t e = 0; e < moe_.hidden(); e++)
-                put(in.data() + (t * moe_.hidden() + e) * size,
-                    moe_.token_element(rank_, static_cast<std::int64_t>(t), e, round), size);
-        require(tenonMoeDispatch(handle_, in.data(), out.data(), expected_.size(), nullptr));
-        if (auto damage = out.damage()) throw std::runtime_error("dispatch: " + *damage);
-        for (std::size_t i = 0; i < expected_.size(); i++)
-            for (std::size_t e = 0; e < moe_.hidden(); e++) {
-                const MoeRow& row = expected_[i];
-                const std::uint64_t wanted = row.rank < 0 ? 0 : moe_.token_element(row.rank, row.token, e, round);
-                demand(get(out.data() + (i * moe_.hidden() + e) * size, size) == wanted,
+        const std::size_t token_size = element_bytes(moe_.token_type()), size = element_bytes(moe_.dispatch_type());
+        const std::size_t hidden = moe_.hidden(), tokens = moe_.tokens(rank_);
+        const std::size_t scales = moe_.is_quantised() ? moe_.scales() : 0;
+        const GuardedBuffer in(tokens * hidden * token_size, token_size, memory_);
+        const GuardedBuffer in_scales(tokens * scales * 4, 4, memory_);
+        const GuardedBuffer out(expected_.size() * hidden * size, size, memory_);
+        const GuardedBuffer out_scales(expected_.size() * scales * 4, 4, memory_);
+        for (std::size_t t = 0; t < tokens; t++) {
+            const auto token = static_cast<std::int64_t>(t);
+            for (std::size_t e = 0; e < hidden; e++)
+                put(in.data() + (t * hidden + e) * token_size, moe_.token_element(rank_, token, e, round), token_size);
+            for (std::size_t i = 0; i < scales; i++)
+                put(in_scales.data() + (t * scales + i) * 4, moe_.token_scale(rank_, token, i, round), 4);
+        }
+        if (moe_.is_quantised())
+            require(tenonMoeDispatchQuantised(
+                handle_, in.data(),
+                moe_.tokens_are_codes() ? reinterpret_cast<const float*>(in_scales.data()) : nullptr, out.data(),
+                reinterpret_cast<float*>(out_scales.data()), expected_.size(), nullptr));
+        else
+            require(tenonMoeDispatch(handle_, in.data(), out.data(), expected_.size(), nullptr));
+        for (const GuardedBuffer* buffer : {&out, &out_scales})
+            if (auto damage = buffer->damage()) throw std::runtime_error("dispatch: " + *damage);
+        for (std::size_t i = 0; i < expected_.size(); i++) {
+            const MoeRow& row = expected_[i];
+            const auto wanted = row.rank < 0 ? std::vector<std::uint64_t>(hidden + scales)
+                                             : moe_.arriving(row.rank, row.token, round);
+            for (std::size_t e = 0; e < hidden; e++)
+                demand(get(out.data() + (i * hidden + e) * size, size) == wanted[e],
                        "dispatch: element " + std::to_string(e) + " of row " + std::to_string(i) + " is wrong");
-            }
+            for (std::size_t e = 0; e < scales; e++)
+                demand(get(out_scales.data() + (i * scales + e) * 4, 4) == wanted[hidden + e],
+                       "dispatch: scale " + std::to_string(e) + " of row " + std::to_string(i) + " is wrong");
+        }
     }
 
     void combine(int round, bool weighted) const {
