@@ -163,10 +163,28 @@ typedef struct {
     const size_t* sentEntries;     /* [ranks]: slots of this rank's tokens whose experts each rank has */
     const size_t* receivedEntries; /* [ranks] */
     size_t rowsToOtherNodes;       /* that a dispatch sends from this rank to ranks of other nodes */
+    size_t leastRowsToOtherNodes;  /* the least that can be: each token once for each other node that needs it */
+    const int* nodes;              /* [ranks]: the node that each rank is on, numbered from 0 */
 } tenonMoeCounts_t;
 
 /* Sets *counts. Errors: tenonInvalidUsage while the handle's prepare has not completed. Local. Any thread. */
 TENON_EXPORT tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCounts_t* counts);
+
+/* What a group's calls on this rank have sent since it was made: bytes of rows (with their scales), not of what
+ * surrounds them, of calls that have completed. To this rank itself nothing is sent. With tenonMoeHierarchical a token
+ * leaves a node once for each other node that needs it, so that the sum over the ranks is the least that can leave nodes
+ * with this routing; what is handed on inside a node counts there, and sums travel back as combineType, or as float32
+ * with float32Partials. */
+typedef struct {
+    uint64_t dispatches, combines;
+    uint64_t dispatchBytesInsideNode;  /* to other ranks of this rank's node */
+    uint64_t dispatchBytesLeavingNode; /* to ranks of other nodes */
+    uint64_t combineBytesInsideNode;
+    uint64_t combineBytesLeavingNode;
+} tenonMoeTraffic_t;
+
+/* Sets *traffic. Local. Any thread. */
+TENON_EXPORT tenonResult_t tenonMoeGetTraffic(tenonMoeGroup_t group, tenonMoeTraffic_t* traffic);
 
 /* Says for each of the tenonMoeCounts_t.rows rows of this rank where it comes from: ranks[rows] and tokens[rows], both
  * -1 for padding. With tenonMoeExpertMajor, slots[rows], experts[rows] and weights[rows] say which slot and expert it

@@ -63,7 +63,8 @@ struct MoeCounts {
     std::span<const int> experts;                        // by place
     std::span<const std::size_t> place_rows, place_offsets;
     std::span<const std::size_t> sent_tokens, received_tokens, sent_entries, received_entries;  // by rank
-    std::size_t rows_to_other_nodes = 0;
+    std::size_t rows_to_other_nodes = 0, least_rows_to_other_nodes = 0;
+    std::span<const int> nodes;  // by rank
 };
 
 // One routing. Made by MoeGroup::prepare; stays valid when the group moves, not when it ends.
@@ -77,7 +78,8 @@ public:
                 .place_rows = {c.placeRows, places}, .place_offsets = {c.placeOffsets, places},
                 .sent_tokens = {c.sentTokens, ranks_}, .received_tokens = {c.receivedTokens, ranks_},
                 .sent_entries = {c.sentEntries, ranks_}, .received_entries = {c.receivedEntries, ranks_},
-                .rows_to_other_nodes = c.rowsToOtherNodes};
+                .rows_to_other_nodes = c.rowsToOtherNodes, .least_rows_to_other_nodes = c.leastRowsToOtherNodes,
+                .nodes = {c.nodes, ranks_}};
     }
 
     // `rows` has room for at least counts().rows rows.
@@ -174,6 +176,13 @@ public:
         return {handle, settings_, ranks_, indices.size() / top_k};
     }
     const MoeSettings& settings() const noexcept { return settings_; }
+
+    // tenonMoeGetTraffic.
+    tenonMoeTraffic_t traffic() const {
+        tenonMoeTraffic_t traffic;
+        check(tenonMoeGetTraffic(*this, &traffic));
+        return traffic;
+    }
 
     // tenonMoeMemory.
     static std::uint64_t memory_bytes(const Communicator& communicator, const MoeSettings& settings) {

@@ -309,9 +309,23 @@ tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCounts_t* count
                    .placeOffsets = handle->place_offsets.data(), .sentTokens = handle->sent_tokens.data(),
                    .receivedTokens = handle->received_tokens.data(), .sentEntries = handle->sent_entries.data(),
                    .receivedEntries = handle->received_entries.data(),
-                   .rowsToOtherNodes = handle->handle->rows_to_other_nodes()};
+                   .rowsToOtherNodes = handle->handle->rows_to_other_nodes(),
+                   .leastRowsToOtherNodes = handle->handle->least_rows_to_other_nodes(),
+                   .nodes = handle->handle->group().nodes().data()};
         return tenonSuccess;
     });
+}
+
+tenonResult_t tenonMoeGetTraffic(tenonMoeGroup_t group, tenonMoeTraffic_t* traffic) {
+    if (!is_good(group)) return refuse(__func__, no_group);
+    if (traffic == nullptr) return refuse(__func__, "traffic is NULL", group->comm);
+    const MoeTraffic &dispatched = group->group->dispatched(), &combined = group->group->combined();
+    *traffic = {.dispatches = dispatched.calls.load(), .combines = combined.calls.load(),
+                .dispatchBytesInsideNode = dispatched.inside_node_bytes.load(),
+                .dispatchBytesLeavingNode = dispatched.leaving_node_bytes.load(),
+                .combineBytesInsideNode = combined.inside_node_bytes.load(),
+                .combineBytesLeavingNode = combined.leaving_node_bytes.load()};
+    return tenonSuccess;
 }
 
 tenonResult_t tenonMoeGetRows(tenonMoeHandle_t handle, int* ranks, int64_t* tokens, int* slots, int* experts,

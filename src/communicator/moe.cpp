@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -91,6 +92,14 @@ std::uint64_t MoeHandle::rows_to_other_nodes() const {
     else
         count(routing_);
     return rows;
+}
+
+std::uint64_t MoeHandle::least_rows_to_other_nodes() const {
+    const std::vector<std::int32_t>& nodes = group_->nodes();
+    const std::int32_t own = nodes[static_cast<std::size_t>(routing_.rank)];
+    return static_cast<std::uint64_t>(std::ranges::count_if(routing_.contributions, [&](const MoeContribution& part) {
+        return part.ends_group != 0 && nodes[part.rank] != own;
+    }));
 }
 
 std::vector<std::int32_t> MoeGroup::nodes_of(const Topology& topology) {
@@ -244,19 +253,31 @@ MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std:
 Result<void> MoeGroup::dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
                                     const std::byte* tokens, const MoeRowBuffers& to, bool is_direct,
                                     bool streaming_stores) {
-    return communicator_.run_in_turn(
+    auto done = communicator_.run_in_turn(
         dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
             return dispatch_.begin(call_of(shape, routing, signature, is_direct, streaming_stores), tokens, to);
         });
+    if (done) count(dispatch_, dispatched_);
+    return done;
 }
 
 Result<void> MoeGroup::combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
                                    const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens,
                                    bool is_direct, bool weighted) {
-    return communicator_.run_in_turn(
+    auto done = communicator_.run_in_turn(
         combine_, record_of(handle, Collective::moe_combine, weighted), [&](std::uint32_t signature) {
             return combine_.begin(call_of(shape, routing, signature, is_direct, false), types, rows, tokens, weighted);
         });
+    if (done) count(combine_, combined_);
+    return done;
+}
+
+void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) const {
+    const std::int32_t own = nodes_[static_cast<std::size_t>(communicator_.rank())];
+    leg.for_each_receiver([&](Rank peer, std::uint64_t bytes) {
+        const bool leaves = nodes_[static_cast<std::size_t>(peer)] != own;
+        (leaves ? traffic.leaving_node_bytes : traffic.inside_node_bytes).fetch_add(bytes, std::memory_order_relaxed);
+    });
 }
 
 // Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
@@ -360,6 +381,7 @@ Result<void> MoeGroup::dispatch(const MoeHandle& handle, const Dispatched& call)
                                     .scale_bytes = shape_.scale_bytes()},
                                    streaming);
     if (is_try && done) storing_.took(os::now_ns() - began_ns, bytes);
+    if (done) dispatched_.calls.fetch_add(1, std::memory_order_relaxed);
     return done;
 }
 
@@ -373,7 +395,9 @@ Result<void> MoeGroup::combine(const MoeHandle& handle, const void* rows, void* 
         return wrong("rank-major rows stand for several experts each; weigh them before, and combine without weights");
     if (rows == nullptr && r.rows != 0) return wrong("rows is NULL");
     if (tokens == nullptr && r.tokens != 0) return wrong("tokens is NULL");
-    return combine_all(handle, static_cast<const std::byte*>(rows), static_cast<std::byte*>(tokens), weighted);
+    auto done = combine_all(handle, static_cast<const std::byte*>(rows), static_cast<std::byte*>(tokens), weighted);
+    if (done) combined_.calls.fetch_add(1, std::memory_order_relaxed);
+    return done;
 }
 
 }  // namespace tenon

@@ -28,6 +28,8 @@ public:
     const MoeRouting& routing() const { return routing_; }
     // Rows of tokens that a dispatch sends to ranks of other nodes.
     std::uint64_t rows_to_other_nodes() const;
+    // Where each token goes once to each other node that needs it.
+    std::uint64_t least_rows_to_other_nodes() const;
 
 private:
     friend class MoeGroup;
@@ -36,6 +38,11 @@ private:
     MoeRouting routing_;
     MoeHierarchy hierarchy_;  // of hierarchical groups with several nodes
     std::atomic<bool> ready_{false};
+};
+
+// What a group's calls on this rank have sent to other ranks: bytes of rows, of calls that completed. Any thread.
+struct MoeTraffic {
+    std::atomic<std::uint64_t> calls{0}, inside_node_bytes{0}, leaving_node_bytes{0};
 };
 
 class MoeGroup : public std::enable_shared_from_this<MoeGroup> {
@@ -67,6 +74,8 @@ public:
     const MoeShape& shape() const { return shape_; }
     Communicator& communicator() const { return communicator_; }
     const std::vector<std::int32_t>& nodes() const { return nodes_; }
+    const MoeTraffic& dispatched() const { return dispatched_; }
+    const MoeTraffic& combined() const { return combined_; }
     bool is_hierarchical() const { return shape_.path == MoePath::hierarchical && forwarders_.nodes() > 1; }
 
 private:
@@ -90,6 +99,7 @@ private:
     Result<void> check_dispatch(const MoeRouting& routing, const Dispatched& call) const;
     const std::byte* as_they_travel(const MoeRouting& routing, const Dispatched& call);
     Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
+    void count(const MoeExchange& leg, MoeTraffic& traffic) const;
     bool streams(std::uint64_t bytes);
     Result<void> must_be_ready(const MoeHandle& handle, const char* call) const;
 
@@ -104,6 +114,7 @@ private:
     std::uint64_t handles_ = 0;
     MoeDispatch dispatch_;
     MoeCombine combine_;
+    MoeTraffic dispatched_, combined_;
     PathTrial storing_;  // whether the rows of large dispatches are stored past the caches
 };
 

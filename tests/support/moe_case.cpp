@@ -240,6 +240,79 @@ std::vector<MoeRow> MoeCase::rows(int rank) const {
     return all;
 }
 
+std::vector<int> MoeCase::entries_by_rank(int rank, std::int64_t token) const {
+    std::vector<int> entries(node_of_.size());
+    for (int s = 0; s < top_k_; s++)
+        if (const Place at = place_of(rank, token, s); at.rank >= 0) entries[static_cast<std::size_t>(at.rank)]++;
+    return entries;
+}
+
+// The rank with the same index, counted around; on its own node itself.
+int MoeCase::forwarder_of(int rank, int node) const {
+    std::vector<int> there;
+    int index = 0;
+    for (int r = 0; r < rank_count(); r++) {
+        if (node_of(r) == node) there.push_back(r);
+        if (r < rank && node_of(r) == node_of(rank)) index++;
+    }
+    return there[static_cast<std::size_t>(index) % there.size()];
+}
+
+// A token goes to each rank that has experts of it, and comes back from there: a row, or one for each expert.
+void MoeCase::add_flat_traffic(Traffic& traffic, int own) const {
+    for (int o = 0; o < rank_count(); o++)
+        for (std::int64_t t = 0; t < static_cast<std::int64_t>(tokens(o)); t++) {
+            const std::vector<int> entries = entries_by_rank(o, t);
+            for (int to = 0; to < rank_count(); to++) {
+                const int count = entries[static_cast<std::size_t>(to)];
+                if (to == o || count == 0) continue;
+                const bool inside = node_of(to) == node_of(o);
+                if (o == own) (inside ? traffic.dispatch_inside : traffic.dispatch_leaving) += 1;
+                if (to == own)
+                    (inside ? traffic.combine_inside : traffic.combine_leaving) +=
+                        rank_major() ? 1 : static_cast<std::uint64_t>(count);
+            }
+        }
+}
+
+// A token goes to its forwarder on each node, and from there to each rank; back come each rank's rows to the forwarder,
+// and their sum from there.
+void MoeCase::add_hierarchical_traffic(Traffic& traffic, int own) const {
+    for (int o = 0; o < rank_count(); o++)
+        for (std::int64_t t = 0; t < static_cast<std::int64_t>(tokens(o)); t++) {
+            const std::vector<int> entries = entries_by_rank(o, t);
+            std::set<int> nodes;
+            for (int to = 0; to < rank_count(); to++) {
+                const int count = entries[static_cast<std::size_t>(to)];
+                if (count == 0) continue;
+                nodes.insert(node_of(to));
+                const int forwarder = forwarder_of(o, node_of(to));
+                if (forwarder == to) continue;
+                if (forwarder == own) traffic.dispatch_inside++;
+                if (to == own) traffic.combine_inside += rank_major() ? 1 : static_cast<std::uint64_t>(count);
+            }
+            nodes.erase(node_of(o));
+            for (const int node : nodes) {
+                if (o == own) traffic.dispatch_leaving++;
+                if (forwarder_of(o, node) == own) traffic.combine_leaving++;
+            }
+        }
+}
+
+MoeCase::Traffic MoeCase::traffic_of(int rank) const {
+    Traffic traffic;
+    const bool by_node = hierarchical() && std::ranges::max(node_of_) > 0;
+    if (by_node) add_hierarchical_traffic(traffic, rank);
+    else add_flat_traffic(traffic, rank);
+    const std::uint64_t row = hidden_ * element_bytes(dispatch_type_) + (is_quantised() ? 4 * scales() : 0);
+    const std::uint64_t back = hidden_ * element_bytes(combine_type_);
+    traffic.dispatch_inside *= row;
+    traffic.dispatch_leaving *= row;
+    traffic.combine_inside *= back;
+    traffic.combine_leaving *= by_node && float32_partials_ ? hidden_ * sizeof(float) : back;
+    return traffic;
+}
+
 // The recipe, straight from the words.
 std::vector<std::uint64_t> MoeCase::combined(int rank, std::int64_t token, bool weighted, int round) const {
     struct Term {

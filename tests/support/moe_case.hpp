@@ -70,6 +70,12 @@ public:
     std::uint64_t expert_element(int at_rank, const MoeRow& row, std::size_t element, int round) const;
 
     std::vector<MoeRow> rows(int rank) const;
+
+    // Bytes of rows that one dispatch and one combine send from a rank to others of its node and to other nodes.
+    struct Traffic {
+        std::uint64_t dispatch_inside = 0, dispatch_leaving = 0, combine_inside = 0, combine_leaving = 0;
+    };
+    Traffic traffic_of(int rank) const;
     // Of one token, all elements.
     std::vector<std::uint64_t> combined(int rank, std::int64_t token, bool weighted, int round) const;
     float weight(int rank, std::int64_t token, int slot) const;
@@ -82,6 +88,10 @@ public:
 
 private:
     std::uint64_t element(DataType type, std::uint64_t what) const;
+    int forwarder_of(int rank, int node) const;
+    std::vector<int> entries_by_rank(int rank, std::int64_t token) const;
+    void add_flat_traffic(Traffic& traffic, int own) const;
+    void add_hierarchical_traffic(Traffic& traffic, int own) const;
 
     std::vector<int> node_of_;
     std::uint64_t seed_;

@@ -43,6 +43,7 @@ public:
             dispatch(round);
             combine(round, round == 0 && !moe_.rank_major());
         }
+        check_traffic_of_calls(2);
     }
 
 private:
@@ -59,7 +60,9 @@ private:
         demand(counts.rows == expected_.size(), "it says that " + std::to_string(counts.rows) + " rows come, not " +
                                                     std::to_string(expected_.size()));
         demand(counts.tokens == moe_.tokens(rank_) && counts.places == moe_.places(), "wrong tokens or places");
-        demand(counts.rowsToOtherNodes == rows_to_other_nodes(), "wrong rows to other nodes");
+        demand(counts.rowsToOtherNodes == rows_to_other_nodes(moe_.hierarchical()), "wrong rows to other nodes");
+        demand(counts.leastRowsToOtherNodes == rows_to_other_nodes(true), "wrong least rows to other nodes");
+        for (int r = 0; r < moe_.rank_count(); r++) demand(counts.nodes[r] == moe_.node_of(r), "wrong nodes");
         for (int place = 0; place < moe_.places(); place++) check_place(counts, place);
         for (int peer = 0; peer < moe_.rank_count(); peer++) {
             check_traffic(rank_, peer, counts.sentTokens[peer], counts.sentEntries[peer]);
@@ -68,14 +71,14 @@ private:
     }
 
     // Once for each node that a token needs, or for each rank there.
-    std::size_t rows_to_other_nodes() const {
+    std::size_t rows_to_other_nodes(bool by_node) const {
         std::size_t rows = 0;
         for (std::int64_t t = 0; t < static_cast<std::int64_t>(moe_.tokens(rank_)); t++) {
             std::set<int> to;
             for (int s = 0; s < moe_.top_k(); s++) {
                 const MoeCase::Place at = moe_.place_of(rank_, t, s);
                 if (at.rank >= 0 && moe_.node_of(at.rank) != moe_.node_of(rank_))
-                    to.insert(moe_.hierarchical() ? moe_.node_of(at.rank) : at.rank);
+                    to.insert(by_node ? moe_.node_of(at.rank) : at.rank);
             }
             rows += to.size();
         }
@@ -133,6 +136,20 @@ private:
                 check_weight(weights[k], here ? moe_.weight(row.rank, row.token, s) : 0, at);
             }
         }
+    }
+
+    // With a hierarchy, what left nodes is the least that can: each token once to each node, and one sum from there.
+    void check_traffic_of_calls(std::uint64_t calls) const {
+        tenonMoeTraffic_t traffic;
+        require(tenonMoeGetTraffic(group_, &traffic));
+        const MoeCase::Traffic wanted = moe_.traffic_of(rank_);
+        demand(traffic.dispatches == calls && traffic.combines == calls, "wrong numbers of calls");
+        demand(traffic.dispatchBytesInsideNode == calls * wanted.dispatch_inside &&
+                   traffic.dispatchBytesLeavingNode == calls * wanted.dispatch_leaving,
+               "dispatch: wrong bytes inside the node or leaving it");
+        demand(traffic.combineBytesInsideNode == calls * wanted.combine_inside &&
+                   traffic.combineBytesLeavingNode == calls * wanted.combine_leaving,
+               "combine: wrong bytes inside the node or leaving it");
     }
 
     // NaN equals itself here.
