@@ -52,7 +52,8 @@ Request request_of(const RowKey& key, Rank rank_count, bool deterministic) {
 
 class Bench {
 public:
-    Bench(const Options& options, Team& team, Report* report) : options_(options), team_(team), report_(report) {}
+    Bench(const Options& options, Team& team, std::span<const RankFacts> ranks, Report* report)
+        : options_(options), team_(team), ranks_(ranks), report_(report) {}
 
     int run() {
         if (options_.init) time_meetings();
@@ -62,7 +63,7 @@ public:
             if (report_) report_->end(shown_name(collective));
         }
         for (const PairTest test : options_.pair_tests) run_pair_test(test);
-        if (options_.moe.asked) wrong_ += run_moe(options_, team_);
+        if (options_.moe.asked) wrong_ += run_moe(options_, team_, ranks_);
         team_.barrier();  // a rank that ends with status 1 ends the others, which must have shown all by then
         return wrong_ == 0 ? 0 : 1;
     }
@@ -243,6 +244,7 @@ private:
 
     const Options& options_;
     Team& team_;
+    std::span<const RankFacts> ranks_;
     Report* report_;
     Progress progress_;
     std::optional<Communicator> comm_;
@@ -272,7 +274,7 @@ int run_bench(const Options& options, Team& team, const RankFacts& facts) {
     const std::vector<RankFacts> ranks = team.everyone(facts);
     const std::unique_ptr<Report> report = team.rank() == 0 ? make_report(options, ranks) : nullptr;
     if (options.links) show_links(options, team, ranks);
-    return Bench{options, team, report.get()}.run();
+    return Bench{options, team, ranks, report.get()}.run();
 }
 
 std::string obstacle(const Options& options, Rank rank_count) {

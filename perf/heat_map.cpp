@@ -30,10 +30,12 @@ Colour colour_of(double slowness) {
 }
 
 // 0: as good as the best of its reach; 1: as bad as the worst.
-double slowness(const Comparison& compared, Rank from, Rank to) {
+double slowness(const HeatMap& map, Rank from, Rank to) {
+    const Comparison& compared = map.compared;
+    if (compared.figures().at(from, to) <= 0) return map.nothing == HeatMap::Nothing::is_bad ? 1 : 0;
     const Reach reach = compared.reach_of(from, to);
     const double best = compared.best(reach), worst = compared.worst(reach);
-    if (compared.figures().at(from, to) <= 0 || best <= 0 || worst <= 0) return 1;
+    if (best <= 0 || worst <= 0) return 1;
     const double range = std::max({best / worst, worst / best, least_range});
     return std::log(compared.times_slower(from, to)) / std::log(range);
 }
@@ -67,7 +69,7 @@ void draw(std::string& svg, const HeatMap& map, int top) {
         for (Rank to = 0; to < figures.ranks(); to++) {
             if (from == to) continue;
             const double value = figures.at(from, to);
-            const Colour colour = colour_of(slowness(map.compared, from, to));
+            const Colour colour = colour_of(slowness(map, from, to));
             const int x = left + to * cell_width, y = top + head + from * cell_height;
             svg += fmt::format(
                 R"(<rect x="{}" y="{}" width="{}" height="{}" fill="{}"><title>rank {} to rank {}: {}</title></rect>)"
@@ -92,7 +94,7 @@ std::string as_text(const HeatMap& map, bool in_colour) {
                 text += fmt::format("{:>8}", value);
                 continue;
             }
-            const Colour c = colour_of(slowness(map.compared, from, to));
+            const Colour c = colour_of(slowness(map, from, to));
             text += fmt::format("\033[48;2;{};{};{};38;5;{}m{:>8}\033[0m", c.red, c.green, c.blue,
                                 c.is_dark() ? 15 : 16, value);
         }

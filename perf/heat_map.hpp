@@ -13,6 +13,7 @@ namespace tenon::perf {
 struct HeatMap {
     std::string title;  // with the unit
     Comparison compared;
+    enum class Nothing { is_bad, is_good } nothing = Nothing::is_bad;  // a figure of 0
 };
 
 std::string as_text(const HeatMap& map, bool in_colour);

@@ -68,8 +68,14 @@ void show_links(const Options& options, Team& team, std::span<const RankFacts> r
     std::vector<std::string> hosts;
     for (const RankFacts& rank : ranks) hosts.emplace_back(rank.host);
     const Measure measures[] = {
-        {{"latency of 8 bytes, one way (us)", {figures.latency_us, hosts, true}}, "latency", "us", true},
-        {{"bandwidth of 1 MiB messages (GB/s)", {figures.bandwidth_GBs, hosts, false}}, "bandwidth", "GB/s", false}};
+        {{.title = "latency of 8 bytes, one way (us)", .compared = {figures.latency_us, hosts, true}},
+         "latency",
+         "us",
+         true},
+        {{.title = "bandwidth of 1 MiB messages (GB/s)", .compared = {figures.bandwidth_GBs, hosts, false}},
+         "bandwidth",
+         "GB/s",
+         false}};
     if (options.format == Format::table) {
         fmt::print("# {} ranks; rows send, columns receive\n", team.rank_count());
         for (std::size_t r = 0; r < ranks.size(); r++)

@@ -24,7 +24,7 @@ struct Words {
     std::string sizes, types, operations = "sum", memory = "ordinary", format = "table", colour = "auto";
     std::string root = "0";
     std::optional<Rank> threads, ranks_of_thread;
-    std::string models = "v4-pro", routings = "uniform", layout = "expert", path = "flat";
+    std::string models = "v4-pro", routings = "uniform", layout = "expert", path = "flat", against;
 };
 
 [[noreturn]] void refuse(std::string_view option, std::string_view value, std::string_view why) {
@@ -159,7 +159,7 @@ void add_options(CLI::App& app, Words& words, Options& options) {
         ->capture_default_str();
     app.add_option(
            "--routing", words.routings,
-           "moe: uniform, or zipf-GINI, such as zipf-0.25, with commas between: how unlike the experts' loads are")
+           "moe: who goes where, with commas between: " + std::string(moe_router_names()))
         ->capture_default_str();
     app.add_option("--tokens", options.moe.tokens, "moe: of each rank")
         ->check(CLI::Range(1, 1 << 20))
@@ -171,7 +171,8 @@ void add_options(CLI::App& app, Words& words, Options& options) {
         ->capture_default_str();
     app.add_option("--path", words.path, "moe: flat, or hierarchical: once to each node, and on from there")
         ->capture_default_str();
-    app.add_option("--svg", options.picture, "links: draw them into this file, too");
+    app.add_option("--against", words.against, "moe: all_to_all_v: also the same exchange written over it");
+    app.add_option("--svg", options.picture, "links, moe: draw them, or who sends whom how much, into this file, too");
     app.add_option("--color", words.colour,
                    "links: auto (as NO_COLOR and CLICOLOR_FORCE say, or on a terminal), always or never")
         ->capture_default_str();
@@ -184,7 +185,7 @@ void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& 
         moe.models.emplace_back(name);
     }
     for (const std::string_view name : split(words.routings, ',')) {
-        if (!moe_router_named(name)) refuse("--routing", name, "must be uniform, or zipf- and a Gini from 0 to 0.95");
+        if (!moe_router_named(name)) refuse("--routing", name, "is none of " + std::string(moe_router_names()));
         moe.routings.emplace_back(name);
     }
     if (words.layout != "expert" && words.layout != "rank") refuse("--layout", words.layout, "must be expert or rank");
@@ -192,6 +193,11 @@ void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& 
     if (words.path != "flat" && words.path != "hierarchical")
         refuse("--path", words.path, "must be flat or hierarchical");
     moe.hierarchical = words.path == "hierarchical";
+    if (!words.against.empty() && words.against != "all_to_all_v")
+        refuse("--against", words.against, "must be all_to_all_v");
+    moe.against_all_to_all_v = !words.against.empty();
+    if (moe.against_all_to_all_v && moe.rank_major)
+        refuse("--against", words.against, "has a row for each token and expert; use --layout expert");
     moe.types = types.empty() ? std::vector{DataType::bfloat16} : types;
     constexpr DataType possible[] = {DataType::bfloat16, DataType::float16, DataType::float32};
     for (const DataType type : moe.types)
@@ -237,7 +243,10 @@ void understand(const Words& words, Options& options) {
         refuse("--color", words.colour, "must be auto, always or never");
     options.in_colour = is_in_colour(words.colour, process_environment(), ::isatty(STDOUT_FILENO) == 1);
     options.root = read_root(words.root);
-    if (!options.picture.empty() && !options.links) refuse("--svg", options.picture, "draws links; ask for them");
+    if (!options.picture.empty() && !options.links && !options.moe.asked)
+        refuse("--svg", options.picture, "draws links, or moe's traffic; ask for one of them");
+    if (!options.picture.empty() && options.links && options.moe.asked)
+        refuse("--svg", options.picture, "draws links, or moe's traffic; ask for one of them at a time");
     read_ranks(words, options);
 }
 

@@ -42,6 +42,7 @@ struct MoeOptions {
     std::uint64_t hidden = 0;     // instead of the model's; 0: the model's
     bool rank_major = false;
     bool hierarchical = false;
+    bool against_all_to_all_v = false;  // also the same exchange over all-to-all-v
 };
 
 struct Options {
@@ -50,7 +51,7 @@ struct Options {
     std::vector<PairTest> pair_tests;
     bool init = false;   // also time how long the ranks take to meet
     bool links = false;  // also measure each pair of ranks
-    std::string picture;  // of the links, as SVG: the file
+    std::string picture;  // of the links or of moe's traffic, as SVG: the file
     bool in_colour = false;
     Sizes sizes;
     std::vector<DataType> types;  // empty: the usual one of each collective

@@ -190,6 +190,43 @@ class Moe(unittest.TestCase):
         self.assertAlmostEqual(3 / crossing["hierarchical"], 3.05, delta=0.03)
         self.assertGreater(crossing["flat"], 2 * crossing["hierarchical"])
 
+    def test_every_routing_is_checked_and_its_traffic_counted(self):
+        routings = ["uniform", "zipf-0.38", "hot-rank-1.3", "hot-expert-30", "group-limited-4", "masked-0.1", "uneven", "idle-rank"]
+        shape = ["moe", "--model", "v4-pro", "--hidden", 16, "--tokens", 64, "--threads", "--ranks", 4, *QUICK]
+        with tempfile.TemporaryDirectory() as folder:
+            picture = os.path.join(folder, "traffic.svg")
+            rows = figures(self, *shape, "--routing", ",".join(routings), "--path", "hierarchical", "--against", "all_to_all_v", "--svg",
+                           picture, environment={"TENON_GROUPS": "2x2"})
+            with open(picture) as file:
+                svg = file.read()
+        ways = [(path, call) for path in ("hierarchical", "all_to_all_v") for call in ("moe_dispatch", "moe_combine")]
+        self.assertEqual([(row["routing"], row["path"], row["collective"]) for row in rows],
+                         [(routing, *way) for routing in routings for way in ways])
+        for row in rows:
+            self.assertEqual(row["wrong"], 0)
+            self.assertIn(row["straggler"], range(4))
+            self.assertGreaterEqual(row["straggles"], 1)
+            if row["path"] == "hierarchical":  # the least that can be, exactly
+                self.assertEqual(row["leaving_bytes"], row["least_leaving_bytes"])
+                self.assertEqual(row["leaving_bytes"], row["crossing_rows"] * 16 * 2)
+            else:
+                self.assertGreater(row["leaving_bytes"], row["least_leaving_bytes"])
+        self.assertEqual(svg.count("bytes of a dispatch"), len(routings))
+        self.assertEqual(svg.count("rank 0 to rank 3:"), len(routings))
+
+    def test_a_recorded_routing(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "routing")
+            with open(path, "w") as file:
+                file.write("tenon-moe-routing 1\nranks 2 experts 8 top_k 2\n0 7 0\n0 4 -1\n1 0 1\n")
+            rows = figures(self, "moe", "--model", "small", "--hidden", 8, "--routing", f"file:{path}", "--ranks", 2, *QUICK)
+            # Rank 0 receives a token from each rank, rank 1 two from rank 0.
+            self.assertEqual([(row["wrong"], row["tokens"], row["inside_bytes"]) for row in rows], [(0, 2, 3 * 16), (0, 2, 4 * 16)])
+            self.assertIn("use --ranks 2", perf("moe", "--routing", f"file:{path}", "--ranks", 3, *QUICK).stderr)
+            with open(path, "a") as file:
+                file.write("0 9 0\n")
+            self.assertIn("routing, line 6: the expert in slot 0 is '9'", perf("moe", "--routing", f"file:{path}", "--ranks", 2, *QUICK).stderr)
+
     def test_the_table_and_csv_hold_the_same(self):
         table = perf(*self.SMALL, "--ranks", 1)
         self.assertEqual(table.returncode, 0, table.stderr)
@@ -207,8 +244,9 @@ class Moe(unittest.TestCase):
         self.assertEqual([json.loads(line)["wrong"] > 0 for line in result.stdout.splitlines()], [False, True])
 
     def test_bad_input(self):
-        for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "a Gini"), (["-d", "int8"], "no type of moe"),
-                                 (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat or hierarchical"), (["--hidden", "-1"], "--hidden")):
+        for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "none of uniform"), (["-d", "int8"], "no type of moe"),
+                                 (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat or hierarchical"), (["--hidden", "-1"], "--hidden"),
+                                 (["--against", "mpi"], "must be all_to_all_v"), (["--against", "all_to_all_v", "--layout", "rank"], "--layout expert")):
             result = perf("moe", *arguments)
             self.assertEqual(result.returncode, 2)
             self.assertEqual(len(result.stderr.splitlines()), 1)

@@ -1,0 +1,103 @@
+// The calls that `tenon-perf moe` times: dispatch and combine of one model, routing and type, with their buffers and
+// what must come of them; and the same exchange written over plain all-to-all-v, on the same buffers.
+//
+// The experts do nothing: what they return is what they were given, so that a combine gives each token times the sum of
+// its weights. Values and weights are such that every order of the sums is exact.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "perf/moe_routing.hpp"
+#include "perf/options.hpp"
+#include "perf/team.hpp"
+#include "reduction/weighted_sum.hpp"
+#include "tenon/moe.hpp"
+
+namespace tenon::perf {
+
+class MoeBuffer {
+public:
+    MoeBuffer(MemoryKind memory, std::uint64_t bytes);
+    std::byte* data() { return shared_ ? shared_->data() : ordinary_.data(); }
+    std::uint64_t bytes() const { return bytes_; }
+
+private:
+    std::uint64_t bytes_;
+    std::optional<Memory<std::byte>> shared_;
+    std::vector<std::byte> ordinary_;
+};
+
+// One row's group, handle and buffers.
+class MoeExchange {
+public:
+    // `choices`: of this rank; `most_tokens`: of any.
+    MoeExchange(const MoeChoices& choices, std::uint64_t most_tokens, const MoeOptions& options, DataType type,
+                MemoryKind memory, Communicator& comm);
+
+    const MoeCounts& counts() const { return counts_; }
+    std::uint64_t row_bytes() const { return model_.hidden * size_; }
+    // Rows of tokens that a dispatch brings to this rank, from itself too, each once; and from others alone.
+    std::uint64_t received_bytes(bool from_others_alone) const;
+    // To each rank, in a dispatch that takes the flat way.
+    std::vector<double> sent_bytes() const;
+    tenonMoeTraffic_t traffic() const { return group_.traffic(); }
+
+    void fill_tokens();
+    void fill_rows();  // as if it had been dispatched
+    void clear_rows();
+    void clear_result();
+    void dispatch() { check(tenonMoeDispatch(handle_, in_.data(), rows_.data(), counts_.rows, nullptr)); }
+    void combine() { check(tenonMoeCombine(handle_, rows_.data(), out_.data(), rank_major_ ? 0 : 1, nullptr)); }
+    std::uint64_t wrong_rows();
+    std::uint64_t wrong_results();
+
+private:
+    friend class MoeOverAllToAllV;
+    MoeHandle prepared();
+    float sum_of_weights(std::uint64_t token) const;
+    float source_value(std::uint64_t row, std::uint64_t element) const;
+    Rank rank_of(std::int64_t expert) const;
+    template <class Value>
+    void fill(MoeBuffer& buffer, std::uint64_t rows, const Value& value) const;
+    template <class Value>
+    std::uint64_t count_wrong(MoeBuffer& buffer, std::uint64_t rows, const Value& value) const;
+
+    MoeModel model_;
+    DataType type_;
+    std::uint64_t size_, tokens_;
+    Rank rank_, rank_count_;
+    bool rank_major_;
+    Communicator& comm_;
+    MoeGroup group_;
+    std::vector<std::int64_t> indices_;
+    MoeHandle handle_;
+    MoeCounts counts_;
+    MoeBuffer in_, rows_, out_;
+    std::vector<int> ranks_;             // of each row
+    std::vector<std::int64_t> sources_;  // and its token there
+    std::uint64_t turn_ = 0;
+};
+
+// As it is written where there is only all-to-all-v: tokens are copied into the order of their experts, once for each;
+// exchanged; and copied into the order in which experts want them; and back, where they are added by weight. The counts
+// are known beforehand, as they are to a handle. Expert-major rows only.
+class MoeOverAllToAllV {
+public:
+    MoeOverAllToAllV(MoeExchange& exchange, MemoryKind memory);
+    void dispatch();
+    void combine();
+
+private:
+    void exchange(std::byte* out, const std::vector<std::size_t>& out_bytes, std::byte* in,
+                  const std::vector<std::size_t>& in_bytes);
+
+    MoeExchange& of_;
+    std::vector<std::size_t> sent_bytes_, received_bytes_;  // by rank
+    std::vector<std::uint64_t> place_of_slot_;  // [tokens][top_k]: which row of those that are sent
+    std::vector<std::uint64_t> place_of_row_;   // which row of those that have come
+    MoeBuffer sent_, received_;
+    WeightedSumKernel kernel_;
+};
+
+}  // namespace tenon::perf
