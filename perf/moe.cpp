@@ -75,7 +75,7 @@ private:
         row.type = type;
         row.hidden = model.hidden;
         row.tokens = most_tokens;
-        row.path = options_.moe.hierarchical ? "hierarchical" : "flat";
+        row.path = exchange.is_hierarchical() ? "hierarchical" : "flat";
         run_both(exchange, exchange, row);
         if (options_.moe.against_all_to_all_v) {
             MoeOverAllToAllV over(exchange, options_.memory);

@@ -28,7 +28,9 @@ MoeSettings settings(const MoeModel& model, std::uint64_t most_tokens, const Moe
             .max_tokens = most_tokens, .dispatch_type = static_cast<tenonDataType_t>(type),
             .combine_type = static_cast<tenonDataType_t>(type),
             .layout = options.rank_major ? tenonMoeRankMajor : tenonMoeExpertMajor,
-            .path = options.hierarchical ? tenonMoeHierarchical : tenonMoeFlat};
+            .path = options.path == "auto"           ? tenonMoeAuto
+                    : options.path == "hierarchical" ? tenonMoeHierarchical
+                                                     : tenonMoeFlat};
 }
 
 }  // namespace

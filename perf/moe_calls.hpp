@@ -41,6 +41,7 @@ public:
     std::uint64_t received_bytes(bool from_others_alone) const;
     // To each rank, in a dispatch that takes the flat way.
     std::vector<double> sent_bytes() const;
+    bool is_hierarchical() const { return group_.path() == tenonMoeHierarchical; }
     tenonMoeTraffic_t traffic() const { return group_.traffic(); }
 
     void fill_tokens();

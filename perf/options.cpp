@@ -169,7 +169,7 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("--layout", words.layout,
                    "moe: expert, a row for each token and expert, or rank, one for each token")
         ->capture_default_str();
-    app.add_option("--path", words.path, "moe: flat, or hierarchical: once to each node, and on from there")
+    app.add_option("--path", words.path, "moe: flat, hierarchical (once to each node, and on from there), or auto")
         ->capture_default_str();
     app.add_option("--against", words.against, "moe: all_to_all_v: also the same exchange written over it");
     app.add_option("--svg", options.picture, "links, moe: draw them, or who sends whom how much, into this file, too");
@@ -190,9 +190,9 @@ void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& 
     }
     if (words.layout != "expert" && words.layout != "rank") refuse("--layout", words.layout, "must be expert or rank");
     moe.rank_major = words.layout == "rank";
-    if (words.path != "flat" && words.path != "hierarchical")
-        refuse("--path", words.path, "must be flat or hierarchical");
-    moe.hierarchical = words.path == "hierarchical";
+    if (words.path != "flat" && words.path != "hierarchical" && words.path != "auto")
+        refuse("--path", words.path, "must be flat, hierarchical or auto");
+    moe.path = words.path;
     if (!words.against.empty() && words.against != "all_to_all_v")
         refuse("--against", words.against, "must be all_to_all_v");
     moe.against_all_to_all_v = !words.against.empty();

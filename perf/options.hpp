@@ -41,7 +41,7 @@ struct MoeOptions {
     std::uint64_t tokens = 4096;  // of each rank
     std::uint64_t hidden = 0;     // instead of the model's; 0: the model's
     bool rank_major = false;
-    bool hierarchical = false;
+    std::string path = "flat";    // or hierarchical, or auto
     bool against_all_to_all_v = false;  // also the same exchange over all-to-all-v
 };
 

@@ -49,7 +49,11 @@ typedef enum {
     tenonMoeFlat = 0, /* from rank to rank: each token once to every rank that has one of its experts */
     /* each token once to every node that has one of its experts, to the rank with the same index there, which hands it
      * on; on the way back that rank adds the node's rows and sends one. With one node as tenonMoeFlat */
-    tenonMoeHierarchical = 1
+    tenonMoeHierarchical = 1,
+    /* the one of the two that is predicted to be quicker for maxTokens tokens of each rank that choose their experts
+     * alike, from the topology's groups and links (TENON_TUNING_FILE has measured ones); all ranks choose the same.
+     * `tenon explain moe` shows the choice for any topology, and TENON_LOG=info a group's */
+    tenonMoeAuto = 2
 } tenonMoePath_t;
 
 /* What a group is. Start from TENON_MOE_CONFIG_INITIALIZER; experts, topK, hidden and maxTokens must be set. All ranks
@@ -101,6 +105,10 @@ TENON_EXPORT tenonResult_t tenonMoeMemory(tenonComm_t comm, const tenonMoeConfig
  * itself, such as a placement that leaves an expert nowhere. The thread that makes the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonMoeGroupCreate(tenonMoeGroup_t* group, tenonComm_t comm,
                                                const tenonMoeConfig_t* config);
+
+/* Sets *path to the way that the group's rows take, which tenonMoeAuto has chosen: tenonMoeFlat or
+ * tenonMoeHierarchical. Local. Any thread. */
+TENON_EXPORT tenonResult_t tenonMoeGetPath(tenonMoeGroup_t group, tenonMoePath_t* path);
 
 /* Releases a group, before or after its communicator, when none of its handles is used any more. Local. Any thread,
  * with no other inside a call on `group`. */

@@ -177,6 +177,13 @@ public:
     }
     const MoeSettings& settings() const noexcept { return settings_; }
 
+    // tenonMoeGetPath.
+    tenonMoePath_t path() const {
+        tenonMoePath_t path;
+        check(tenonMoeGetPath(*this, &path));
+        return path;
+    }
+
     // tenonMoeGetTraffic.
     tenonMoeTraffic_t traffic() const {
         tenonMoeTraffic_t traffic;

@@ -130,7 +130,7 @@ Result<MoeShape> shape_of(const tenonMoeConfig_t* config, const Communicator& co
             return wrong(fmt::format("{}: there is no data type {}", name, type));
     if (const int layout = number_in(config->layout); layout != tenonMoeExpertMajor && layout != tenonMoeRankMajor)
         return wrong(fmt::format("there is no layout {}", layout));
-    if (const int path = number_in(config->path); path != tenonMoeFlat && path != tenonMoeHierarchical)
+    if (const int path = number_in(config->path); path < tenonMoeFlat || path > tenonMoeAuto)
         return wrong(fmt::format("there is no path {}", path));
     if (config->float32Partials != 0 && config->float32Partials != 1)
         return wrong(fmt::format("float32Partials is {}; it must be 0 or 1", config->float32Partials));
@@ -215,8 +215,9 @@ tenonResult_t tenonMoeMemory(tenonComm_t comm, const tenonMoeConfig_t* config, u
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (bytes == nullptr) return refuse(__func__, "bytes is NULL", comm);
     return guarded(nullptr, [&]() -> tenonResult_t {
-        const auto shape = shape_of(config, *comm->communicator);
+        auto shape = shape_of(config, *comm->communicator);
         if (!shape) return report(shape.error(), comm);
+        MoeGroup::choose_path(*shape, *comm->communicator);
         *bytes = memory_of(*shape, MoeGroup::nodes_of(comm->communicator->topology())).bytes();
         return tenonSuccess;
     });
@@ -314,6 +315,13 @@ tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCounts_t* count
                    .nodes = handle->handle->group().nodes().data()};
         return tenonSuccess;
     });
+}
+
+tenonResult_t tenonMoeGetPath(tenonMoeGroup_t group, tenonMoePath_t* path) {
+    if (!is_good(group)) return refuse(__func__, no_group);
+    if (path == nullptr) return refuse(__func__, "path is NULL", group->comm);
+    *path = static_cast<tenonMoePath_t>(group->group->shape().path);
+    return tenonSuccess;
 }
 
 tenonResult_t tenonMoeGetTraffic(tenonMoeGroup_t group, tenonMoeTraffic_t* traffic) {

@@ -95,6 +95,7 @@ public:
     const Config& config() const { return config_; }
     const Topology& topology() const { return topology_; }
     const WaitPolicy& wait_policy() const { return decisions_.wait; }
+    const CostParameters& costs() const { return selection_.tuning().costs; }
     Result<Choice> choice(const Request& request) const { return selection_.choose(request, topology_); }
     Request request_of(const Call& call) const;
     std::string_view transport_name(Rank peer);

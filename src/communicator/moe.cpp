@@ -7,7 +7,9 @@
 #include <cstring>
 
 #include "base/log.hpp"
+#include "exchange/moe_price.hpp"
 #include "os/clock.hpp"
+#include "reduction/floating_point_mode.hpp"
 
 namespace tenon {
 namespace {
@@ -119,6 +121,15 @@ MoeGroup::MoeGroup(Communicator& communicator, MoeShape shape)
     across_shape_.placement = {};
 }
 
+std::string MoeGroup::choose_path(MoeShape& shape, const Communicator& communicator) {
+    if (shape.path != MoePath::automatic) return "as configured";
+    const StandardFloatingPoint standard;
+    MoePathChoice choice = choose_moe_path(shape, nodes_of(communicator.topology()), communicator.topology(),
+                                           communicator.costs());
+    shape.path = choice.path;
+    return std::move(choice.reason);
+}
+
 Result<std::shared_ptr<MoeGroup>> MoeGroup::create(Communicator& communicator, MoeShape shape) {
     const Rank rank = communicator.rank(), ranks = communicator.rank_count();
     if (auto ok = check(shape, rank, ranks); !ok) return std::unexpected(ok.error());
@@ -131,8 +142,12 @@ Result<std::shared_ptr<MoeGroup>> MoeGroup::create(Communicator& communicator, M
     if (!told) return std::unexpected(told.error());
     if (auto same = compare(shape, everybody, rank, ranks); !same) return std::unexpected(same.error());
     const std::uint32_t number = communicator.next_moe_group();
-    if (rank == 0)
+    const std::string reason = choose_path(shape, communicator);
+    if (rank == 0) {
+        log(LogLevel::info, "MoE group {} is {}: {}", number, shape.path == MoePath::flat ? "flat" : "hierarchical",
+            reason);
         tell_memory(shape, nodes_of(communicator.topology()), number, communicator.config().slot_memory.value);
+    }
     std::shared_ptr<MoeGroup> made(new MoeGroup(communicator, std::move(shape)));
     made->number_ = number;
     return made;

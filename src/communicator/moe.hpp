@@ -51,6 +51,10 @@ public:
     // it has several levels; else all are on one.
     static std::vector<std::int32_t> nodes_of(const Topology& topology);
 
+    // A shape whose path is automatic takes the way that is priced lower (exchange/moe_price.hpp), on all ranks the same;
+    // and in words why. Local.
+    static std::string choose_path(MoeShape& shape, const Communicator& communicator);
+
     // All ranks call. Ranks whose shapes differ all get an error that names the first difference, and the communicator
     // stays usable.
     static Result<std::shared_ptr<MoeGroup>> create(Communicator& communicator, MoeShape shape);

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
+#include <utility>
 
 #include "exchange/moe_routing.hpp"
 #include "plan/flow.hpp"
@@ -31,11 +31,11 @@ private:
     std::uint32_t top_k_;
 };
 
-// What one exchange moves, and what that takes.
+// What one exchange moves, in so many rounds, and what that takes.
 class Load {
 public:
-    Load(const LevelMap& map, const std::vector<FlowLink>& links, const Topology& topology)
-        : map_(map), links_(links), topology_(topology),
+    Load(const LevelMap& map, const std::vector<FlowLink>& links, const Topology& topology, std::uint64_t rounds)
+        : map_(map), links_(links), topology_(topology), rounds_(static_cast<double>(rounds)),
           slot_bytes_(topology.slot_bytes != 0 ? static_cast<double>(topology.slot_bytes) : slot_bytes_unless_known),
           core_ns_(static_cast<std::size_t>(map.rank_count())), level_bytes_(map.level_count()) {
         for (std::size_t level = 0; level < map.level_count(); level++) {
@@ -51,7 +51,7 @@ public:
         const auto f = static_cast<std::size_t>(from), t = static_cast<std::size_t>(to);
         const std::size_t level = map_.level_between(from, to);
         const FlowLink& link = links_[level];
-        const double bytes = rows * row_bytes, messages = std::max(1.0, bytes / slot_bytes_);
+        const double bytes = rows * row_bytes, messages = std::max(std::min(rounds_, rows), bytes / slot_bytes_);
         level_bytes_[level] += bytes;
         rank_out_[level][f] += bytes;
         rank_in_[level][t] += bytes;
@@ -62,7 +62,7 @@ public:
         latency_ns_ = std::max(latency_ns_, link.latency_ns);
     }
 
-    double latency_ns() const { return latency_ns_; }
+    double latency_ns() const { return rounds_ * latency_ns_; }
     const std::vector<double>& level_bytes() const { return level_bytes_; }
     // Without the latency; and what it goes into.
     double busy_ns(std::string& limit) const {
@@ -89,7 +89,7 @@ private:
     const LevelMap& map_;
     const std::vector<FlowLink>& links_;
     const Topology& topology_;
-    double slot_bytes_, latency_ns_ = 0;
+    double rounds_, slot_bytes_, latency_ns_ = 0;
     std::vector<double> core_ns_, level_bytes_;
     std::vector<std::vector<double>> rank_out_, rank_in_, part_out_, part_in_;  // by level
 };
@@ -111,23 +111,37 @@ class Ways {
 public:
     Ways(const MoeShape& shape, std::span<const std::int32_t> node_of, const Topology& topology,
          const CostParameters& parameters)
-        : shape_(shape), node_of_(node_of), topology_(topology), map_(topology), links_(flow_links(map_, parameters)),
-          forwarders_(node_of), need_(shape), tokens_(static_cast<double>(shape.most_tokens)),
+        : shape_(shape),
+          node_of_(node_of),
+          topology_(topology),
+          map_(topology),
+          links_(flow_links(map_, parameters)),
+          forwarders_(node_of),
+          rounds_(rounds_of(shape, forwarders_)),
+          need_(shape),
+          tokens_(static_cast<double>(shape.most_tokens)),
           row_bytes_(static_cast<double>(shape.dispatch_row_bytes())),
           back_bytes_(static_cast<double>(shape.combine_row_bytes())),
           partial_bytes_(static_cast<double>(shape.hidden * element_bytes(shape.partial_type))) {
-        for (Rank r = 0; r < map_.rank_count(); r++) add_rank(r);
+        for (Rank r = 0; r < map_.rank_count(); r++)
+            add_rank(r);
     }
 
     MoeWayPrice flat() const {
-        return price({&flat_out_}, {&flat_back_}, 1, flat_leaving_);
+        return price({&flat_out_}, {&flat_back_}, flat_leaving_);
     }
-    MoeWayPrice hierarchical(std::uint64_t rounds) const {
-        return price({&across_out_, &within_out_}, {&within_back_, &across_back_}, rounds, hierarchical_leaving_);
+    MoeWayPrice hierarchical() const {
+        return price({&across_out_, &within_out_}, {&within_back_, &across_back_}, hierarchical_leaving_);
     }
+    std::uint64_t rounds() const { return rounds_; }
     double per_expert_leaving() const { return per_expert_leaving_; }
 
 private:
+    static std::uint64_t rounds_of(const MoeShape& shape, const MoeForwarders& forwarders) {
+        const std::uint64_t block = MoeHierarchy::block_of(shape, forwarders);
+        return (shape.most_tokens + block - 1) / block;
+    }
+
     void add_rank(Rank own) {
         const std::vector<double> experts = experts_at(shape_, own, node_of_);
         std::vector<double> on_node(forwarders_.nodes());
@@ -156,14 +170,14 @@ private:
         }
     }
 
-    MoeWayPrice price(const std::vector<const Load*>& out, const std::vector<const Load*>& back, std::uint64_t rounds,
+    MoeWayPrice price(const std::vector<const Load*>& out, const std::vector<const Load*>& back,
                       double leaving) const {
         MoeWayPrice made{.leaving_bytes = leaving};
         const auto add = [&](const std::vector<const Load*>& legs, double& ns, std::string& limit) {
             double longest = -1;
             for (const Load* leg : legs) {
                 std::string of_leg;
-                const double busy = leg->busy_ns(of_leg), latency = static_cast<double>(rounds) * leg->latency_ns();
+                const double busy = leg->busy_ns(of_leg), latency = leg->latency_ns();
                 ns += busy + latency;
                 if (busy > longest) longest = busy, limit = latency > busy ? "latency" : of_leg;
             }
@@ -185,12 +199,13 @@ private:
     LevelMap map_;
     std::vector<FlowLink> links_;
     MoeForwarders forwarders_;
+    std::uint64_t rounds_;
     Need need_;
     double tokens_, row_bytes_, back_bytes_, partial_bytes_;
     double flat_leaving_ = 0, hierarchical_leaving_ = 0, per_expert_leaving_ = 0;
-    Load flat_out_{map_, links_, topology_}, flat_back_{map_, links_, topology_}, across_out_{map_, links_, topology_},
-        across_back_{map_, links_, topology_}, within_out_{map_, links_, topology_},
-        within_back_{map_, links_, topology_};
+    Load flat_out_{map_, links_, topology_, 1}, flat_back_{map_, links_, topology_, 1};
+    Load across_out_{map_, links_, topology_, rounds_}, across_back_{map_, links_, topology_, rounds_};
+    Load within_out_{map_, links_, topology_, rounds_}, within_back_{map_, links_, topology_, rounds_};
 };
 
 }  // namespace
@@ -205,9 +220,8 @@ MoePathChoice choose_moe_path(const MoeShape& shape, std::span<const std::int32_
         made.reason = "all ranks are on one node";
         return made;
     }
-    const std::uint64_t block = MoeHierarchy::block_of(shape, forwarders);
-    made.rounds = (shape.most_tokens + block - 1) / block;
-    made.hierarchical = ways.hierarchical(made.rounds);
+    made.rounds = ways.rounds();
+    made.hierarchical = ways.hierarchical();
     const bool is_hierarchical = made.hierarchical.total_ns() < made.flat.total_ns();
     made.path = is_hierarchical ? MoePath::hierarchical : MoePath::flat;
     const MoeWayPrice &chosen = is_hierarchical ? made.hierarchical : made.flat,

@@ -2,10 +2,10 @@
 // their experts alike (uniformly, each token different ones), from the topology's links as the prices of plans take
 // them (plan/cost.hpp).
 //
-// Expected bytes: a token of rank o needs a set of ranks that holds n of the E experts (its nearest copies counted) with
-// probability 1 - C(E - n, k) / C(E, k). Flat, it goes to each rank that it needs; hierarchical, to each node, and on
-// from there. An exchange takes what its busiest link, rank or part takes, or what its busiest rank's core takes to move
-// messages, whichever is longer, and a latency; the legs and rounds of a hierarchical one follow each other.
+// Expected bytes: a token of rank o needs a set of ranks that holds n of the E experts (its nearest copies counted)
+// with probability 1 - C(E - n, k) / C(E, k). Flat, it goes to each rank that it needs; hierarchical, to each node, and
+// on from there. An exchange takes what its busiest link, rank or part takes, or what its busiest rank's core takes to
+// move messages, whichever is longer, and a latency; the legs and rounds of a hierarchical one follow each other.
 //
 // Everything that goes in is agreed between the ranks, so all of them get the same, bit for bit. Pure; any thread.
 #pragma once
@@ -31,8 +31,8 @@ struct MoeWayPrice {
 
 struct MoePathChoice {
     MoePath path = MoePath::flat;
-    std::string reason;
-    MoeWayPrice flat, hierarchical;
+    std::string reason{};
+    MoeWayPrice flat{}, hierarchical{};
     double per_expert_leaving_bytes = 0;  // of a dispatch that sends a row for each expert
     std::uint64_t rounds = 1;             // of a hierarchical one
 };

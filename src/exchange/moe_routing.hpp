@@ -32,6 +32,9 @@ public:
         return copies_[first + (count == 1 ? 0 : (token + rank_) % count)];
     }
 
+    // How many equally near copies of the expert there are.
+    std::uint64_t count(std::uint32_t expert) const { return first_[expert + 1] - first_[expert]; }
+
 private:
     std::uint64_t rank_;
     std::vector<std::uint32_t> first_;  // by expert, of its nearest copies

@@ -14,7 +14,7 @@
 namespace tenon {
 
 enum class MoeLayout : std::uint8_t { expert_major, rank_major };
-enum class MoePath : std::uint8_t { flat, hierarchical };
+enum class MoePath : std::uint8_t { flat, hierarchical, automatic };
 
 inline constexpr std::uint32_t most_slots_of_token = 64;
 inline constexpr std::uint32_t most_experts = 1 << 20;

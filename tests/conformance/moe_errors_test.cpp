@@ -81,7 +81,7 @@ TEST(MoeErrors, AWrongConfigurationIsNamed) {
     refuses("combine type is float64", [](auto& c) { c.combineType = tenonFloat64; });
     refuses("no data type 99", [](auto& c) { c.combineType = static_cast<tenonDataType_t>(99); });
     refuses("no layout 7", [](auto& c) { c.layout = static_cast<tenonMoeLayout_t>(7); });
-    refuses("no path 2", [](auto& c) { c.path = static_cast<tenonMoePath_t>(2); });
+    refuses("no path 3", [](auto& c) { c.path = static_cast<tenonMoePath_t>(3); });
     refuses("float32Partials is 2", [](auto& c) { c.float32Partials = 2; });
     refuses("alignment must be 1", [](auto& c) { c.layout = tenonMoeRankMajor, c.alignment = 8; });
     refuses("placement is NULL", [](auto& c) { c.placesPerRank = 3; });

@@ -97,6 +97,38 @@ class Explanations(unittest.TestCase):
             self.assertRegex(result.stderr, r"\Atenon: [^\n]+\n\Z", arguments)
 
 
+class MixtureOfExperts(unittest.TestCase):
+    def explained(self, *arguments):
+        result = tenon("explain", "moe", *arguments, "--format", "json")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        return json.loads(result.stdout)
+
+    def test_goes_once_to_a_node_where_links_between_nodes_are_slow(self):
+        slow = ["--groups", "2x4", "--link", "cluster:latency_ns=20000,part=1gbit,rank=1gbit"]
+        made = self.explained(*slow, "--hidden", 1024)
+        self.assertEqual((made["chosen"], made["hierarchical"]["dispatch_limited_by"]), ("hierarchical", "links of a cluster"))
+        self.assertAlmostEqual(made["per_expert_leaving_bytes"] / made["hierarchical"]["leaving_bytes"], 3.05, delta=0.03)
+        cluster = made["hierarchical"]["levels"][-1]
+        self.assertEqual((cluster["level"], round(cluster["dispatch_bytes"])), ("cluster", round(made["hierarchical"]["leaving_bytes"])))
+        text = tenon("explain", "moe", *slow).stdout
+        self.assertRegex(text, r"\n  \* hierarchical")
+        self.assertRegex(text, r"node \(hierarchical\) +[\d.]+ +1.00\n")
+        self.assertEqual(self.explained("--ranks", 8)["chosen"], "flat")
+
+    def test_knows_named_machines(self):
+        made = self.explained("--machine", "cloudmatrix384:supernodes=2")
+        self.assertEqual(made["ranks"], 1536)
+        # Two dies make a node, and hardly ever have two of a token's experts: there is nothing to save.
+        self.assertAlmostEqual(made["flat"]["leaving_bytes"] / made["hierarchical"]["leaving_bytes"], 1, delta=0.01)
+        self.assertEqual(made["chosen"], "flat")
+
+    def test_bad_input_is_one_line(self):
+        for arguments in (["--experts", "0"], ["--top-k", "65"], ["--type", "int32"], ["--layout", "x"], ["--measure"], ["--verify"]):
+            result = tenon("explain", "moe", *arguments)
+            self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
+            self.assertRegex(result.stderr, r"\Atenon: [^\n]+\n\Z", arguments)
+
+
 class Measurements(unittest.TestCase):
     def test_of_a_job_stand_beside_the_predictions(self):
         result = tenon("run", "-n", 2, "--", PROGRAM, "explain", "all_gather", "--bytes", "8,64K", "--measure", "--round-ms", "1",

@@ -245,7 +245,7 @@ class Moe(unittest.TestCase):
 
     def test_bad_input(self):
         for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "none of uniform"), (["-d", "int8"], "no type of moe"),
-                                 (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat or hierarchical"), (["--hidden", "-1"], "--hidden"),
+                                 (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat, hierarchical or auto"), (["--hidden", "-1"], "--hidden"),
                                  (["--against", "mpi"], "must be all_to_all_v"), (["--against", "all_to_all_v", "--layout", "rank"], "--layout expert")):
             result = perf("moe", *arguments)
             self.assertEqual(result.returncode, 2)

@@ -14,6 +14,7 @@
 #include "plan/verifier.hpp"
 #include "selection/selection.hpp"
 #include "tools/tenon/command.hpp"
+#include "tools/tenon/explain_moe.hpp"
 #include "tools/tenon/facts.hpp"
 #include "tools/tenon/job_timing.hpp"
 #include "tools/tenon/worlds.hpp"
@@ -25,6 +26,7 @@ struct ExplainOptions {
     std::string collective, type = "float32", format = "text";
     std::vector<std::string> sizes{"1M"};
     WorldOptions world;
+    MoeExplainOptions moe;
     Rank root = 0;
     bool is_verified = false, is_measured = false;
     double round_ms = 10;
@@ -219,6 +221,8 @@ int explain_world(const ExplainOptions& options, const Config& config) {
     const auto world = world_of(options.world);
     if (!world) return bad_input(world.error().message);
     const Topology topology = selection->tuning().applied_to(*world);
+    if (options.collective == "moe")
+        return explain_moe(options.moe, topology, selection->tuning().costs, options.format == "json");
     const auto all = explain_all(options, *selection, topology, config.deterministic);
     return all ? show_all(options, topology, *all) : bad_input(all.error().message);
 }
@@ -226,6 +230,8 @@ int explain_world(const ExplainOptions& options, const Config& config) {
 int explain_command(const ExplainOptions& options) {
     const auto config = read_config();
     if (!config) return bad_input(config.error().message);
+    if (options.collective == "moe" && (options.is_measured || options.is_verified))
+        return bad_input("moe has no plan to verify, and is measured by tenon-perf moe");
     return options.is_measured ? explain_job(options, *config) : explain_world(options, *config);
 }
 
@@ -235,12 +241,15 @@ void add_explain_command(CLI::App& program, Action& action) {
     auto options = std::make_shared<ExplainOptions>();
     CLI::App* command =
         program.add_subcommand("explain", "Say which algorithm a call would use, why, and what each would take");
-    command->add_option("collective", options->collective, "all_reduce, all_gather, ..., or all")->required();
+    command
+        ->add_option("collective", options->collective,
+                     "all_reduce, all_gather, ..., or all; moe: dispatch and combine")
+        ->required();
     command->add_option("--bytes", options->sizes, "Sizes of the large buffer, such as 8,64K,1M")
         ->delimiter(',')
         ->allow_extra_args(false)
         ->capture_default_str();
-    command->add_option("--type", options->type, "Data type")->capture_default_str();
+    auto* type = command->add_option("--type", options->type, "Data type (of moe: bfloat16)")->capture_default_str();
     command->add_option("--root", options->root, "Root of a rooted collective")->capture_default_str();
     add_world_options(*command, options->world);
     command->add_flag("--verify", options->is_verified,
@@ -256,7 +265,11 @@ void add_explain_command(CLI::App& program, Action& action) {
     command->add_option("--format", options->format, "text or json")
         ->check(CLI::IsMember({"text", "json"}))
         ->capture_default_str();
-    command->callback([options, &action] { action = [options] { return explain_command(*options); }; });
+    add_moe_options(*command, options->moe);
+    command->callback([options, type, &action] {
+        if (!type->empty()) options->moe.dispatch_type = options->type;
+        action = [options] { return explain_command(*options); };
+    });
 }
 
 }  // namespace tenon
