@@ -85,12 +85,16 @@ typedef struct {
                            * on its node, else any; of several equally near ones number (token + rank) modulo how many
                            * they are, in the order of the placement. NULL: one copy of each; rank r has experts
                            * [r * experts / ranks, (r + 1) * experts / ranks) at its places 0, 1, ... */
+    const unsigned char* masked; /* [ranks]: 1 for a rank that is masked: see tenonMoeGroupMask. Copied. NULL: none */
+    int dropMissing;             /* 1: a slot whose expert has no place on a rank that is not masked counts as one
+                                  * without an expert, and is counted (tenonMoeCounts_t.droppedSlots); weights stay as
+                                  * they are. 0: a configuration or mask that leaves an expert nowhere is an error */
 } tenonMoeConfig_t;
 
 #define TENON_MOE_CONFIG_INITIALIZER                                                                     \
     {                                                                                                    \
         sizeof(tenonMoeConfig_t), TENON_MOE_CONFIG_MAGIC, TENON_VERSION_CODE, 0, 0, 0, 0, tenonBfloat16, \
-            tenonBfloat16, tenonBfloat16, 0, tenonMoeExpertMajor, tenonMoeFlat, 0, 1, 0, NULL                              \
+            tenonBfloat16, tenonBfloat16, 0, tenonMoeExpertMajor, tenonMoeFlat, 0, 1, 0, NULL, NULL, 0   \
     }
 
 /* Sets *bytes to the most memory that a group of this configuration on `comm` takes on this rank with one handle, if
@@ -105,6 +109,21 @@ TENON_EXPORT tenonResult_t tenonMoeMemory(tenonComm_t comm, const tenonMoeConfig
  * itself, such as a placement that leaves an expert nowhere. The thread that makes the calls on `comm`. */
 TENON_EXPORT tenonResult_t tenonMoeGroupCreate(tenonMoeGroup_t* group, tenonComm_t comm,
                                                const tenonMoeConfig_t* config);
+
+/* Masks ranks, and no others: masked[ranks] has 1 for a rank that is to have no part in any routing that is prepared
+ * from now on, as when its accelerator has failed or is to be freed; NULL masks none. Tokens use the copies of experts
+ * on other ranks (tenonMoeConfig_t.placement); where there are none, see dropMissing. Nobody sends rows to a masked
+ * rank, hands rows on by it, or receives any from it. Handles prepared before keep their routings, and may be used.
+ *
+ * A masked rank is still a rank of the communicator: its process lives, and makes the group's calls as the others do,
+ * with no tokens (tenonInvalidArgument otherwise). When a process dies, its communicator ends for all
+ * (tenonRemoteError): then the survivors make a communicator of their own, and a group there with the places that they
+ * have; with dropMissing it need not have all experts.
+ *
+ * All ranks of the group call, masked ones too, and wait for each other; calls issued before, in streams too, are
+ * carried out first. Errors: tenonMismatch where masks differ, and tenonInvalidArgument where one leaves an expert
+ * nowhere: on all ranks, and the mask stays as it was. The thread that makes the calls on the communicator. */
+TENON_EXPORT tenonResult_t tenonMoeGroupMask(tenonMoeGroup_t group, const unsigned char* masked);
 
 /* Sets *path to the way that the group's rows take, which tenonMoeAuto has chosen: tenonMoeFlat or
  * tenonMoeHierarchical. Local. Any thread. */
@@ -173,6 +192,8 @@ typedef struct {
     size_t rowsToOtherNodes;       /* that a dispatch sends from this rank to ranks of other nodes */
     size_t leastRowsToOtherNodes;  /* the least that can be: each token once for each other node that needs it */
     const int* nodes;              /* [ranks]: the node that each rank is on, numbered from 0 */
+    size_t droppedSlots;           /* of this rank's tokens: slots with an expert, but no rank for it (dropMissing) */
+    size_t droppedTokens;          /* tokens of which so are all slots that have an expert: they become zeros */
 } tenonMoeCounts_t;
 
 /* Sets *counts. Errors: tenonInvalidUsage while the handle's prepare has not completed. Local. Any thread. */
@@ -180,9 +201,9 @@ TENON_EXPORT tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCo
 
 /* What a group's calls on this rank have sent since it was made: bytes of rows (with their scales), not of what
  * surrounds them, of calls that have completed. To this rank itself nothing is sent. With tenonMoeHierarchical a token
- * leaves a node once for each other node that needs it, so that the sum over the ranks is the least that can leave nodes
- * with this routing; what is handed on inside a node counts there, and sums travel back as combineType, or as float32
- * with float32Partials. */
+ * leaves a node once for each other node that needs it, so that the sum over the ranks is the least that can leave
+ * nodes with this routing; what is handed on inside a node counts there, and sums travel back as combineType, or as
+ * float32 with float32Partials. */
 typedef struct {
     uint64_t dispatches, combines;
     uint64_t dispatchBytesInsideNode;  /* to other ranks of this rank's node */

@@ -33,11 +33,13 @@ struct MoeSettings {
     int alignment = 1;
     int places_per_rank = 0;
     std::vector<int> placement{};  // [ranks][places_per_rank], or empty
+    std::vector<unsigned char> masked{};  // [ranks], or empty
+    bool drop_missing = false;
 
     // Of a quantised row; see tenonMoeDispatchQuantised.
     std::size_t scales_of_row() const { return dispatch_type == tenonInt8 ? 1 : (hidden + 127) / 128; }
 
-    tenonMoeConfig_t config() const {  // borrows the placement
+    tenonMoeConfig_t config() const {  // borrows the placement and the mask
         tenonMoeConfig_t config = TENON_MOE_CONFIG_INITIALIZER;
         config.experts = experts;
         config.topK = top_k;
@@ -53,6 +55,8 @@ struct MoeSettings {
         config.alignment = alignment;
         config.placesPerRank = places_per_rank;
         if (!placement.empty()) config.placement = placement.data();
+        if (!masked.empty()) config.masked = masked.data();
+        config.dropMissing = drop_missing ? 1 : 0;
         return config;
     }
 };
@@ -65,6 +69,7 @@ struct MoeCounts {
     std::span<const std::size_t> sent_tokens, received_tokens, sent_entries, received_entries;  // by rank
     std::size_t rows_to_other_nodes = 0, least_rows_to_other_nodes = 0;
     std::span<const int> nodes;  // by rank
+    std::size_t dropped_slots = 0, dropped_tokens = 0;
 };
 
 // One routing. Made by MoeGroup::prepare; stays valid when the group moves, not when it ends.
@@ -79,7 +84,7 @@ public:
                 .sent_tokens = {c.sentTokens, ranks_}, .received_tokens = {c.receivedTokens, ranks_},
                 .sent_entries = {c.sentEntries, ranks_}, .received_entries = {c.receivedEntries, ranks_},
                 .rows_to_other_nodes = c.rowsToOtherNodes, .least_rows_to_other_nodes = c.leastRowsToOtherNodes,
-                .nodes = {c.nodes, ranks_}};
+                .nodes = {c.nodes, ranks_}, .dropped_slots = c.droppedSlots, .dropped_tokens = c.droppedTokens};
     }
 
     // `rows` has room for at least counts().rows rows.
@@ -176,6 +181,14 @@ public:
         return {handle, settings_, ranks_, indices.size() / top_k};
     }
     const MoeSettings& settings() const noexcept { return settings_; }
+
+    // tenonMoeGroupMask: masked [ranks], or empty for none.
+    void mask(std::span<const unsigned char> masked) {
+        if (!masked.empty() && masked.size() != ranks_)
+            throw Exception(tenonInvalidArgument, "tenon::MoeGroup::mask: " + std::to_string(masked.size()) +
+                                                      " values, where there are " + std::to_string(ranks_) + " ranks");
+        check(tenonMoeGroupMask(*this, masked.empty() ? nullptr : masked.data()));
+    }
 
     // tenonMoeGetPath.
     tenonMoePath_t path() const {

@@ -112,6 +112,18 @@ int number_in(const Enumeration& field) {
     return number;
 }
 
+Result<std::vector<std::uint8_t>> mask_of(const unsigned char* masked, const Communicator& communicator) {
+    if (masked == nullptr) return std::vector<std::uint8_t>{};
+    std::vector<std::uint8_t> mask(masked, masked + communicator.rank_count());
+    const auto odd = std::ranges::find_if(mask, [](std::uint8_t m) { return m > 1; });
+    if (odd != mask.end())
+        return fail(Status::invalid_argument, fmt::format("rank {}: MoE group: masked[{}] is {}; it must be 0 or 1",
+                                                          communicator.rank(), odd - mask.begin(), *odd));
+    // No rank masked, however it is said, is the same.
+    if (std::ranges::count(mask, 1) == 0) mask.clear();
+    return mask;
+}
+
 Result<MoeShape> shape_of(const tenonMoeConfig_t* config, const Communicator& communicator) {
     const auto wrong = [&](const std::string& what) {
         return fail(Status::invalid_argument, fmt::format("rank {}: MoE group: {}", communicator.rank(), what));
@@ -144,6 +156,12 @@ Result<MoeShape> shape_of(const tenonMoeConfig_t* config, const Communicator& co
                    .path = static_cast<MoePath>(config->path),
                    .window_bytes = config->windowBytes != 0 ? config->windowBytes : usual_window_bytes,
                    .alignment = static_cast<std::uint32_t>(config->alignment)};
+    if (config->dropMissing != 0 && config->dropMissing != 1)
+        return wrong(fmt::format("dropMissing is {}; it must be 0 or 1", config->dropMissing));
+    shape.drops_missing = config->dropMissing == 1;
+    auto mask = mask_of(config->masked, communicator);
+    if (!mask) return std::unexpected(mask.error());
+    shape.masked = std::move(*mask);
     shape.token_type = shape.is_quantised() ? static_cast<DataType>(token_type) : shape.dispatch_type;
     shape.partial_type = config->float32Partials == 1 ? DataType::float32 : shape.combine_type;
     if (config->placement == nullptr) {
@@ -312,8 +330,20 @@ tenonResult_t tenonMoeGetCounts(tenonMoeHandle_t handle, tenonMoeCounts_t* count
                    .receivedEntries = handle->received_entries.data(),
                    .rowsToOtherNodes = handle->handle->rows_to_other_nodes(),
                    .leastRowsToOtherNodes = handle->handle->least_rows_to_other_nodes(),
-                   .nodes = handle->handle->group().nodes().data()};
+                   .nodes = handle->handle->group().nodes().data(), .droppedSlots = r.dropped_slots,
+                   .droppedTokens = r.dropped_tokens};
         return tenonSuccess;
+    });
+}
+
+tenonResult_t tenonMoeGroupMask(tenonMoeGroup_t group, const unsigned char* masked) {
+    if (!is_good(group)) return refuse(__func__, no_group);
+    if (const tenonResult_t no = may_issue(group->comm, nullptr, __func__); no != tenonSuccess) return no;
+    return guarded(nullptr, [&]() -> tenonResult_t {
+        auto mask = mask_of(masked, *group->comm->communicator);
+        if (!mask) return report(mask.error(), group->comm);
+        return issue(group->comm, nullptr, "tenonMoeGroupMask",
+                     [of = group->group, mask = std::move(*mask)] { return of->mask(mask); });
     });
 }
 

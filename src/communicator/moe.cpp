@@ -29,7 +29,7 @@ struct AgreedField {
     const char* name;
     std::uint64_t value;
 };
-using AgreedFields = std::array<AgreedField, 15>;
+using AgreedFields = std::array<AgreedField, 17>;
 AgreedFields agreed_fields(const MoeShape& s) {
     return {{{"experts", s.experts},
              {"topK", s.top_k},
@@ -45,7 +45,9 @@ AgreedFields agreed_fields(const MoeShape& s) {
              {"alignment", s.alignment},
              {"placesPerRank", s.places_per_rank},
              {"the length of the placement", s.placement.size()},
-             {"a placement with the hash", hash_of(s.placement)}}};
+             {"a placement with the hash", hash_of(s.placement)},
+             {"dropMissing", s.drops_missing ? 1U : 0U},
+             {"masked ranks with the hash", hash_of(std::vector<std::int32_t>(s.masked.begin(), s.masked.end()))}}};
 }
 
 // The first difference to rank 0, in words.
@@ -73,7 +75,8 @@ void tell_memory(const MoeShape& shape, std::span<const std::int32_t> nodes, std
         "peers, {} for its window and {} for quantised tokens; for a handle {} for what it sends, and, if every token "
         "comes here, {} for that and {} for what is handed on; and {} for slots",
         number, nodes.size(), shape.experts, shape.top_k, shape.most_tokens, shape.hidden, memory.peers_bytes,
-        memory.window_bytes, memory.quantised_bytes, memory.routing_sent_bytes, memory.routing_received_bytes, memory.legs_bytes, slot_memory);
+        memory.window_bytes, memory.quantised_bytes, memory.routing_sent_bytes, memory.routing_received_bytes,
+        memory.legs_bytes, slot_memory);
 }
 
 }  // namespace
@@ -115,7 +118,7 @@ MoeGroup::MoeGroup(Communicator& communicator, MoeShape shape)
       across_shape_(shape_),
       nodes_(nodes_of(communicator.topology())),
       copies_(shape_, communicator.rank(), nodes_),
-      forwarders_(nodes_),
+      forwarders_(nodes_, shape_.masked),
       storing_({.streaming_stores = communicator.decisions().try_streaming_stores}, tries_of_storing) {
     across_shape_.layout = MoeLayout::rank_major;
     across_shape_.placement = {};
@@ -160,11 +163,37 @@ Result<std::shared_ptr<MoeHandle>> MoeGroup::route(const std::int64_t* indices, 
         return fail(Status::invalid_argument,
                     fmt::format("rank {}: MoE prepare: {} tokens are more than the group's maxTokens, {}", rank, tokens,
                                 shape_.most_tokens));
+    if (tokens != 0 && shape_.is_masked(rank))
+        return fail(Status::invalid_argument,
+                    fmt::format("rank {}: MoE prepare: {} tokens on a rank that is masked; it must have none", rank,
+                                tokens));
     if (tokens != 0 && indices == nullptr)
         return fail(Status::invalid_argument, fmt::format("rank {}: MoE prepare: topkIndices is NULL", rank));
     auto routing = MoeRouting::route(shape_, copies_, rank, nodes_, indices, weights, tokens);
     if (!routing) return std::unexpected(routing.error());
     return std::make_shared<MoeHandle>(shared_from_this(), ++handles_, std::move(*routing));
+}
+
+Result<void> MoeGroup::mask(std::vector<std::uint8_t> masked) {
+    const Rank rank = communicator_.rank(), ranks = communicator_.rank_count();
+    MoeShape shape = shape_;
+    shape.masked = std::move(masked);
+    const std::uint64_t own = hash_of(std::vector<std::int32_t>(shape.masked.begin(), shape.masked.end()));
+    std::vector<std::uint64_t> everybody(static_cast<std::size_t>(ranks));
+    auto told = communicator_.run_in_turn({.collective = Collective::all_gather, .type = DataType::uint64, .send = &own,
+                                           .receive = everybody.data(), .count = 1});
+    if (!told) return told;
+    for (Rank r = 1; r < ranks; r++)
+        if (everybody[static_cast<std::size_t>(r)] != everybody[0])
+            return fail(Status::mismatch,
+                        fmt::format("rank {}: MoE group: rank 0 and rank {} mask different ranks; every rank must give "
+                                    "the same mask",
+                                    rank, r));
+    if (auto ok = check(shape, rank, ranks); !ok) return ok;
+    shape_.masked = std::move(shape.masked);
+    copies_ = MoeCopies(shape_, rank, nodes_);
+    forwarders_ = MoeForwarders(nodes_, shape_.masked);
+    return {};
 }
 
 Result<void> MoeGroup::prepare(MoeHandle& handle) {

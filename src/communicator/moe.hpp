@@ -51,13 +51,17 @@ public:
     // it has several levels; else all are on one.
     static std::vector<std::int32_t> nodes_of(const Topology& topology);
 
-    // A shape whose path is automatic takes the way that is priced lower (exchange/moe_price.hpp), on all ranks the same;
-    // and in words why. Local.
+    // A shape whose path is automatic takes the way that is priced lower (exchange/moe_price.hpp), on all ranks the
+    // same; and in words why. Local.
     static std::string choose_path(MoeShape& shape, const Communicator& communicator);
 
     // All ranks call. Ranks whose shapes differ all get an error that names the first difference, and the communicator
     // stays usable.
     static Result<std::shared_ptr<MoeGroup>> create(Communicator& communicator, MoeShape shape);
+
+    // All ranks call, in turn: from now on these ranks are masked, for routings that are made later. A mask that
+    // differs between ranks, or leaves an expert nowhere, is an error on all, and the mask stays as it was.
+    Result<void> mask(std::vector<std::uint8_t> masked);
 
     // The local half of preparing: checks `indices` and `weights` (see MoeRouting::route), which it copies.
     Result<std::shared_ptr<MoeHandle>> route(const std::int64_t* indices, const float* weights, std::uint64_t tokens);

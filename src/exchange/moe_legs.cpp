@@ -42,13 +42,14 @@ private:
 
 }  // namespace
 
-MoeForwarders::MoeForwarders(std::span<const std::int32_t> node_of) : node_of_(node_of.begin(), node_of.end()) {
+MoeForwarders::MoeForwarders(std::span<const std::int32_t> node_of, std::span<const std::uint8_t> masked)
+    : node_of_(node_of.begin(), node_of.end()) {
     const std::int32_t nodes = node_of.empty() ? 0 : std::ranges::max(node_of) + 1;
     ranks_of_.resize(static_cast<std::size_t>(nodes));
     for (Rank r = 0; r < static_cast<Rank>(node_of.size()); r++) {
         std::vector<Rank>& ranks = ranks_of_[static_cast<std::size_t>(this->node_of(r))];
         index_of_.push_back(ranks.size());
-        ranks.push_back(r);
+        if (masked.empty() || masked[static_cast<std::size_t>(r)] == 0) ranks.push_back(r);
     }
 }
 
@@ -56,8 +57,9 @@ std::uint64_t MoeForwarders::most_origins() const {
     std::vector<std::uint64_t> origins(node_of_.size());
     for (Rank o = 0; o < static_cast<Rank>(node_of_.size()); o++)
         for (std::size_t node = 0; node < ranks_of_.size(); node++)
-            origins[static_cast<std::size_t>(of(o, static_cast<std::int32_t>(node)))]++;
-    return std::ranges::max(origins);
+            if (const Rank forwarder = of(o, static_cast<std::int32_t>(node)); forwarder != no_rank)
+                origins[static_cast<std::size_t>(forwarder)]++;
+    return std::max<std::uint64_t>(std::ranges::max(origins), 1);
 }
 
 std::uint64_t MoeHierarchy::block_of(const MoeShape& shape, const MoeForwarders& forwarders) {

@@ -17,13 +17,14 @@
 namespace tenon {
 
 // The forwarder of a rank's tokens on a node: the rank with the same index there, counted around where the node has
-// fewer; on its own node itself.
+// fewer; on its own node itself. Ranks that are masked count for nothing.
 class MoeForwarders {
 public:
     MoeForwarders() = default;
-    explicit MoeForwarders(std::span<const std::int32_t> node_of);
-    Rank of(Rank origin, std::int32_t node) const {
+    explicit MoeForwarders(std::span<const std::int32_t> node_of, std::span<const std::uint8_t> masked = {});
+    Rank of(Rank origin, std::int32_t node) const {  // no_rank, where there is none
         const std::vector<Rank>& ranks = ranks_of_[static_cast<std::size_t>(node)];
+        if (ranks.empty()) return no_rank;
         return ranks[index_of_[static_cast<std::size_t>(origin)] % ranks.size()];
     }
     std::int32_t node_of(Rank rank) const { return node_of_[static_cast<std::size_t>(rank)]; }

@@ -116,7 +116,7 @@ public:
           topology_(topology),
           map_(topology),
           links_(flow_links(map_, parameters)),
-          forwarders_(node_of),
+          forwarders_(node_of, shape.masked),
           rounds_(rounds_of(shape, forwarders_)),
           need_(shape),
           tokens_(static_cast<double>(shape.most_tokens)),
@@ -124,7 +124,7 @@ public:
           back_bytes_(static_cast<double>(shape.combine_row_bytes())),
           partial_bytes_(static_cast<double>(shape.hidden * element_bytes(shape.partial_type))) {
         for (Rank r = 0; r < map_.rank_count(); r++)
-            add_rank(r);
+            if (!shape.is_masked(r)) add_rank(r);
     }
 
     MoeWayPrice flat() const {
@@ -164,6 +164,7 @@ private:
         for (std::int32_t node = 0; std::cmp_less(node, on_node.size()); node++) {
             if (node == own_node) continue;
             const double rows = tokens_ * need_.of(on_node[static_cast<std::size_t>(node)]);
+            if (rows == 0) continue;
             across_out_.add(own, forwarders_.of(own, node), rows, row_bytes_);
             across_back_.add(forwarders_.of(own, node), own, rows, partial_bytes_);
             hierarchical_leaving_ += rows * row_bytes_;
@@ -213,7 +214,7 @@ private:
 MoePathChoice choose_moe_path(const MoeShape& shape, std::span<const std::int32_t> node_of, const Topology& topology,
                               const CostParameters& parameters) {
     const Ways ways(shape, node_of, topology, parameters);
-    const MoeForwarders forwarders(node_of);
+    const MoeForwarders forwarders(node_of, shape.masked);
     MoePathChoice made{.flat = ways.flat(), .per_expert_leaving_bytes = ways.per_expert_leaving()};
     if (forwarders.nodes() < 2) {
         made.hierarchical = made.flat;

@@ -9,7 +9,7 @@
 namespace tenon {
 namespace {
 
-constexpr Rank nowhere = -1;  // of a slot without an expert
+constexpr Rank nowhere = no_rank;  // of a slot without an expert, or whose expert is nowhere
 
 // Rows up to the next multiple.
 std::uint64_t aligned(std::uint64_t rows, std::uint64_t alignment) {
@@ -27,7 +27,7 @@ MoeCopies::MoeCopies(const MoeShape& shape, Rank rank, std::span<const std::int3
     };
     const auto for_each_copy = [&](const auto& use) {
         for (Rank r = 0; r < rank_count; r++)
-            for (std::uint32_t place = 0; place < shape.places_per_rank; place++)
+            for (std::uint32_t place = 0; place < shape.places_per_rank && !shape.is_masked(r); place++)
                 if (const std::int32_t expert = shape.expert_at(r, place); expert >= 0)
                     use(static_cast<std::size_t>(expert), Copy{r, place});
     };
@@ -69,6 +69,7 @@ Result<MoeRouting> MoeRouting::route(const MoeShape& shape, const MoeCopies& cop
                                     rank, i / shape.top_k, expert, i % shape.top_k, shape.experts));
         const std::uint64_t token = i / shape.top_k;
         chosen[i] = copies.of(static_cast<std::uint32_t>(expert), token);
+        if (chosen[i].rank == nowhere) continue;
         const auto to = static_cast<std::size_t>(chosen[i].rank);
         made.counts_out[to * block + chosen[i].place]++;
         if (std::exchange(last_token[to], token) != token) made.counts_out[to * block + block - 1]++;
@@ -84,7 +85,22 @@ Result<MoeRouting> MoeRouting::route(const MoeShape& shape, const MoeCopies& cop
             .place = static_cast<std::uint16_t>(chosen[i].place), .weight = weights != nullptr ? weights[i] : 1};
     }
     made.order_contributions(shape, node_of, chosen);
+    made.count_dropped(shape, indices, chosen);
     return made;
+}
+
+void MoeRouting::count_dropped(const MoeShape& shape, const std::int64_t* indices,
+                               std::span<const MoeCopies::Copy> chosen) {
+    if (!shape.drops_missing) return;
+    for (std::uint64_t t = 0; t < tokens; t++) {
+        std::uint64_t asked = 0, dropped = 0;
+        for (std::uint64_t i = t * shape.top_k; i < (t + 1) * shape.top_k; i++) {
+            asked += indices[i] >= 0 ? 1 : 0;
+            dropped += indices[i] >= 0 && chosen[i].rank == nowhere ? 1 : 0;
+        }
+        dropped_slots += dropped;
+        dropped_tokens += asked != 0 && dropped == asked ? 1 : 0;
+    }
 }
 
 // Nodes in the order of their lowest slot, and within a node the slots in order. Where rows are rank-major, what a rank

@@ -17,9 +17,9 @@
 
 namespace tenon {
 
-// Where the copies of each expert are, and which of them this rank's tokens use: the nearest, as known from `node_of`
-// (by rank); on this rank, else on its node, else anywhere; of several equally near ones, number (token + rank) modulo
-// how many there are, in the order of ranks and places.
+// Where the copies of each expert are on ranks that are not masked, and which of them this rank's tokens use: the
+// nearest, as known from `node_of` (by rank); on this rank, else on its node, else anywhere; of several equally near
+// ones, number (token + rank) modulo how many there are, in the order of ranks and places.
 class MoeCopies {
 public:
     struct Copy {
@@ -27,8 +27,9 @@ public:
         std::uint32_t place = 0;
     };
     MoeCopies(const MoeShape& shape, Rank rank, std::span<const std::int32_t> node_of);
-    Copy of(std::uint32_t expert, std::uint64_t token) const {
+    Copy of(std::uint32_t expert, std::uint64_t token) const {  // of rank no_rank, where there is none
         const std::uint64_t first = first_[expert], count = first_[expert + 1] - first;
+        if (count == 0) return {no_rank, 0};
         return copies_[first + (count == 1 ? 0 : (token + rank_) % count)];
     }
 
@@ -72,6 +73,8 @@ struct MoeRouting {
 
     Rank rank = 0, rank_count = 1;
     std::uint64_t tokens = 0;
+    std::uint64_t dropped_slots = 0;   // that have an expert, but no rank for it
+    std::uint64_t dropped_tokens = 0;  // of which so all slots with an expert are
 
     // [ranks][places_per_rank + 1], one block for each peer: entries for each of its places, and tokens.
     std::vector<std::uint32_t> counts_out{}, counts_in{};
@@ -97,6 +100,7 @@ private:
         const auto at = static_cast<std::size_t>(peer);
         return {all.data() + offsets[at], offsets[at + 1] - offsets[at]};
     }
+    void count_dropped(const MoeShape& shape, const std::int64_t* indices, std::span<const MoeCopies::Copy> chosen);
     void order_contributions(const MoeShape& shape, std::span<const std::int32_t> node_of,
                              std::span<const MoeCopies::Copy> chosen);
 };

@@ -38,13 +38,15 @@ Result<void> check_placement(const MoeShape& shape, Rank rank_count, const auto&
                 return wrong(fmt::format("the placement has expert {} at place {} of rank {}; it must be -1 (none) or "
                                          "in [0, {})",
                                          expert, place, r, shape.experts));
-            if (expert >= 0) placed[static_cast<std::size_t>(expert)] = true;
+            if (expert >= 0 && !shape.is_masked(r)) placed[static_cast<std::size_t>(expert)] = true;
         }
     const auto missing = std::ranges::find(placed, false);
-    if (missing == placed.end()) return {};
+    if (missing == placed.end() || shape.drops_missing) return {};
     return wrong(
-        fmt::format("the placement leaves expert {} nowhere; each of the {} experts needs a place on some rank",
-                    missing - placed.begin(), shape.experts));
+        fmt::format("the placement leaves expert {} nowhere{}; each of the {} experts needs a place on some "
+                    "rank{}, or set dropMissing",
+                    missing - placed.begin(), shape.masked.empty() ? "" : " but on masked ranks", shape.experts,
+                    shape.masked.empty() ? "" : " that is not masked"));
 }
 
 }  // namespace
@@ -89,7 +91,7 @@ MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of
         .routing_received_bytes = ranks * own * MoeRouting::bytes_of_received_entry + ranks * 8 + counts,
         .peers_bytes = ranks * (sizeof(RowSender) + sizeof(RowReader)) + copies,
         .quantised_bytes = shape.is_quantised() ? shape.most_tokens * shape.dispatch_row_bytes() : 0};
-    const MoeForwarders forwarders(node_of);
+    const MoeForwarders forwarders(node_of, shape.masked);
     if (shape.path == MoePath::flat || forwarders.nodes() < 2) return memory;
     // What this rank tells and is told; and, of both legs, what goes and what comes.
     const std::uint64_t handed_on = forwarders.most_origins() * own, block = MoeHierarchy::block_of(shape, forwarders);

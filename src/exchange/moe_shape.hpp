@@ -38,6 +38,8 @@ struct MoeShape {
     std::uint32_t alignment = 1;        // expert-major: an expert's rows begin at a multiple of it, in rows
     std::uint32_t places_per_rank = 0;
     std::vector<std::int32_t> placement{};  // [ranks][places_per_rank]: an expert, or -1 for none
+    std::vector<std::uint8_t> masked{};     // [ranks], or none: 1 for a rank that has no part in any routing
+    bool drops_missing = false;             // slots whose expert has no place on a rank that is not masked are dropped
 
     bool is_quantised() const { return tenon::is_quantised(dispatch_type); }
     std::uint64_t token_row_bytes() const { return hidden * element_bytes(token_type); }
@@ -45,6 +47,7 @@ struct MoeShape {
     // As a row travels: its elements, and their scales behind them.
     std::uint64_t dispatch_row_bytes() const { return hidden * element_bytes(dispatch_type) + scale_bytes(); }
     std::uint64_t combine_row_bytes() const { return hidden * element_bytes(combine_type); }
+    bool is_masked(Rank rank) const { return !masked.empty() && masked[static_cast<std::size_t>(rank)] != 0; }
     std::int32_t expert_at(Rank rank, std::uint32_t place) const {
         return placement[static_cast<std::size_t>(rank) * places_per_rank + place];
     }

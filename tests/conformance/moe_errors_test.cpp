@@ -210,6 +210,73 @@ TEST(MoeErrors, QuantisedRowsHaveTheirOwnCall) {
     }
 }
 
+// Experts 0 and 1 on rank 0, 2 to 4 on rank 1.
+TEST(MoeErrors, AMaskThatLeavesAnExpertNowhereChangesNothing) {
+    const CJob job(rank_count);
+    static const unsigned char second[] = {0, 1}, odd[] = {0, 2};
+    tenonMoeGroup_t none = nullptr;
+    tenonMoeConfig_t config = good_config();
+    config.masked = second;
+    EXPECT_THAT(said(tenonMoeGroupCreate(&none, job.comm(0), &config), job.comm(0)),
+                AllOf(HasSubstr("leaves expert 2 nowhere but on masked ranks"), HasSubstr("dropMissing")));
+    config.masked = odd;
+    EXPECT_THAT(said(tenonMoeGroupCreate(&none, job.comm(0), &config), job.comm(0)), HasSubstr("masked[1] is 2"));
+    job.run([](tenonComm_t comm, int rank) {
+        const Ready ready(comm);
+        static const unsigned char first[] = {1, 0};
+        EXPECT_THAT(said(tenonMoeGroupMask(ready.group, second), comm), HasSubstr("leaves expert 2 nowhere"));
+        EXPECT_THAT(said(tenonMoeGroupMask(ready.group, rank == 0 ? first : second), comm),
+                    AllOf(StartsWith("mismatch"), HasSubstr("rank 0 and rank 1 mask different ranks")));
+        EXPECT_EQ(said(tenonMoeGroupMask(ready.group, nullptr), comm), "success");
+        ready.still_works(comm, rank);
+    });
+}
+
+// What was prepared before a mask keeps its routing; what comes after leaves the masked rank out, until it is unmasked.
+TEST(MoeErrors, AMaskIsForWhatIsPreparedLater) {
+    const CJob job(rank_count);
+    job.run([](tenonComm_t comm, int rank) {
+        tenonMoeConfig_t config = good_config();
+        config.dropMissing = 1;
+        tenonMoeGroup_t group = nullptr;
+        EXPECT_EQ(said(tenonMoeGroupCreate(&group, comm, &config), comm), "success");
+        static const unsigned char second[] = {0, 1};
+        const std::int64_t indices[] = {0, 4, 3, 2};
+        const std::size_t tokens = 2;
+        tenonMoeHandle_t before = nullptr, during = nullptr, after = nullptr;
+        EXPECT_EQ(said(tenonMoePrepare(&before, group, indices, nullptr, tokens, nullptr), comm), "success");
+        EXPECT_EQ(said(tenonMoeGroupMask(group, second), comm), "success");
+        if (rank == 1) {
+            EXPECT_THAT(said(tenonMoePrepare(&during, group, indices, nullptr, tokens, nullptr), comm),
+                        HasSubstr("2 tokens on a rank that is masked"));
+        }
+        EXPECT_EQ(said(tenonMoePrepare(&during, group, indices, nullptr, rank == 0 ? tokens : 0, nullptr), comm),
+                  "success");
+        EXPECT_EQ(said(tenonMoeGroupMask(group, nullptr), comm), "success");
+        EXPECT_EQ(said(tenonMoePrepare(&after, group, indices, nullptr, tokens, nullptr), comm), "success");
+        // Entries that rank 0 sends rank 1, and what it drops.
+        for (const auto& [handle, sent, slots, dropped] :
+             {std::tuple{before, 3U, 0U, 0U}, {during, 0U, 3U, 1U}, {after, 3U, 0U, 0U}}) {
+            tenonMoeCounts_t counts;
+            EXPECT_EQ(said(tenonMoeGetCounts(handle, &counts), comm), "success");
+            if (rank == 0) {
+                EXPECT_EQ(counts.sentEntries[1], sent);
+                EXPECT_EQ(counts.droppedSlots, slots);
+                EXPECT_EQ(counts.droppedTokens, dropped);
+            }
+            const std::vector<float> in(counts.tokens * hidden, 3);
+            std::vector<float> rows(counts.rows * hidden), out(counts.tokens * hidden);
+            EXPECT_EQ(said(tenonMoeDispatch(handle, in.data(), rows.data(), counts.rows, nullptr), comm), "success");
+            EXPECT_EQ(said(tenonMoeCombine(handle, rows.data(), out.data(), 1, nullptr), comm), "success");
+            if (rank != 0) continue;
+            EXPECT_EQ(out.front(), handle == during ? 3 : 6);
+            EXPECT_EQ(out.back(), handle == during ? 0 : 6);
+        }
+        for (const tenonMoeHandle_t handle : {before, during, after}) tenonMoeHandleDestroy(handle);
+        tenonMoeGroupDestroy(group);
+    });
+}
+
 TEST(MoeErrors, RankMajorRowsAreNotWeighted) {
     const CJob job(1);
     tenonMoeConfig_t config = good_config();

@@ -1,6 +1,7 @@
 // MoE between processes: random cases bit for bit, and what the others are told when a rank dies in the middle.
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <chrono>
 
@@ -86,6 +87,62 @@ void kill_one_of_three(bool over_network) {
         EXPECT_TRUE(contains(end.last_line, "remote error") && contains(end.last_line, "rank 1")) << end.last_line;
     }
     EXPECT_LT(support::now_ms() - killed, 30'000);
+}
+
+// After that the two survivors make a communicator of their own, and a group with the experts that they have: of 12 all
+// but 6 and 7, which only the dead rank had. A token of ones comes back as how many of its experts are left.
+std::string go_on_without_one(RankProcess& self, const std::string& job) {
+    const std::string said = run_until_it_fails(self, false);
+    if (!contains(said, "remote error")) return said;
+    tenonUniqueId id{};
+    require(tenonGetUniqueIdForJob(job.c_str(), &id));
+    tenonComm_t comm = nullptr;
+    require(tenonCommInitRank(&comm, 2, id, self.rank() == 0 ? 0 : 1));
+    tenonMoeConfig_t config = TENON_MOE_CONFIG_INITIALIZER;
+    const int placement[] = {0, 1, 2, 3, 4, 8, 9, 10, 11, 5};
+    config.experts = 12;
+    config.topK = 4;
+    config.hidden = 64;
+    config.maxTokens = 12;
+    config.placement = placement;
+    config.placesPerRank = 5;
+    config.dropMissing = 1;
+    tenonMoeGroup_t group = nullptr;
+    require(tenonMoeGroupCreate(&group, comm, &config), comm);
+    std::vector<std::int64_t> indices;
+    for (std::size_t i = 0; i < config.maxTokens * 4; i++)
+        indices.push_back(static_cast<std::int64_t>((i + i / 4) % 12));
+    tenonMoeHandle_t handle = nullptr;
+    require(tenonMoePrepare(&handle, group, indices.data(), nullptr, config.maxTokens, nullptr), comm);
+    tenonMoeCounts_t counts;
+    require(tenonMoeGetCounts(handle, &counts), comm);
+    constexpr std::uint16_t one = 0x3f80, sums[] = {0, one, 0x4000, 0x4040, 0x4080};
+    const std::vector<std::uint16_t> tokens(config.maxTokens * config.hidden, one);
+    std::vector<std::uint16_t> rows(counts.rows * config.hidden), results(tokens.size());
+    require(tenonMoeDispatch(handle, tokens.data(), rows.data(), counts.rows, nullptr), comm);
+    require(tenonMoeCombine(handle, rows.data(), results.data(), 1, nullptr), comm);
+    std::size_t dropped = 0;
+    for (std::size_t t = 0; t < config.maxTokens; t++) {
+        std::size_t left = 0;
+        for (std::size_t s = 4 * t; s < 4 * t + 4; s++) left += indices[s] != 6 && indices[s] != 7 ? 1 : 0;
+        dropped += 4 - left;
+        for (std::size_t e = 0; e < config.hidden; e++)
+            if (results[t * config.hidden + e] != sums[left]) return "token " + std::to_string(t) + " is wrong";
+    }
+    if (counts.droppedSlots != dropped || dropped == 0) return "wrong number of dropped slots";
+    require(tenonMoeHandleDestroy(handle));
+    require(tenonMoeGroupDestroy(group));
+    require(tenonCommDestroy(comm));
+    return "right";
+}
+
+TEST(Moe, SurvivorsGoOnWithTheExpertsThatTheyHave) {
+    const std::string job = "moe-survivors-" + std::to_string(::getpid());
+    RankProcesses ranks(3, [&](RankProcess& self) { return go_on_without_one(self, job); });
+    for (int r = 0; r < 3; r++) ASSERT_EQ(ranks.hear(r), "at it");
+    ranks.send_signal(1, SIGKILL);
+    EXPECT_EQ(ranks.wait(1).signal, SIGKILL);
+    for (const int survivor : {0, 2}) EXPECT_EQ(ranks.wait(survivor).last_line, "right");
 }
 
 TEST(Moe, ADeadRankIsAnErrorOnAll) { kill_one_of_three(false); }

@@ -80,7 +80,9 @@ MoeCase::MoeCase(const MoeJob& job, std::uint64_t seed) : node_of_(job.node_of),
     }
     combine_type_ = random_row_type(random);
     float32_partials_ = below(random, 3) == 0;
-    path_ = below(random, 2) == 0 ? tenonMoeHierarchical : tenonMoeFlat;
+    constexpr tenonMoePath_t paths[] = {tenonMoeHierarchical, tenonMoeHierarchical, tenonMoeFlat, tenonMoeFlat,
+                                        tenonMoeAuto};
+    path_ = paths[below(random, std::size(paths))];
     // Often so small that tokens go in several rounds.
     window_bytes_ = below(random, 2) == 0 ? 0 : between(random, 1, 40'000);
     layout_ = below(random, 3) == 0 ? tenonMoeRankMajor : tenonMoeExpertMajor;
@@ -107,10 +109,14 @@ MoeCase::MoeCase(const MoeJob& job, std::uint64_t seed) : node_of_(job.node_of),
             for (std::size_t e = r * expert_count / ranks; e < (r + 1) * expert_count / ranks; e++)
                 placement_[r * static_cast<std::size_t>(places_) + e - r * expert_count / ranks] = static_cast<int>(e);
     }
+    masked_.assign(ranks, 0);
+    if (below(random, 4) == 0)
+        for (unsigned char& m : masked_) m = below(random, 3) == 0 ? 1 : 0;
+    masks_later_ = std::ranges::count(masked_, 1) != 0 && below(random, 2) == 0;
     // Some experts are hot, some slots are empty, some ranks have no token, and some weights are not finite.
     const bool hot = below(random, 3) == 0;
     for (std::size_t r = 0; r < ranks; r++) {
-        tokens_.push_back(below(random, 6) == 0 ? 0 : between(random, 0, most_tokens_));
+        tokens_.push_back(masked_[r] != 0 || below(random, 6) == 0 ? 0 : between(random, 0, most_tokens_));
         indices_.emplace_back();
         weights_.emplace_back();
         for (std::size_t i = 0; i < tokens_[r] * static_cast<std::size_t>(top_k_); i++) {
@@ -136,6 +142,8 @@ tenonMoeConfig_t MoeCase::config() const {
     config.path = path_;
     config.windowBytes = window_bytes_;
     config.alignment = alignment_;
+    if (!masks_later_) config.masked = masked_.data();
+    config.dropMissing = std::ranges::count(masked_, 1) != 0 ? 1 : 0;
     if (has_placement_) config.placement = placement_.data(), config.placesPerRank = places_;
     return config;
 }
@@ -143,11 +151,14 @@ tenonMoeConfig_t MoeCase::config() const {
 std::string MoeCase::in_words() const {
     std::ostringstream words;
     words << "case " << seed_ << ": " << experts_ << " experts, top-" << top_k_ << ", hidden " << hidden_
-          << ", at most " << most_tokens_ << " tokens, " << name_of(token_type_) << " / " << name_of(dispatch_type_) << " / " << name_of(combine_type_)
-          << (float32_partials_ ? ", float32 partials" : "")
-          << (hierarchical() ? ", hierarchical, window " + std::to_string(window_bytes_) : ", flat")
+          << ", at most " << most_tokens_ << " tokens, " << name_of(token_type_) << " / " << name_of(dispatch_type_)
+          << " / " << name_of(combine_type_) << (float32_partials_ ? ", float32 partials" : "")
+          << (path_ == tenonMoeFlat ? ", flat" : path_ == tenonMoeAuto ? ", auto" : ", hierarchical") << ", window "
+          << window_bytes_
           << (rank_major() ? ", rank-major" : ", expert-major") << ", alignment " << alignment_
           << (has_placement_ ? ", placed" : "");
+    for (int r = 0; r < rank_count(); r++)
+        if (is_masked(r)) words << ", masked rank " << r;
     return words.str();
 }
 
@@ -166,7 +177,7 @@ MoeCase::Place MoeCase::place_of(int rank, std::int64_t token, int slot) const {
         std::vector<Place> near;
         for (int r = 0; r < rank_count(); r++)
             for (int place = 0; place < places_; place++) {
-                if (expert_at(r, place) != wanted) continue;
+                if (expert_at(r, place) != wanted || is_masked(r)) continue;
                 const bool on_node = node_of_[static_cast<std::size_t>(r)] == node_of_[static_cast<std::size_t>(rank)];
                 if ((r == rank ? 0 : on_node ? 1 : 2) == distance) near.push_back({r, place});
             }
@@ -252,6 +263,7 @@ int MoeCase::forwarder_of(int rank, int node) const {
     std::vector<int> there;
     int index = 0;
     for (int r = 0; r < rank_count(); r++) {
+        if (is_masked(r)) continue;
         if (node_of(r) == node) there.push_back(r);
         if (r < rank && node_of(r) == node_of(rank)) index++;
     }
@@ -299,9 +311,9 @@ void MoeCase::add_hierarchical_traffic(Traffic& traffic, int own) const {
         }
 }
 
-MoeCase::Traffic MoeCase::traffic_of(int rank) const {
+MoeCase::Traffic MoeCase::traffic_of(int rank, bool hierarchical) const {
     Traffic traffic;
-    const bool by_node = hierarchical() && std::ranges::max(node_of_) > 0;
+    const bool by_node = hierarchical && std::ranges::max(node_of_) > 0;
     if (by_node) add_hierarchical_traffic(traffic, rank);
     else add_flat_traffic(traffic, rank);
     const std::uint64_t row = hidden_ * element_bytes(dispatch_type_) + (is_quantised() ? 4 * scales() : 0);

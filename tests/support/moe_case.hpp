@@ -57,7 +57,10 @@ public:
     const std::vector<float>& weights(int rank) const { return weights_[static_cast<std::size_t>(rank)]; }
     int places() const { return places_; }
     int node_of(int rank) const { return node_of_[static_cast<std::size_t>(rank)]; }
-    bool hierarchical() const { return path_ == tenonMoeHierarchical; }
+    bool is_masked(int rank) const { return masked_[static_cast<std::size_t>(rank)] != 0; }
+    // Half of the cases with masked ranks make a group without, and mask them afterwards.
+    const unsigned char* mask_set_later() const { return masks_later_ ? masked_.data() : nullptr; }
+    tenonMoePath_t path() const { return path_; }
     int expert_at(int rank, int place) const { return placement_[static_cast<std::size_t>(rank * places_ + place)]; }
 
     // An element of a token, as its bits; `round` tells calls with one handle apart.
@@ -75,7 +78,7 @@ public:
     struct Traffic {
         std::uint64_t dispatch_inside = 0, dispatch_leaving = 0, combine_inside = 0, combine_leaving = 0;
     };
-    Traffic traffic_of(int rank) const;
+    Traffic traffic_of(int rank, bool hierarchical) const;
     // Of one token, all elements.
     std::vector<std::uint64_t> combined(int rank, std::int64_t token, bool weighted, int round) const;
     float weight(int rank, std::int64_t token, int slot) const;
@@ -103,6 +106,8 @@ private:
     std::size_t window_bytes_ = 0;
     bool float32_partials_ = false, has_placement_ = false, has_weights_ = true, uses_shared_memory_ = false;
     std::vector<int> placement_;
+    std::vector<unsigned char> masked_;  // by rank
+    bool masks_later_ = false;
     std::vector<std::size_t> tokens_;
     std::vector<std::vector<std::int64_t>> indices_;
     std::vector<std::vector<float>> weights_;

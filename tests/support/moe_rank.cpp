@@ -34,6 +34,8 @@ public:
     void run() {
         const tenonMoeConfig_t config = moe_.config();
         require(tenonMoeGroupCreate(&group_, comm_, &config));
+        find_path();
+        if (moe_.mask_set_later() != nullptr) require(tenonMoeGroupMask(group_, moe_.mask_set_later()));
         require(tenonMoePrepare(&handle_, group_, moe_.indices(rank_).data(),
                                 moe_.has_weights() ? moe_.weights(rank_).data() : nullptr, moe_.tokens(rank_),
                                 nullptr));
@@ -54,20 +56,45 @@ private:
         if (!holds) throw std::runtime_error(what);
     }
 
+    // The configured one; or either.
+    void find_path() {
+        tenonMoePath_t path = tenonMoeAuto;
+        require(tenonMoeGetPath(group_, &path));
+        hierarchical_ = path == tenonMoeHierarchical;
+        demand(path == moe_.path() || (moe_.path() == tenonMoeAuto && (hierarchical_ || path == tenonMoeFlat)),
+               "wrong path");
+    }
+
     void check_counts() const {
         tenonMoeCounts_t counts;
         require(tenonMoeGetCounts(handle_, &counts));
         demand(counts.rows == expected_.size(), "it says that " + std::to_string(counts.rows) + " rows come, not " +
                                                     std::to_string(expected_.size()));
         demand(counts.tokens == moe_.tokens(rank_) && counts.places == moe_.places(), "wrong tokens or places");
-        demand(counts.rowsToOtherNodes == rows_to_other_nodes(moe_.hierarchical()), "wrong rows to other nodes");
+        demand(counts.rowsToOtherNodes == rows_to_other_nodes(hierarchical_), "wrong rows to other nodes");
         demand(counts.leastRowsToOtherNodes == rows_to_other_nodes(true), "wrong least rows to other nodes");
         for (int r = 0; r < moe_.rank_count(); r++) demand(counts.nodes[r] == moe_.node_of(r), "wrong nodes");
+        check_dropped(counts);
         for (int place = 0; place < moe_.places(); place++) check_place(counts, place);
         for (int peer = 0; peer < moe_.rank_count(); peer++) {
             check_traffic(rank_, peer, counts.sentTokens[peer], counts.sentEntries[peer]);
             check_traffic(peer, rank_, counts.receivedTokens[peer], counts.receivedEntries[peer]);
         }
+    }
+
+    void check_dropped(const tenonMoeCounts_t& counts) const {
+        std::size_t slots = 0, tokens = 0;
+        for (std::int64_t t = 0; t < static_cast<std::int64_t>(moe_.tokens(rank_)); t++) {
+            int asked = 0, dropped = 0;
+            for (int s = 0; s < moe_.top_k(); s++) {
+                if (moe_.expert(rank_, t, s) < 0) continue;
+                asked++;
+                dropped += moe_.place_of(rank_, t, s).rank < 0 ? 1 : 0;
+            }
+            slots += static_cast<std::size_t>(dropped);
+            tokens += asked != 0 && asked == dropped ? 1 : 0;
+        }
+        demand(counts.droppedSlots == slots && counts.droppedTokens == tokens, "wrong dropped slots or tokens");
     }
 
     // Once for each node that a token needs, or for each rank there.
@@ -142,7 +169,7 @@ private:
     void check_traffic_of_calls(std::uint64_t calls) const {
         tenonMoeTraffic_t traffic;
         require(tenonMoeGetTraffic(group_, &traffic));
-        const MoeCase::Traffic wanted = moe_.traffic_of(rank_);
+        const MoeCase::Traffic wanted = moe_.traffic_of(rank_, hierarchical_);
         demand(traffic.dispatches == calls && traffic.combines == calls, "wrong numbers of calls");
         demand(traffic.dispatchBytesInsideNode == calls * wanted.dispatch_inside &&
                    traffic.dispatchBytesLeavingNode == calls * wanted.dispatch_leaving,
@@ -218,6 +245,7 @@ private:
     int rank_;
     std::vector<MoeRow> expected_;
     Memory memory_;
+    bool hierarchical_ = false;
     tenonMoeGroup_t group_ = nullptr;
     tenonMoeHandle_t handle_ = nullptr;
 };
