@@ -37,6 +37,12 @@ ReduceKernel reduce_kernel(DataType type, ReduceOp op) {
     return kernels_for(type).reduce[static_cast<std::size_t>(op)];
 }
 
+void reduce_into(void* destination, const void* source, ElementCount elements, DataType type, ReduceOp op) {
+    const void* const sources[] = {destination, source};
+    const ReduceKernel reduce = reduce_kernel(type, op);
+    reduce({.destination = destination, .sources = sources, .source_count = 2, .elements = elements.value});
+}
+
 void scale_elements(DataType type, void* destination, const void* source, const void* factor, std::uint64_t elements) {
     const StandardFloatingPoint standard;
     kernels_for(type).scale(destination, source, factor, elements);

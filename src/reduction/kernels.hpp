@@ -26,6 +26,8 @@ struct ReduceArguments {
 using ReduceKernel = void (*)(const ReduceArguments&);
 
 ReduceKernel reduce_kernel(DataType type, ReduceOp op);
+// destination[i] = destination[i] op source[i]: what a device's reduction does.
+void reduce_into(void* destination, const void* source, ElementCount elements, DataType type, ReduceOp op);
 
 // destination = source * factor, in float32 for 16- and 8-bit floats; integers are multiplied in their own type
 // (modulo 2^bits) by the factor cast to it. The factor is a value of the type itself, as the C API gives it.
