@@ -25,8 +25,8 @@ struct Options {
 std::string read_options(int argc, char** argv, Options& options) {
     CLI::App app{"Times and checks collectives between processes on accelerators."};
     app.add_option("collective", options.collective, "all_reduce, all_gather or reduce_scatter");
-    app.add_option("--provider", options.provider, "cuda, or emulated: its times are virtual")
-        ->check(CLI::IsMember({"cuda", "emulated"}));
+    app.add_option("--provider", options.provider, "cuda, ascend, or emulated: its times are virtual")
+        ->check(CLI::IsMember({"cuda", "ascend", "emulated"}));
     app.add_option("-d,--datatype", options.type, "the type of the elements");
     app.add_option("--algorithm", options.algorithms,
                    "names of the collective's algorithms, one row each; all by default")
@@ -86,7 +86,10 @@ Result<std::unique_ptr<device::Device>> open_device(device::Provider& provider, 
 
 Result<void> run_rank(DevicePerfRank& rank, const Options& options, Collective collective, DataType type,
                       const std::shared_ptr<emulated::Machine>& machine) {
-    auto provider = machine ? Result<std::unique_ptr<device::Provider>>{emulated_devices(machine)} : cuda_devices();
+    using Made = Result<std::unique_ptr<device::Provider>>;
+    auto provider = machine                          ? Made{emulated_devices(machine)}
+                    : options.provider == "ascend" ? ascend_devices()
+                                                   : cuda_devices();
     if (!provider) return std::unexpected(provider.error());
     auto device = open_device(**provider, rank);
     if (!device) return std::unexpected(device.error());

@@ -56,7 +56,7 @@ Result<std::unique_ptr<DeviceLinks>> DeviceLinks::make(device::Device& device, R
 // Also marks all of the peers' slots free: nobody has written yet.
 Result<std::vector<std::byte>> DeviceLinks::offer() {
     const std::size_t slots = receive_ends_.size() * slots_per_channel;
-    auto memory = device_.allocate({.bytes = {slots * options_.slot.value}});
+    auto memory = device_.allocate({.bytes = {slots * options_.slot.value}, .reach = options_.reach});
     if (!memory) return std::unexpected(memory.error());
     memory_ = std::move(*memory);
     auto shared = device_.share(memory_->data(), memory_->bytes(), {});

@@ -29,6 +29,7 @@ struct DeviceLinkOptions {
     Channel channels = 8;  // between each two ranks; plans that use more are refused
     ByteCount slot{4 << 20};
     ByteCount most_slot_bytes{64 << 20};  // of one rank, all together
+    device::Reach reach = device::Reach::server;  // supernode where ranks are on several servers
     std::uint64_t timeout_ms = 600'000;   // for what the device does meanwhile
 };
 

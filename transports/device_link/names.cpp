@@ -13,4 +13,11 @@ std::string_view name_of(LinkClass link_class) {
     return names[at];
 }
 
+LinkClass link_between(const DevicePlace& one, const DevicePlace& other) {
+    const bool is_known = one.supernode >= 0 && one.server >= 0 && other.supernode >= 0 && other.server >= 0;
+    if (!is_known || one.supernode != other.supernode) return LinkClass::none;
+    if (one.server != other.server) return LinkClass::supernode;
+    return one.chip >= 0 && one.chip == other.chip ? LinkClass::package : LinkClass::server;
+}
+
 }  // namespace tenon::device

@@ -58,9 +58,19 @@ struct Link {
     std::uint64_t latency_ns = 0;        // 0: the runtime does not say
 };
 
+// Where a device is, by numbers that mean the same in the whole cluster; -1: the runtime does not say.
+struct DevicePlace {
+    std::int64_t supernode = -1;
+    std::int64_t server = -1;  // in its supernode
+    std::int64_t chip = -1;    // in its server; dies of one accelerator have one
+};
+// What joins devices of which no provider sees both: of two servers, say. none where a place is not known.
+LinkClass link_between(const DevicePlace& one, const DevicePlace& other);
+
 struct DeviceFacts {
     std::string name;
     std::string address;  // on the host's bus, as hwloc writes it; empty where it has none
+    DevicePlace place{};
     ByteCount memory{};
     std::uint32_t notify_limit = 0;
     // Streams of a process that run whatever others wait for; of more, one may hold up another (a GPU's work queues).

@@ -14,7 +14,7 @@
 namespace tenon::emulated {
 namespace {
 
-constexpr std::uint64_t layout_number = 0x74656e6f6e656d31;  // another for each change of the layout
+constexpr std::uint64_t layout_number = 0x74656e6f6e656d32;  // another for each change of the layout
 constexpr std::uint64_t allocation_unit = 512;
 
 std::uint64_t rounded_up(std::uint64_t bytes, std::uint64_t unit) { return (bytes + unit - 1) / unit * unit; }
@@ -217,6 +217,20 @@ void Machine::forget_dead_processes(Bank& of) const {
         NotifyState& notify = of.notifies()[n];
         if (notify.owner != 0 && is_gone(notify.owner)) notify.owner = 0;
     }
+}
+
+void Machine::fail_after(device::DeviceIndex device, std::uint64_t operations) {
+    bank(device).until_failure.store(operations + 1);
+}
+
+bool Machine::has_failed(device::DeviceIndex device) const { return bank(device).until_failure.load() == 1; }
+
+bool Machine::begin_operation(device::DeviceIndex device) {
+    std::atomic<std::uint64_t>& left = bank(device).until_failure;
+    std::uint64_t before = left.load(std::memory_order_relaxed);
+    while (before > 1)
+        if (left.compare_exchange_weak(before, before - 1)) return true;
+    return before == 0;
 }
 
 Machine::Usage Machine::usage() const {

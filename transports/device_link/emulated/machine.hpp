@@ -64,6 +64,8 @@ public:
     };
     Result<device::Key> share(device::DeviceIndex device, const void* address, ByteCount bytes,
                               std::span<const device::ProcessNumber> importers);
+    // These processes may import it, too; only of what was shared with some by name.
+    Result<void> allow(const device::Key& key, std::span<const device::ProcessNumber> importers);
     Result<void> unshare(const device::Key& key);  // an error while somebody has it imported
     Result<Imported> import_memory(const device::Key& key, device::DeviceIndex importer);
     void close_import(const Imported& imported);
@@ -83,6 +85,13 @@ public:
     std::uint64_t transfer(device::DeviceIndex from, device::DeviceIndex to, std::uint64_t bytes,
                            std::uint64_t earliest_ns);
     std::uint64_t transfer_with_host(device::DeviceIndex device, std::uint64_t bytes, std::uint64_t earliest_ns);
+
+    // For tests: after so many more operations of its streams, whoever's they are, the device fails; a stream's next
+    // operation is an error then.
+    void fail_after(device::DeviceIndex device, std::uint64_t operations);
+    bool has_failed(device::DeviceIndex device) const;
+    // Called by streams before each operation; false once the device has failed.
+    bool begin_operation(device::DeviceIndex device);
 
     // For tests: how much is allocated, shared, imported and in use of all devices. Nothing is left behind when it is
     // as before.

@@ -54,6 +54,7 @@ struct Machine::Bank {
     std::uint32_t share_count = 0;               // entries from here on have never been used
     std::array<Share, 2048> shares{};
     Timeline from_host, to_host;
+    std::atomic<std::uint64_t> until_failure;  // operations, and one; 0: it does not fail
     NotifyState* notifies() { return reinterpret_cast<NotifyState*>(this + 1); }
 };
 

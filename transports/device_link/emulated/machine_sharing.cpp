@@ -151,6 +151,21 @@ Result<Machine::Imported> Machine::import_notify(const device::Key& key, device:
     return import(key, true, importer);
 }
 
+Result<void> Machine::allow(const device::Key& key, std::span<const device::ProcessNumber> importers) {
+    const KeyContent content = content_of(key);
+    Share& share = bank(content.device).shares[content.entry];
+    const std::scoped_lock held{bank(content.device).lock};
+    if (share.id != content.id || share.allowed_count == 0 ||
+        importers.size() > importer_limit - share.allowed_count)
+        return fail(Status::invalid_argument,
+                    fmt::format("emulated device {} shares nothing under this key that is for some processes only, or "
+                                "those are more than {}",
+                                content.device, importer_limit));
+    std::copy(importers.begin(), importers.end(), share.allowed.begin() + share.allowed_count);
+    share.allowed_count += static_cast<std::uint32_t>(importers.size());
+    return {};
+}
+
 void Machine::close_import(const Imported& imported) {
     Bank& of = bank(imported.device);
     const std::scoped_lock held{of.lock};

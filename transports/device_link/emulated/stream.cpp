@@ -90,7 +90,7 @@ void EmulatedStream::work() {
             is_running_ = true;
             held.unlock();
             time_ns_ += device_->machine->task_ns();
-            auto done = task();
+            auto done = device_->machine->begin_operation(device_->index) ? task() : failed_device();
             held.lock();
             is_running_ = false;
             if (!done) error_ = done.error();
@@ -98,6 +98,10 @@ void EmulatedStream::work() {
         if (is_abandoned_ && !error_) error_ = abandoned();
         if (tasks_.empty()) changed_.notify_all();
     }
+}
+
+Result<void> EmulatedStream::failed_device() const {
+    return fail(Status::device_error, fmt::format("emulated device {} has failed, as a test wanted", device_->index));
 }
 
 Error EmulatedStream::abandoned() const {

@@ -86,6 +86,7 @@ private:
     Result<std::optional<device::DeviceIndex>> place_of(const void* address, std::uint64_t bytes) const;
     void pass_transfer(std::optional<device::DeviceIndex> from, std::optional<device::DeviceIndex> to,
                        std::uint64_t bytes);
+    Result<void> failed_device() const;
     Error abandoned() const;
 
     std::shared_ptr<DeviceState> device_;
