@@ -2,12 +2,11 @@
 // call leaves is as before it. Then what is refused, and what is said when a peer does not come.
 #include <gmock/gmock.h>
 
-#include <barrier>
-
 #include "library/registry.hpp"
 #include "plan/boards.hpp"
 #include "selection/selection.hpp"
-#include "tests/device/device_ranks.hpp"
+#include "tests/device/acl_machine.hpp"
+#include "tests/device/meeting.hpp"
 #include "tests/support/rank_threads.hpp"
 #include "tests/support/seed.hpp"
 
@@ -17,25 +16,6 @@ namespace {
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-// How ranks that are threads of this process tell each other their keys.
-class Meeting {
-public:
-    explicit Meeting(Rank rank_count) : all_(static_cast<std::size_t>(rank_count)), barrier_{rank_count} {}
-    DeviceIntroductions of(Rank rank) {
-        return [this, rank](std::span<const std::byte> own) -> Result<std::vector<std::vector<std::byte>>> {
-            all_[static_cast<std::size_t>(rank)].assign(own.begin(), own.end());
-            barrier_.arrive_and_wait();
-            auto everything = all_;
-            barrier_.arrive_and_wait();
-            return everything;
-        };
-    }
-
-private:
-    std::vector<std::vector<std::byte>> all_;
-    std::barrier<> barrier_;
-};
-
 std::unique_ptr<device::Provider> devices(const std::string& kind, Rank count,
                                           std::shared_ptr<emulated::Machine>& machine,
                                           std::shared_ptr<FakeMachine>& gpus) {
@@ -44,6 +24,8 @@ std::unique_ptr<device::Provider> devices(const std::string& kind, Rank count,
         gpus->gpus = count;
         return must(fake_cuda_provider(gpus));
     }
+    if (kind == "emulated_acl")
+        return must(AclMachine{{.devices_per_server = static_cast<std::uint32_t>(count)}}.provider());
     const device::Link link{device::LinkClass::server, 100'000'000'000, 700};
     machine =
         must(emulated::Machine::create(emulated::MachineDescription::uniform(static_cast<std::uint32_t>(count), link)));
@@ -63,6 +45,7 @@ std::vector<Case> cases() {
             if (algorithm.needs.power_of_two_ranks && rank_count == 3) continue;
             all.push_back({&algorithm, rank_count, "emulated"});
             if (rank_count == 3) all.push_back({&algorithm, rank_count, "fake_cuda"});
+            if (rank_count == 4) all.push_back({&algorithm, rank_count, "emulated_acl"});
         }
     return all;
 }
@@ -85,7 +68,7 @@ TEST_P(DeviceCollectivesTest, GivesTheReferencesResults) {
     const Collective collective = algorithm->collective;
     std::shared_ptr<emulated::Machine> machine;
     std::shared_ptr<FakeMachine> gpus;
-    const auto provider = devices(kind, rank_count, machine, gpus);
+    auto provider = devices(kind, rank_count, machine, gpus);
     const std::uint64_t seed = test_seed();
     const Topology topology{.rank_count = rank_count, .slot_bytes = 16384};
     Meeting meeting{rank_count};
@@ -117,6 +100,8 @@ TEST_P(DeviceCollectivesTest, GivesTheReferencesResults) {
     if (machine) {
         EXPECT_EQ(machine->usage(), emulated::Machine::Usage{}) << "something was left behind";
     }
+    provider.reset();
+    if (kind == std::string_view{"emulated_acl"}) expect_nothing_left_of_acl();
 }
 
 class DevicePairTest : public ::testing::Test {

@@ -2,9 +2,11 @@
 
 #include "library/device_providers.hpp"
 #include "os/process.hpp"
+#include "tests/device/acl_machine.hpp"
 #include "transports/device_link/cuda/provider.hpp"
 
 namespace tenon::support {
+
 Result<std::unique_ptr<device::Provider>> fake_cuda_provider(std::shared_ptr<FakeMachine> machine) {
     // Each is a process of its own, though all are threads of this one.
     os::ProcessToken token;
@@ -21,6 +23,8 @@ Result<std::unique_ptr<device::Provider>> make_device_provider(const std::string
         return emulated_devices(*machine);
     }
     if (name == "fake_cuda") return fake_cuda_provider(std::make_shared<FakeMachine>());
+    if (name == "emulated_acl") return AclMachine{}.provider();
+    if (name == "ascend") return ascend_devices();
     return cuda_devices();
 }
 

@@ -15,7 +15,8 @@ namespace tenon::support {
 
 inline constexpr std::uint64_t patience_ms = 30'000;
 
-// A provider to test, by name: "emulated", "fake_cuda" or "cuda". An error says why it cannot be used here.
+// A provider to test, by name: "emulated", "fake_cuda", "emulated_acl" (`ascend` over the emulated library), "cuda" or
+// "ascend". An error says why it cannot be used here.
 Result<std::unique_ptr<device::Provider>> make_device_provider(const std::string& name);
 // The fake on a machine that the caller has.
 Result<std::unique_ptr<device::Provider>> fake_cuda_provider(std::shared_ptr<FakeMachine> machine);

@@ -18,8 +18,12 @@ std::shared_ptr<Machine> two_devices(std::uint32_t notify_limit) {
     return must(Machine::create(description));
 }
 
-TEST(EmulatedProcessTest, OnlyProcessesThatWereNamedImport) {
-    run_pair("emulated", [](PairedProcess& process) {
+class WhitelistTest : public ::testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(, WhitelistTest, ::testing::Values("emulated", "emulated_acl"),
+                         [](const auto& given) { return given.param; });
+
+TEST_P(WhitelistTest, OnlyProcessesThatWereNamedImport) {
+    run_pair(GetParam(), [](PairedProcess& process) {
         DeviceBench bench{process.provider()};
         device::ProcessNumber theirs = 0;
         const device::ProcessNumber own = process.provider().process();
@@ -33,7 +37,16 @@ TEST(EmulatedProcessTest, OnlyProcessesThatWereNamedImport) {
             const auto imported = must(bench.device->import_memory(process.swap(meant->key())));
             const std::string why =
                 refused(bench.device->import_memory(process.swap(not_meant->key())), Status::device_error);
-            EXPECT_THAT(why, ::testing::HasSubstr("process " + std::to_string(own) + " may not import"));
+            EXPECT_THAT(why,
+                        ::testing::AnyOf(::testing::HasSubstr("process " + std::to_string(own) + " may not import"),
+                                         ::testing::HasSubstr("the exporter must name this one")));
+        }
+        process.meet();
+        {
+            const auto notify = must(bench.device->create_notify());
+            const auto key = must(notify->share(std::span{&theirs, 1}));
+            const auto imported = must(bench.device->import_notify(process.swap(key)));
+            process.meet();
         }
         process.meet();
     });

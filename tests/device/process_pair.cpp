@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/device/acl_machine.hpp"
+
 namespace tenon::support {
 namespace {
 
@@ -44,6 +46,8 @@ void run_pair(const std::string& provider, const std::function<void(PairedProces
         const device::Link link{device::LinkClass::server, 100'000'000'000, 700};
         machine = must(emulated::Machine::create(emulated::MachineDescription::uniform(2, link)));
     }
+    std::optional<AclMachine> acl;
+    if (provider == "emulated_acl") acl.emplace();
     auto sockets = must(os::LocalSocket::pair());
     RankProcesses processes{2, [&](RankProcess& process) {
                                 os::LocalSocket& own = process.rank() == 0 ? sockets.first : sockets.second;
@@ -51,6 +55,10 @@ void run_pair(const std::string& provider, const std::function<void(PairedProces
                                 const os::FileDescriptor others =
                                     (process.rank() == 0 ? sockets.second : sockets.first).release();
                                 if (machine) return run_one(process.rank(), own, emulated_devices(machine), body);
+                                if (acl) {
+                                    const auto result = run_one(process.rank(), own, acl->provider(), body);
+                                    return result + emulated_acl().misuse();
+                                }
                                 return run_one(process.rank(), own, make_device_provider(provider), body);
                             }};
     { const os::FileDescriptor first = sockets.first.release(), second = sockets.second.release(); }
@@ -60,6 +68,7 @@ void run_pair(const std::string& provider, const std::function<void(PairedProces
     if (machine) {
         EXPECT_EQ(machine->usage(), emulated::Machine::Usage{}) << "something was left behind";
     }
+    if (acl) acl->expect_nothing_left();
 }
 
 }  // namespace tenon::support

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "reduction/kernels.hpp"
+#include "tests/device/acl_machine.hpp"
 #include "tests/device/devices.hpp"
 #include "tests/support/pattern.hpp"
 #include "tests/support/seed.hpp"
@@ -22,6 +23,11 @@ protected:
         provider = std::move(*made);
         bench.emplace(*provider);
     }
+    void TearDown() override {
+        bench.reset();
+        provider.reset();
+        if (GetParam() == "emulated_acl") expect_nothing_left_of_acl();
+    }
     device::Device& device() { return *bench->device; }
     device::Stream& stream() { return *bench->stream; }
     std::unique_ptr<device::Stream> another_stream() { return must(device().create_stream()); }
@@ -30,7 +36,7 @@ protected:
     std::optional<DeviceBench> bench;
 };
 
-INSTANTIATE_TEST_SUITE_P(, ProviderTest, ::testing::Values("emulated", "fake_cuda", "cuda"),
+INSTANTIATE_TEST_SUITE_P(, ProviderTest, ::testing::Values("emulated", "fake_cuda", "emulated_acl", "cuda", "ascend"),
                          [](const auto& given) { return given.param; });
 
 TEST_P(ProviderTest, SaysWhatDevicesThereAre) {
@@ -185,13 +191,13 @@ TEST_P(ProviderTest, TwoStreamsSignalEachOtherWithoutTheHost) {
     bench->put(ball->data(), number(0));
     bench->put(one->data(), number(1));
     for (int i = 0; i < rounds; i++) {
-        must(stream().reduce(ball->data(), one->data(), {1}, DataType::uint32, ReduceOp::sum));
+        must(stream().reduce(ball->data(), one->data(), {1}, DataType::int32, ReduceOp::sum));
         must(stream().record(*there));
         must(stream().wait(*back));
         must(other->wait(*there));
         must(other->copy(sum->data(), ball->data(), {4}));
-        must(other->reduce(ball->data(), sum->data(), {1}, DataType::uint32, ReduceOp::max));
-        must(other->reduce(ball->data(), one->data(), {1}, DataType::uint32, ReduceOp::sum));
+        must(other->reduce(ball->data(), sum->data(), {1}, DataType::int32, ReduceOp::max));
+        must(other->reduce(ball->data(), one->data(), {1}, DataType::int32, ReduceOp::sum));
         must(other->record(*back));
     }
     must(stream().synchronize(patience_ms));
