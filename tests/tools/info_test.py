@@ -1,4 +1,4 @@
-"""What users see of `tenon info`: info_test.py PROGRAM [unittest's arguments]"""
+"""What users see of `tenon info`: info_test.py PROGRAM FOLDER_OF_THE_EMULATED_ACL [unittest's arguments]"""
 
 import json
 import os
@@ -7,6 +7,7 @@ import sys
 import unittest
 
 PROGRAM = sys.argv.pop(1)
+EMULATED_ACL = sys.argv.pop(1)
 CLEAN = {name: value for name, value in os.environ.items() if not name.startswith("TENON_")}
 
 
@@ -49,6 +50,16 @@ class Info(unittest.TestCase):
         self.assertIn("memory that may be pinned", all_facts["host"])
         loopback = [row for row in facts(TENON_SOCKET_INTERFACE="=lo")["interfaces"] if row["use"].startswith("chosen")]
         self.assertEqual((loopback[0]["name"], loopback[0]["use"]), ("lo", "chosen: TENON_SOCKET_INTERFACE==lo"))
+
+    def test_says_which_devices_there_are_and_why_not(self):
+        with_npus = facts(LD_LIBRARY_PATH=EMULATED_ACL)
+        self.assertEqual({row["name"]: row["usable"] for row in with_npus["device providers"]}["ascend"], "yes")
+        npus = [row for row in with_npus["devices"] if row["provider"] == "ascend"]
+        self.assertEqual([(row["device"], row["name"], row["reaches"]) for row in npus],
+                         [("0", "Ascend910_9392", "1 by package"), ("1", "Ascend910_9392", "0 by package")])
+        without = {row["name"]: row for row in facts(LD_LIBRARY_PATH="/")["device providers"]}
+        if without["ascend"]["usable"] == "no":
+            self.assertIn("libascendcl.so", without["ascend"]["devices, or why it is not usable"])
 
     def test_finds_its_networks_however_it_is_called(self):
         folder, name = os.path.split(os.path.abspath(PROGRAM))

@@ -1,5 +1,5 @@
-// `tenon info`: the version and build, the machine, transports, algorithms with their restrictions, which algorithm a
-// call would use and why, and the variables with what they are set to.
+// `tenon info`: the version and build, the machine, transports, devices, algorithms with their restrictions, which
+// algorithm a call would use and why, and the variables with what they are set to.
 //
 // Everything comes from the tables that the library itself uses. A wrong TENON_ variable does not stop it, as it may be
 // what the user is looking for: it is named, and the exit status is 2.
@@ -7,6 +7,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <memory>
 
 #include "bootstrap/interfaces.hpp"
@@ -14,6 +15,7 @@
 #include "communicator/surroundings.hpp"
 #include "config/config.hpp"
 #include "config/values.hpp"
+#include "library/device_providers.hpp"
 #include "library/registry.hpp"
 #include "os/memory.hpp"
 #include "os/peer_memory.hpp"
@@ -34,6 +36,7 @@ struct InfoOptions {
 };
 
 std::string yes_or_no(bool yes) { return yes ? "yes" : "no"; }
+std::string or_dash(std::string text) { return text.empty() ? "-" : std::move(text); }
 
 int usable_cores() {
     const auto cores = os::cores_of_this_thread();
@@ -100,6 +103,40 @@ FactsTable network_facts() {
         .title = "networks", .columns = {"name", "usable", "what it is, or why it is not usable"}, .rows = {}};
     for (const NetworkState& n : networks())
         table.rows.push_back({n.name, yes_or_no(n.obstacle.empty()), n.obstacle.empty() ? n.summary : n.obstacle});
+    return table;
+}
+
+FactsTable provider_facts(std::span<const ProviderState> providers) {
+    FactsTable table{
+        .title = "device providers", .columns = {"name", "usable", "devices, or why it is not usable"}, .rows = {}};
+    for (const ProviderState& p : providers)
+        table.rows.push_back({p.name, yes_or_no(p.obstacle.empty()),
+                              p.obstacle.empty() ? std::to_string(p.devices.size()) : p.obstacle});
+    return table;
+}
+
+// "1 by package; 2, 3 by server": the devices that one reaches, by what joins them.
+std::string links_of(const ProviderState& provider, std::size_t from) {
+    std::map<device::LinkClass, std::string> reached;
+    for (std::size_t to = 0; to < provider.devices.size(); to++) {
+        const device::LinkClass by = provider.links[from * provider.devices.size() + to].link_class;
+        if (to == from || by == device::LinkClass::none) continue;
+        std::string& all = reached[by];
+        all += fmt::format("{}{}", all.empty() ? "" : ", ", to);
+    }
+    std::string text;
+    for (const auto& [by, all] : reached)
+        text += fmt::format("{}{} by {}", text.empty() ? "" : "; ", all, device::name_of(by));
+    return text;
+}
+
+FactsTable device_facts(std::span<const ProviderState> providers) {
+    FactsTable table{
+        .title = "devices", .columns = {"provider", "device", "name", "memory", "address", "reaches"}, .rows = {}};
+    for (const ProviderState& p : providers)
+        for (std::size_t d = 0; d < p.devices.size(); d++)
+            table.rows.push_back({p.name, std::to_string(d), p.devices[d].name, show_size(p.devices[d].memory.value),
+                                  or_dash(p.devices[d].address), or_dash(links_of(p, d))});
     return table;
 }
 
@@ -197,8 +234,6 @@ Result<FactsTable> choice_facts(std::span<const Algorithm> known, const Config& 
     return table;
 }
 
-std::string or_dash(std::string text) { return text.empty() ? "-" : std::move(text); }
-
 // The table of the README holds nothing of the machine it was made on: `set` is left out there.
 FactsTable variable_facts(const Config& config, bool with_values) {
     FactsTable table{
@@ -226,7 +261,9 @@ int info(const InfoOptions& options) {
         const std::span<const Algorithm> rows = known ? *known : algorithms();
         auto choices = choice_facts(rows, settings, options.rank_count);
         if (!choices) problem = choices.error();
-        tables = {build_facts(), host_facts(), transport_facts(), network_facts()};
+        const auto providers = provider_states();
+        tables = {build_facts(), host_facts(), transport_facts(), network_facts(), provider_facts(providers)};
+        if (auto devices = device_facts(providers); !devices.rows.empty()) tables.push_back(std::move(devices));
         auto interfaces = interface_facts(settings);
         if (!interfaces) problem = interfaces.error();
         else tables.push_back(std::move(*interfaces));
