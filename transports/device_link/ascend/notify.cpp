@@ -12,7 +12,8 @@ Result<std::unique_ptr<device::Notify>> AscendNotify::create(std::shared_ptr<Con
     const abi::Code code = of.acl().create_notify(&made->notify_, 0);
     if (code == abi::success) return made;
     made->notify_ = nullptr;
-    return std::unexpected(of.problem(code, "aclrtCreateNotify"));
+    return std::unexpected(of.problem(code, "aclrtCreateNotify",
+                                      code == abi::no_notify ? " (a device has 8192, 65535 on the 950 series)" : ""));
 }
 
 // Also within the process that shares it, whose streams on other devices record it through a handle of their own.
