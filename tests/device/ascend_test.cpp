@@ -2,6 +2,8 @@
 // emulated library refuses what the hardware does.
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "tests/device/acl_machine.hpp"
 #include "tests/device/devices.hpp"
 #include "transports/device_link/ascend/acl_library.hpp"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <vector>
 
 #include "os/whole_file.hpp"
 #include "tenon/tenon.h"
