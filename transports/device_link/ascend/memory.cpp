@@ -38,7 +38,7 @@ ServerMemory::~ServerMemory() {
 
 Result<std::unique_ptr<MappedMemory>> MappedMemory::map(std::shared_ptr<Context> context, abi::Handle physical,
                                                         std::uint64_t bytes, Place place) {
-    std::unique_ptr<MappedMemory> made{new MappedMemory{std::move(context), physical, bytes}};
+    std::unique_ptr<MappedMemory> made{new MappedMemory{std::move(context), physical}};
     Context& of = *made->context_;
     const AclLibrary& acl = of.acl();
     if (auto r = of.check(acl.reserve_mem_address(&made->address_, bytes, 0, nullptr, 0), "aclrtReserveMemAddress");

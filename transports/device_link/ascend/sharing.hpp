@@ -54,11 +54,10 @@ public:
     std::byte* data() const { return static_cast<std::byte*>(address_); }
 
 private:
-    MappedMemory(std::shared_ptr<Context> context, abi::Handle physical, std::uint64_t bytes)
-        : context_{std::move(context)}, physical_{physical}, bytes_{bytes} {}
+    MappedMemory(std::shared_ptr<Context> context, abi::Handle physical)
+        : context_{std::move(context)}, physical_{physical} {}
     std::shared_ptr<Context> context_;
     abi::Handle physical_;
-    std::uint64_t bytes_;
     void* address_ = nullptr;
     bool is_mapped_ = false;
 };
