@@ -176,7 +176,7 @@ MoeOverAllToAllV::MoeOverAllToAllV(MoeExchange& exchange, MemoryKind memory)
     std::vector<std::uint64_t> slots;
     for (std::uint64_t i = 0; i < of_.indices_.size(); i++)
         if (of_.indices_[i] >= 0) slots.push_back(i);
-    std::ranges::stable_sort(slots, {}, [&](std::uint64_t i) { return of_.indices_[i]; });
+    std::ranges::sort(slots, {}, [&](std::uint64_t i) { return std::pair{of_.indices_[i], i}; });
     for (std::uint64_t place = 0; place < slots.size(); place++) place_of_slot_[slots[place]] = place;
     // Those of one rank come in the order in which they lie among this rank's rows.
     std::vector<std::size_t> next = offsets_of(times(of_.counts_.received_entries, 1));

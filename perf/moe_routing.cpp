@@ -124,7 +124,9 @@ public:
             const std::uint32_t group = group_of(expert);
             if (left != 0 && !taken[group]) taken[group] = true, left--;
         }
-        std::stable_partition(keys_.begin(), keys_.end(), [&](const auto& key) { return taken[group_of(key.second)]; });
+        std::ranges::sort(keys_, std::greater<>{}, [&](const auto& key) {
+            return std::pair{bool{taken[group_of(key.second)]}, key};
+        });
         return keys_;
     }
     double uniform() { return uniform_(random_); }
