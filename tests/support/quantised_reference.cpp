@@ -31,7 +31,8 @@ QuantisedRow quantised(DataType source, std::span<const std::uint64_t> row, Data
             if (!is_int8)
                 made.codes.push_back(static_cast<std::uint8_t>(nearest(DataType::float8_e4m3, scaled)));
             else
-                made.codes.push_back(is_lost ? 0 : static_cast<std::uint8_t>(std::nearbyint(scaled)));
+                made.codes.push_back(static_cast<std::uint8_t>(
+                    is_lost ? std::int8_t{0} : static_cast<std::int8_t>(std::nearbyint(scaled))));
         }
     }
     return made;
