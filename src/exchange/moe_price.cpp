@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "exchange/moe_routing.hpp"
@@ -14,7 +15,7 @@ namespace {
 
 constexpr double slot_bytes_unless_known = 64 << 10;
 
-// The chance that a token needs one of so many experts' ranks; the parts of experts with several copies add up.
+// The chance that a token needs one of so many experts.
 class Need {
 public:
     explicit Need(const MoeShape& shape) : experts_(shape.experts), top_k_(std::min(shape.top_k, shape.experts)) {}
@@ -94,16 +95,43 @@ private:
     std::vector<std::vector<double>> rank_out_, rank_in_, part_out_, part_in_;  // by level
 };
 
-// How many experts a rank's tokens use at each rank.
-std::vector<double> experts_at(const MoeShape& shape, Rank rank, std::span<const std::int32_t> node_of) {
-    std::vector<double> experts(node_of.size());
+// What a rank's tokens need, as many of each token's rows and slots as are expected.
+struct Expected {
+    std::vector<double> rows, slots;  // by rank
+    std::vector<double> node_rows;
+};
+
+// Equally near copies of an expert take turns by token, so tokens of one phase know one copy of each. Many phases are
+// too many to be looked at; then the first stand for all.
+std::uint64_t phases_of(const MoeShape& shape, const MoeCopies& copies) {
+    constexpr std::uint64_t most_phases = 12;
+    std::uint64_t phases = 1;
+    for (std::uint32_t e = 0; e < shape.experts && phases < most_phases; e++)
+        phases = std::lcm(phases, std::max<std::uint64_t>(copies.count(e), 1));
+    return std::min(phases, most_phases);
+}
+
+Expected expected_of(const MoeShape& shape, Rank rank, std::span<const std::int32_t> node_of,
+                     const MoeForwarders& forwarders) {
+    const std::size_t ranks = node_of.size(), nodes = forwarders.nodes();
+    const Need need(shape);
     const MoeCopies copies(shape, rank, node_of);
-    for (std::uint32_t e = 0; e < shape.experts; e++) {
-        const std::uint64_t count = copies.count(e);
-        for (std::uint64_t t = 0; t < count; t++)
-            experts[static_cast<std::size_t>(copies.of(e, t).rank)] += 1 / static_cast<double>(count);
+    const std::uint64_t phases = phases_of(shape, copies);
+    Expected made{std::vector<double>(ranks), std::vector<double>(ranks), std::vector<double>(nodes)};
+    for (std::uint64_t phase = 0; phase < phases; phase++) {
+        std::vector<double> experts(ranks), on_node(nodes);
+        for (std::uint32_t e = 0; e < shape.experts; e++)
+            if (copies.count(e) != 0) experts[static_cast<std::size_t>(copies.of(e, phase).rank)]++;
+        for (std::size_t r = 0; r < ranks; r++) {
+            if (experts[r] == 0) continue;
+            on_node[static_cast<std::size_t>(forwarders.node_of(static_cast<Rank>(r)))] += experts[r];
+            made.rows[r] += need.of(experts[r]) / static_cast<double>(phases);
+            made.slots[r] += need.slots(experts[r]) / static_cast<double>(phases);
+        }
+        for (std::size_t n = 0; n < nodes; n++)
+            if (on_node[n] != 0) made.node_rows[n] += need.of(on_node[n]) / static_cast<double>(phases);
     }
-    return experts;
+    return made;
 }
 
 // All that both ways move, of dispatch and combine, and of both legs.
@@ -118,7 +146,6 @@ public:
           links_(flow_links(map_, parameters)),
           forwarders_(node_of, shape.masked),
           rounds_(rounds_of(shape, forwarders_)),
-          need_(shape),
           tokens_(static_cast<double>(shape.most_tokens)),
           row_bytes_(static_cast<double>(shape.dispatch_row_bytes())),
           back_bytes_(static_cast<double>(shape.combine_row_bytes())),
@@ -143,15 +170,13 @@ private:
     }
 
     void add_rank(Rank own) {
-        const std::vector<double> experts = experts_at(shape_, own, node_of_);
-        std::vector<double> on_node(forwarders_.nodes());
+        const Expected expected = expected_of(shape_, own, node_of_, forwarders_);
         const std::int32_t own_node = forwarders_.node_of(own);
         for (Rank to = 0; to < map_.rank_count(); to++) {
-            const double there = experts[static_cast<std::size_t>(to)];
-            if (there == 0) continue;
+            const auto at = static_cast<std::size_t>(to);
+            if (expected.rows[at] == 0) continue;
             const std::int32_t node = forwarders_.node_of(to);
-            on_node[static_cast<std::size_t>(node)] += there;
-            const double rows = tokens_ * need_.of(there), slots = tokens_ * need_.slots(there);
+            const double rows = tokens_ * expected.rows[at], slots = tokens_ * expected.slots[at];
             const double back = shape_.layout == MoeLayout::expert_major ? slots : rows;
             flat_out_.add(own, to, rows, row_bytes_);
             flat_back_.add(to, own, back, back_bytes_);
@@ -161,9 +186,9 @@ private:
             flat_leaving_ += rows * row_bytes_;
             per_expert_leaving_ += slots * row_bytes_;
         }
-        for (std::int32_t node = 0; std::cmp_less(node, on_node.size()); node++) {
+        for (std::int32_t node = 0; std::cmp_less(node, expected.node_rows.size()); node++) {
             if (node == own_node) continue;
-            const double rows = tokens_ * need_.of(on_node[static_cast<std::size_t>(node)]);
+            const double rows = tokens_ * expected.node_rows[static_cast<std::size_t>(node)];
             if (rows == 0) continue;
             across_out_.add(own, forwarders_.of(own, node), rows, row_bytes_);
             across_back_.add(forwarders_.of(own, node), own, rows, partial_bytes_);
@@ -201,7 +226,6 @@ private:
     std::vector<FlowLink> links_;
     MoeForwarders forwarders_;
     std::uint64_t rounds_;
-    Need need_;
     double tokens_, row_bytes_, back_bytes_, partial_bytes_;
     double flat_leaving_ = 0, hierarchical_leaving_ = 0, per_expert_leaving_ = 0;
     Load flat_out_{map_, links_, topology_, 1}, flat_back_{map_, links_, topology_, 1};
