@@ -99,10 +99,19 @@ private:
                 os::wait_readable(std::array{listener_.descriptor().number()}, 1000);
                 continue;
             }
-            auto root = os::TcpSocket::connect(next_, os::Deadline::after_ms(1000));
-            if (!root) continue;
-            came_++;
-            pass_on(**guest, *root);
+            if (auto root = reach_root()) {
+                came_++;
+                pass_on(**guest, *root);
+            }
+        }
+    }
+    // The root may be slower than a guest, and not listen yet.
+    Result<os::TcpSocket> reach_root() {
+        const auto deadline = os::Deadline::after_ms(1000);
+        while (true) {
+            auto root = os::TcpSocket::connect(next_, deadline);
+            if (root || deadline.passed() || stopped_.load()) return root;
+            std::this_thread::yield();
         }
     }
     void pass_on(os::TcpSocket& guest, os::TcpSocket& root) {
