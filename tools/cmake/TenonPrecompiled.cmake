@@ -14,7 +14,7 @@ function(tenon_headers kind)
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/headers.cpp CONTENT "// Headers are compiled beside a source, which this is.\n")
   add_library(tenon_headers_${kind} OBJECT EXCLUDE_FROM_ALL ${PROJECT_BINARY_DIR}/headers.cpp)
   tenon_flags(tenon_headers_${kind})
-  target_compile_options(tenon_headers_${kind} PRIVATE ${ARG_OPTIONS})
+  target_compile_options(tenon_headers_${kind} PRIVATE ${ARG_OPTIONS} ${TENON_OPTIONS_OF_${kind}})
   target_link_libraries(tenon_headers_${kind} PRIVATE ${ARG_DEPENDS})
   # Clang would refuse the headers of a build folder made anew that ccache hands out.
   target_compile_options(tenon_headers_${kind} PRIVATE $<$<CXX_COMPILER_ID:Clang>:SHELL:-Xclang -fno-pch-timestamp>)

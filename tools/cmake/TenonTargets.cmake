@@ -41,17 +41,27 @@ function(tenon_flags target)
     target_compile_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE} -fno-sanitize=vptr -fno-omit-frame-pointer -fno-sanitize-recover=all)
     target_link_options(${target} PRIVATE -fsanitize=${TENON_SANITIZE})
   endif()
-  if(TENON_FUZZERS)
-    # Lets the fuzzers of tests/fuzz see which branches of the library an input reached.
-    target_compile_options(${target} PRIVATE -fsanitize=fuzzer-no-link)
-  endif()
 endfunction()
+
+# How libraries are compiled beyond that, and programs of tests (of TenonPrecompiled.cmake's kinds `libraries` and `tests`).
+set(TENON_OPTIONS_OF_libraries)
+set(TENON_OPTIONS_OF_tests)
+if(TENON_FUZZERS)
+  # Lets the fuzzers of tests/fuzz see which branches of the library an input reached.
+  set(TENON_OPTIONS_OF_libraries -fsanitize=fuzzer-no-link)
+endif()
+if(TENON_SANITIZE MATCHES address)
+  # The address sanitizer's checks make most of the time of compiling, where what is checked is inlined. Tests wait for the
+  # library, not for themselves.
+  set(TENON_OPTIONS_OF_tests -O0)
+endif()
 
 function(tenon_library name)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SOURCES;DEPENDS")
   add_library(tenon_${name} STATIC ${ARG_SOURCES})
   target_include_directories(tenon_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include)
   tenon_flags(tenon_${name})
+  target_compile_options(tenon_${name} PRIVATE ${TENON_OPTIONS_OF_libraries})
   target_link_libraries(tenon_${name} PUBLIC ${ARG_DEPENDS})
   tenon_precompiled(tenon_${name} libraries)
 endfunction()
@@ -63,6 +73,7 @@ function(tenon_program name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} Threads::Threads)
   # A program that links nothing of the inside, and so none of the libraries whose headers these are, includes few of them.
   if("${ARG_DEPENDS}" MATCHES "tenon_" AND "${ARG_DEPENDS}" MATCHES GTest)
+    target_compile_options(${name} PRIVATE ${TENON_OPTIONS_OF_tests})
     tenon_precompiled(${name} tests)
   elseif("${ARG_DEPENDS}" MATCHES "tenon_")
     tenon_precompiled(${name} programs)
