@@ -51,8 +51,8 @@ if(TENON_FUZZERS)
   set(TENON_OPTIONS_OF_libraries -fsanitize=fuzzer-no-link)
 endif()
 if(TENON_SANITIZE MATCHES address)
-  # The address sanitizer's checks make most of the time of compiling, where what is checked is inlined. Tests wait for the
-  # library, not for themselves.
+  # Optimising what the address sanitizer's checks were put into is over half of the time of compiling a test; without, the
+  # tests take about a third longer, which is less.
   set(TENON_OPTIONS_OF_tests -O0)
 endif()
 
