@@ -99,7 +99,7 @@ class Table(unittest.TestCase):
     META = {"cpu": "?", "cores": 2, "kernel": "?", "load": "0.0", "hosts": 2, "ranks_per_host": 1, "rate": "1gbit",
             "rate_bits": 10**9, "rounds": 2, "batch_ms": 30, "collectives": ["broadcast"]}
 
-    TIMES = [("tenon", "default", True, 3000), ("tenon", "default", True, 2000), ("tenon", "default", False, 1),
+    TIMES = [("tenon", "default", True, 2200), ("tenon", "default", True, 1800), ("tenon", "default", False, 1),
              ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
 
     def rows(self, times, bytes_=125_000):
@@ -110,7 +110,7 @@ class Table(unittest.TestCase):
     def lines(self, times):
         return figures.table(self.rows(times)).splitlines()
 
-    def test_compares_the_best_round_of_the_best_setting(self):
+    def test_compares_the_median_of_the_rounds_of_the_best_setting(self):
         line = [word.strip() for word in self.lines(self.TIMES)[-1].strip("|").split("|")]
         self.assertEqual(line, ["broadcast", "125000 B", "2000", "0.0625", "5000", "1600", "0.0781", "4000", "0.0312",
                                 "openmpi/ring", "1.25", "1000", "2.00", "1.60"])
