@@ -252,6 +252,32 @@ TENON_EXPORT tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const 
  * needed, never more than the configuration's slotMemoryBytes. Any thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes);
 
+/* Sets *count to the number of levels of the communicator's topology, at least 1: each is groups of ranks, level 0 the
+ * innermost (the ranks of a host, or what TENON_GROUPS says), the last one group of all ranks. Any thread, any time. */
+TENON_EXPORT tenonResult_t tenonCommLevelCount(tenonComm_t comm, int* count);
+
+/* What this rank has sent so far, by the calls of one communicator, to ranks that are in its group of a level and in
+ * none of its groups further inside: at level 0 to the ranks of its host, at level 1 to those of other hosts. All
+ * numbers only grow; the traffic of one call is the difference.
+ *
+ * Counted is payload: the bytes that the algorithm of a call hands from rank to rank, in whatever way they travel (in
+ * slots, written in place, or read by the receiver), without headers, acknowledgements and what a network adds. What
+ * one rank publishes to all counts once for each that receives it; copies within a rank do not count. All calls that
+ * send do: collectives, those with counts for each rank, tenonSend, groups, streams, and those of tenon/moe.h, which
+ * tenonMoeGetTraffic shows apart. A call counts as a whole from when it begins to send (dispatch and combine when they
+ * have completed); one that fails has sent that much or less. A communicator made by tenonCommSplit counts its own. */
+typedef struct {
+    const char* level;         /* "server", "cluster", ...; lives as long as the communicator */
+    uint64_t bytes;
+    uint64_t bytesLeavingHost; /* of these, to ranks of other hosts */
+    uint64_t messages;         /* as which these bytes were sent; also those without bytes, of a barrier */
+} tenonTraffic_t;
+
+/* Sets *traffic to what this rank has sent at `level`. Costs the calls nothing that could be measured; exact when no
+ * call runs meanwhile. Errors: tenonInvalidArgument for a level outside [0, tenonCommLevelCount). Any thread, any
+ * time. */
+TENON_EXPORT tenonResult_t tenonCommTraffic(tenonComm_t comm, int level, tenonTraffic_t* traffic);
+
 /* ------------------------------------------------------------------------------------------------------ Operations */
 
 /* Makes an operation that multiplies this rank's contribution by *scalar, one element of `datatype`, before summing.

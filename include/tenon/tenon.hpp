@@ -131,6 +131,16 @@ public:
         return bytes;
     }
 
+    // tenonCommTraffic: what this rank has sent so far, level by level, the innermost first.
+    std::vector<tenonTraffic_t> traffic() const {
+        int count = 0;
+        check(tenonCommLevelCount(*this, &count));
+        std::vector<tenonTraffic_t> levels(static_cast<std::size_t>(count));
+        for (int level = 0; level < count; ++level)
+            check(tenonCommTraffic(*this, level, &levels[static_cast<std::size_t>(level)]));
+        return levels;
+    }
+
     // ------------------------------------------------------------------------------------------------- Reductions
 
     template <InputBuffer In, OutputBuffer Out>

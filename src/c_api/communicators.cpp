@@ -277,6 +277,29 @@ tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name) 
     return tenonSuccess;
 }
 
+tenonResult_t tenonCommLevelCount(tenonComm_t comm, int* count) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (count == nullptr) return null_argument(comm, __func__, "count");
+    *count = static_cast<int>(comm->communicator->traffic().levels()->count());
+    return tenonSuccess;
+}
+
+tenonResult_t tenonCommTraffic(tenonComm_t comm, int level, tenonTraffic_t* traffic) {
+    if (!is_alive(comm)) return refuse_handle(comm, __func__);
+    if (traffic == nullptr) return null_argument(comm, __func__, "traffic");
+    const Communicator& communicator = *comm->communicator;
+    const auto count = static_cast<int>(communicator.traffic().levels()->count());
+    if (level < 0 || level >= count)
+        return refuse(comm, __func__, fmt::format("level {} is not in [0, {})", level, count));
+    const auto at = static_cast<std::size_t>(level);
+    const LevelTraffic sent = communicator.traffic().at(at);
+    *traffic = {.level = communicator.topology().levels[at].name.c_str(),
+                .bytes = sent.bytes,
+                .bytesLeavingHost = sent.bytes_leaving_host,
+                .messages = sent.messages};
+    return tenonSuccess;
+}
+
 tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes) {
     if (!is_alive(comm)) return refuse_handle(comm, __func__);
     if (bytes == nullptr) return null_argument(comm, __func__, "bytes");

@@ -359,10 +359,10 @@ tenonResult_t tenonMoeGetTraffic(tenonMoeGroup_t group, tenonMoeTraffic_t* traff
     if (traffic == nullptr) return refuse(__func__, "traffic is NULL", group->comm);
     const MoeTraffic &dispatched = group->group->dispatched(), &combined = group->group->combined();
     *traffic = {.dispatches = dispatched.calls.load(), .combines = combined.calls.load(),
-                .dispatchBytesInsideNode = dispatched.inside_node_bytes.load(),
-                .dispatchBytesLeavingNode = dispatched.leaving_node_bytes.load(),
-                .combineBytesInsideNode = combined.inside_node_bytes.load(),
-                .combineBytesLeavingNode = combined.leaving_node_bytes.load()};
+                .dispatchBytesInsideNode = dispatched.inside_node_bytes(),
+                .dispatchBytesLeavingNode = dispatched.leaving_node_bytes(),
+                .combineBytesInsideNode = combined.inside_node_bytes(),
+                .combineBytesLeavingNode = combined.leaving_node_bytes()};
     return tenonSuccess;
 }
 

@@ -248,6 +248,7 @@ Communicator::Communicator(Job job, Rank rank, Rank rank_count, const Config& co
                                           .slot_bytes = transport_->slot_bytes(), .speeds_mbps = speeds_of(job_)});
     if (!groups.empty()) topology_.levels = std::move(groups);
     topology_ = selection_.tuning().applied_to(std::move(topology_));
+    traffic_ = Traffic(std::make_shared<PeerLevels>(topology_, rank, job_.host_numbers()));
     decisions_ = decide(config_, topology_);
     execution_.heed(control_.failure_flag());
     watch_peers();

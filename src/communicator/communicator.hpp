@@ -22,6 +22,7 @@
 #include "communicator/job_control.hpp"
 #include "communicator/prepared.hpp"
 #include "communicator/relay.hpp"
+#include "communicator/traffic.hpp"
 #include "config/config.hpp"
 #include "execution/execution.hpp"
 #include "execution/waiter.hpp"
@@ -102,6 +103,10 @@ public:
     std::string network_in_words() const { return transport_->network_in_words(); }
     const Meeting* meeting() const { return job_.meeting.get(); }  // null where ranks were made together in one process
     ByteCount slot_memory() const { return transport_->slot_memory(); }
+    // What this rank has sent by it, of calls from when they begin.
+    const Traffic& traffic() const { return traffic_; }
+    // The same for an exchange that is no program; by who has the turn.
+    void count_sent(Rank peer, std::uint64_t bytes, std::uint64_t messages) { traffic_.add(peer, bytes, messages); }
     // What tenonCommRegister names; by any thread.
     CommunicatorMemory& memory() { return *memory_; }
     void register_memory(std::span<std::byte> range) {
@@ -149,7 +154,7 @@ private:
     AccessPolicy access(const PreparedCall& prepared, const void* send, const void* receive) const;
     Result<void> run_small(const void* send, void* receive, PreparedCall& prepared);
     Result<void> start(const Call& call, PreparedCall* prepared);
-    void note(const Program& program);
+    void note(const PreparedCall& prepared);
     Result<void> begin(const Call& call, PreparedCall& prepared);
     Result<PreparedCall*> prepare(const Call& call);
     Result<void> run_alone(const Call& call);
@@ -185,6 +190,7 @@ private:
     Rank rank_, rank_count_;
     Config config_;
     Topology topology_;
+    Traffic traffic_;
     JobControl control_;
     std::shared_ptr<Relay> relay_;  // null where another rank has it, or the job has one host
     Selection selection_;
@@ -205,6 +211,7 @@ private:
     PreparedCall* running_small_ = nullptr;
     Program point_to_point_;  // of these:
     std::vector<PointToPoint> point_to_point_calls_;
+    ProgramTraffic point_to_point_traffic_;
     bool has_sent_or_received_ = false;
     bool has_looked_ = false;  // at all that the run waits for, in vain, after the network's last turn
     std::uint64_t call_number_ = 0;

@@ -28,6 +28,11 @@ struct Job {
 
     Rank rank_count() const { return static_cast<Rank>(places.size()); }
     std::int32_t host_number_of(Rank rank) const { return places[static_cast<std::size_t>(rank)].host; }
+    std::vector<std::int32_t> host_numbers() const {  // by rank
+        std::vector<std::int32_t> numbers;
+        for (const RankFacts& rank : places) numbers.push_back(rank.host);
+        return numbers;
+    }
     bool on_one_host(Rank a, Rank b) const { return host_number_of(a) == host_number_of(b); }
     const std::string& host_of(Rank rank) const { return hosts[static_cast<std::size_t>(host_number_of(rank))]; }
     const HostNetwork& network_of(Rank rank) const {

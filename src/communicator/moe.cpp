@@ -81,6 +81,12 @@ void tell_memory(const MoeShape& shape, std::span<const std::int32_t> nodes, std
 
 }  // namespace
 
+std::uint64_t MoeTraffic::leaving_node_bytes() const {
+    std::uint64_t bytes = 0;
+    for (std::size_t level = 1; level < sent.levels()->count(); level++) bytes += sent.at(level).bytes;
+    return bytes;
+}
+
 std::uint64_t MoeHandle::rows_to_other_nodes() const {
     const std::vector<std::int32_t>& nodes = group_->nodes();
     const std::int32_t own = nodes[static_cast<std::size_t>(routing_.rank)];
@@ -119,6 +125,8 @@ MoeGroup::MoeGroup(Communicator& communicator, MoeShape shape)
       nodes_(nodes_of(communicator.topology())),
       copies_(shape_, communicator.rank(), nodes_),
       forwarders_(nodes_, shape_.masked),
+      dispatched_{.sent = Traffic(communicator.traffic().levels())},
+      combined_{.sent = Traffic(communicator.traffic().levels())},
       storing_({.streaming_stores = communicator.decisions().try_streaming_stores}, tries_of_storing) {
     across_shape_.layout = MoeLayout::rank_major;
     across_shape_.placement = {};
@@ -316,11 +324,10 @@ Result<void> MoeGroup::combine_leg(const MoeHandle& handle, const MoeShape& shap
     return done;
 }
 
-void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) const {
-    const std::int32_t own = nodes_[static_cast<std::size_t>(communicator_.rank())];
-    leg.for_each_receiver([&](Rank peer, std::uint64_t bytes) {
-        const bool leaves = nodes_[static_cast<std::size_t>(peer)] != own;
-        (leaves ? traffic.leaving_node_bytes : traffic.inside_node_bytes).fetch_add(bytes, std::memory_order_relaxed);
+void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) {
+    leg.for_each_receiver([&](Rank peer, std::uint64_t bytes, std::uint64_t messages) {
+        traffic.sent.add(peer, bytes, messages);
+        communicator_.count_sent(peer, bytes, messages);
     });
 }
 

@@ -42,7 +42,11 @@ private:
 
 // What a group's calls on this rank have sent to other ranks: bytes of rows, of calls that completed. Any thread.
 struct MoeTraffic {
-    std::atomic<std::uint64_t> calls{0}, inside_node_bytes{0}, leaving_node_bytes{0};
+    std::atomic<std::uint64_t> calls{0};
+    Traffic sent;
+    // Nodes are the innermost level's groups (MoeGroup::nodes_of).
+    std::uint64_t inside_node_bytes() const { return sent.at(0).bytes; }
+    std::uint64_t leaving_node_bytes() const;
 };
 
 class MoeGroup : public std::enable_shared_from_this<MoeGroup> {
@@ -107,7 +111,7 @@ private:
     Result<void> check_dispatch(const MoeRouting& routing, const Dispatched& call) const;
     const std::byte* as_they_travel(const MoeRouting& routing, const Dispatched& call);
     Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
-    void count(const MoeExchange& leg, MoeTraffic& traffic) const;
+    void count(const MoeExchange& leg, MoeTraffic& traffic);
     bool streams(std::uint64_t bytes);
     Result<void> must_be_ready(const MoeHandle& handle, const char* call) const;
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "communicator/call.hpp"
+#include "communicator/traffic.hpp"
 #include "exchange/exchange.hpp"
 #include "execution/execution.hpp"
 #include "execution/path_trial.hpp"
@@ -39,6 +40,7 @@ struct CallWords {
 struct PreparedCall {
     CallKey key;
     Program program;
+    ProgramTraffic traffic;
     bool copies_input_in_place = false;  // the algorithm does not run in place: the input is copied first
     bool needs_send = true, needs_receive = true;
     std::uint64_t input_bytes = 0, output_bytes = 0;

@@ -114,6 +114,7 @@ Result<void> Communicator::run_alone(const Call& call) {
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
     has_sent_or_received_ = true;
+    traffic_.add(prepared->traffic);
     execution_.begin(prepared->program, {buffer, nullptr, nullptr}, prepared->program.signature, decisions_.access);
     return finish();
 }
@@ -128,6 +129,7 @@ Result<PreparedCall*> Communicator::prepare_alone(const Call& call) {
     auto prepared = std::make_unique<PreparedCall>();
     prepared->key = CallKey::of(call);
     prepared->program = std::move(*program);
+    prepared->traffic = ProgramTraffic::of(prepared->program, *traffic_.levels());
     return alone_.put(std::move(prepared));
 }
 
@@ -167,7 +169,7 @@ Result<void> Communicator::run_small(const void* send, void* receive, PreparedCa
     const std::uint64_t number = ++call_number_;
     running_ = &prepared;
     const auto meanwhile = [&] {
-        note(program);
+        note(prepared);
         control_.record(record_);
         if (control_.somebody_sleeps()) [[unlikely]] control_.ring();
     };
@@ -186,9 +188,11 @@ void Communicator::remember(const CallWords& words) {
     running_small_ = running_;
 }
 
-inline void Communicator::note(const Program& program) {
+inline void Communicator::note(const PreparedCall& prepared) {
+    const Program& program = prepared.program;
     record_ = {call_number_, program.count, program.signature, program.collective,
                program.type, program.op,    program.root};
+    traffic_.add(prepared.traffic);
 }
 
 // Beside its key, a v-call has arrays.
@@ -227,7 +231,7 @@ Result<void> Communicator::begin(const Call& call, PreparedCall& prepared) {
     call_started_ns_ = prepared.path == nullptr || prepared.path->decided() ? 0 : os::now_ns();
     running_ = &prepared;
     ++call_number_;
-    note(program);
+    note(prepared);
     execution_.begin(program, {input, output, scratch(program.scratch_bytes)},
                      numbered(program.signature, call_number_), access(prepared, input, output));
     return {};
@@ -332,10 +336,12 @@ Result<void> Communicator::start(std::span<const PointToPoint> calls) {
         if (!program) return std::unexpected(over(program.error()));
         point_to_point_ = std::move(*program);
         point_to_point_calls_.assign(calls.begin(), calls.end());
+        point_to_point_traffic_ = ProgramTraffic::of(point_to_point_, *traffic_.levels());
     }
     call_started_ns_ = 0;
     record_ = {};  // pairs have no call number in common: their messages alone tell
     has_sent_or_received_ = true;
+    traffic_.add(point_to_point_traffic_);
     execution_.begin(point_to_point_, {}, point_to_point_.signature, decisions_.access);
     return {};
 }
@@ -367,6 +373,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
                                          call.send_offsets, call.receive_counts, call.receive_offsets}, *transport_);
         if (!program) return std::unexpected(over(program.error()));
         prepared->program = std::move(*program);
+        prepared->traffic = ProgramTraffic::of(prepared->program, *traffic_.levels());
         prepared->count = call.count;
         prepared->arrays = arrays_of(call, rank_count_);
         prepared->needs_send = prepared->needs_receive = false;  // depends on the counts; checked already
@@ -385,6 +392,7 @@ Result<PreparedCall*> Communicator::prepare(const Call& call) {
     auto program = bind(**plan, request, *transport_);
     if (!program) return std::unexpected(over(program.error()));
     prepared->program = std::move(*program);
+    prepared->traffic = ProgramTraffic::of(prepared->program, *traffic_.levels());
     prepared->program.algorithm = chosen->algorithm->name.data();
     prepared->copies_input_in_place = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
     prepared->input_bytes = block * input_blocks(call.collective, rank_, rank_count_, call.root);

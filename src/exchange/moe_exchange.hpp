@@ -33,10 +33,10 @@ public:
     std::string step_in_words() const override;
     // All that matters is agreed between all ranks.
     std::optional<Contradiction> contradiction() const override { return std::nullopt; }
-    // Of a call that is done: for each other rank that was sent rows, the rank and their bytes.
+    // Of a call that is done: for each other rank that was sent rows, the rank, their bytes and in how many messages.
     template <class Use>
     void for_each_receiver(const Use& use) const {
-        for (const RowSender& sender : senders_) use(sender.peer(), sender.sent_bytes());
+        for (const RowSender& sender : senders_) use(sender.peer(), sender.sent_bytes(), sender.sent_messages());
     }
 
 protected:

@@ -73,6 +73,7 @@ bool RowSender::try_expose() {
     end_->send_header(row_, place->form, length_, place->address, signature_);
     exposed_count_ = end_->bulk_sent(row_);
     is_exposed_ = true;
+    sent_messages_++;
     for (; !cursor_.at_end(); cursor_.next()) sent_bytes_ += cursor_.item_bytes();
     return true;
 }
@@ -83,6 +84,7 @@ void RowSender::fill(std::byte* message, std::uint64_t length) {
         for (std::size_t i = 0; i < cursor_.item_rows(); i++, at += cursor_.row_length())
             std::memcpy(message + at, buffer_ + cursor_.offset_of(i), cursor_.row_length());
     sent_bytes_ += length;
+    sent_messages_++;
     length_ = cursor_.message_bytes();
     is_first_ = false;
 }

@@ -85,6 +85,7 @@ public:
     bool done() { return all_sent() && (!is_exposed_ || end_->bulk_taken(row_, exposed_count_)); }
     Rank peer() const { return to_; }
     std::uint64_t sent_bytes() const { return sent_bytes_; }  // of rows; also those that the receiver takes itself
+    std::uint64_t sent_messages() const { return sent_messages_; }
 
 private:
     bool try_expose();
@@ -95,7 +96,7 @@ private:
     Connection* connection_;
     SendEnd* end_;
     const std::byte* buffer_;
-    std::uint64_t buffer_bytes_, direct_min_bytes_, length_ = 0, sent_bytes_ = 0;
+    std::uint64_t buffer_bytes_, direct_min_bytes_, length_ = 0, sent_bytes_ = 0, sent_messages_ = 0;
     RowCursor cursor_;
     bool is_first_ = true, is_exposed_ = false;
     Row row_ = Row::large;
