@@ -43,17 +43,18 @@ def tenon(median_us, **other):
 
 
 def output(**changes):
-    printed = {"ib_write_bw": BANDWIDTH.format(50), "stream": tenon(20_000), "ib_send_lat": LATENCY,
+    printed = {"ib_write_bw": BANDWIDTH.format(50), "stream": tenon(20_000), "stream_registered": tenon(16_000), "ib_send_lat": LATENCY,
                "ping_pong": tenon(30)} | changes
     return "".join(f"== {program}\n{lines}\n" for program, lines in printed.items())
 
 
 class Reading(unittest.TestCase):
-    def test_compares_the_medians_of_the_rounds(self):
-        others = output(ib_write_bw=BANDWIDTH.format(100)) + output(ib_write_bw=BANDWIDTH.format(62.5))
+    def test_compares_round_by_round(self):
+        others = output(ib_write_bw=BANDWIDTH.format(100), stream=tenon(8_000)) + output(ib_write_bw=BANDWIDTH.format(62.5))
         lines = compare.table(compare.rounds_of(output() + others)).splitlines()[2:]
         self.assertEqual([re.findall(r"[\d.]+", line.partition(",")[2]) for line in lines], [
-            ["62.5", "50", "100", "50", "50", "50", "0.80", "0.90"],
+            ["62.5", "50", "100", "50", "50", "125", "1.00", "0.90"],  # ratios 1, 1.25 and 0.8
+            ["62.5", "50", "100", "62.5", "62.5", "62.5", "1.00", "0.90"],
             ["16", "16", "16", "20", "20", "20", "1.25", "1.30"],
             ["20", "20", "20", "30", "30", "30", "1.50", "1.30"]])
 
