@@ -156,6 +156,7 @@ private:
         progress(row, "out of place");
         row.out_of_place = measure(workload, false, options_, team_);
         wrong_ += row.out_of_place.wrong;
+        if (has_data(key.collective)) row.sent = sent_by_a_call(comm, workload);
         if (shape.can_be_in_place) {
             progress(row, "in place");
             row.in_place = measure(workload, true, options_, team_);
@@ -163,6 +164,17 @@ private:
         }
         row.slot_memory_bytes = team_.largest(comm.slot_memory_bytes());
         add(row);
+    }
+
+    std::vector<SentBytes> sent_by_a_call(const Communicator& comm, const Workload& workload) {
+        const std::vector<tenonTraffic_t> before = comm.traffic();
+        workload.call();
+        const std::vector<tenonTraffic_t> after = comm.traffic();
+        std::vector<SentBytes> sent;
+        for (std::size_t level = 0; level < after.size(); level++)
+            sent.push_back({after[level].level, team_.total(after[level].bytes - before[level].bytes),
+                            team_.total(after[level].bytesLeavingHost - before[level].bytesLeavingHost)});
+        return sent;
     }
 
     // One communicator at a time, for the algorithm that is forced: together they would take the memory of all.

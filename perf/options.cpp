@@ -155,6 +155,9 @@ void add_options(CLI::App& app, Words& words, Options& options) {
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
     app.add_flag("--deterministic", options.deterministic,
                  "The same bits whatever the size, the algorithm and the transport");
+    app.add_flag("--traffic", options.traffic,
+                 "Below each row of the table: the bytes that a call sends, by level of the topology, and of these "
+                 "those that leave hosts");
     app.add_option("--model", words.models, "moe: whose shape, with commas between: " + std::string(moe_model_names()))
         ->capture_default_str();
     app.add_option(

@@ -66,6 +66,7 @@ struct Options {
     bool threads = false;
     MemoryKind memory = MemoryKind::ordinary;
     std::string algorithm;  // empty: Tenon chooses; "all": every one in turn
+    bool traffic = false;  // the table also has what a call sends
     bool deterministic = false;
     Format format = Format::table;
 };

@@ -45,6 +45,8 @@ std::vector<Field> fields_of(const Row& row, const Figures& figures, bool in_pla
         {"p95_us", number(figures.p95_us)},
         {"p99_us", number(figures.p99_us)},
         {"slot_memory_bytes", std::to_string(row.slot_memory_bytes)},
+        {"sent_bytes", in_words(row.sent), true},
+        {"sent_bytes_leaving_hosts", row.sent.empty() ? "null" : std::to_string(leaving_host(row.sent))},
         {"wrong", row.checked ? std::to_string(figures.wrong) : "null"},
     };
 }
@@ -104,6 +106,19 @@ std::unique_ptr<Report> make_report(const Options& options, std::span<const Rank
             break;
     }
     return make_table(options, ranks);
+}
+
+std::string in_words(const std::vector<SentBytes>& sent) {
+    std::string words;
+    for (const SentBytes& level : sent)
+        words += fmt::format("{}{} {}", words.empty() ? "" : "; ", level.level, level.bytes);
+    return words;
+}
+
+std::uint64_t leaving_host(const std::vector<SentBytes>& sent) {
+    std::uint64_t bytes = 0;
+    for (const SentBytes& level : sent) bytes += level.leaving_host;
+    return bytes;
 }
 
 std::string library_version() {

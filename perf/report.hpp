@@ -6,12 +6,19 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "perf/options.hpp"
 #include "perf/team.hpp"
 #include "perf/timing.hpp"
 
 namespace tenon::perf {
+
+// What all ranks together send in a call, at one level of the topology (tenonTraffic_t).
+struct SentBytes {
+    std::string level;
+    std::uint64_t bytes = 0, leaving_host = 0;
+};
 
 struct Row {
     std::string collective;
@@ -26,6 +33,7 @@ struct Row {
     std::string algorithm{}, transport{};
     std::uint64_t slot_memory_bytes = 0;  // the largest of the ranks'
     bool has_bandwidth = true;            // its bytes are moved
+    std::vector<SentBytes> sent{};        // from the innermost level; empty: not known
     Figures out_of_place{};
     std::optional<Figures> in_place{};
 };
@@ -40,6 +48,10 @@ public:
 
 std::unique_ptr<Report> make_report(const Options& options, std::span<const RankFacts> ranks);
 std::unique_ptr<Report> make_table(const Options& options, std::span<const RankFacts> ranks);
+
+// "server 1024; cluster 512", of all ranks and one call.
+std::string in_words(const std::vector<SentBytes>& sent);
+std::uint64_t leaving_host(const std::vector<SentBytes>& sent);
 
 std::string library_version();
 double algorithm_bandwidth_GBs(std::uint64_t bytes, double time_us);

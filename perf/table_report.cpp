@@ -85,6 +85,9 @@ public:
         fmt::print("{:>12}  {:>12}  {:>8}  {:>6}  {:>6}{}{}  {:>7}  {:>7}  {:>7}  {:<20}  {}\n", row.bytes, row.count,
                    short_name(row.type), row.operation, row.root, half_text(row, out), half_text(row, row.in_place),
                    time_text(out.p50_us), time_text(out.p95_us), time_text(out.p99_us), row.algorithm, row.transport);
+        if (options_.traffic && !row.sent.empty())
+            fmt::print("#   bytes a call sends, all ranks together: {}; leaving hosts {}\n", in_words(row.sent),
+                       leaving_host(row.sent));
         std::fflush(stdout);
         slot_memory_bytes_ = std::max(slot_memory_bytes_, row.slot_memory_bytes);
         count(row, out);

@@ -83,6 +83,15 @@ class Figures(unittest.TestCase):
             self.assertEqual((line["wrong"], line["type"], line["op"], line["transport"]), (0, "float32", "sum", "shm"))
         self.assertRegex(lines[0]["version"], r"^\d+\.\d+\.\d+$")
 
+    def test_say_what_a_call_sends(self):
+        groups = {"TENON_GROUPS": "2x2"}
+        ring = [*QUICK, "--ranks", 4, "--sizes", 4096, "--algorithm", "ring"]
+        for line in figures(self, "all_gather", *ring, environment=groups):
+            self.assertEqual((line["sent_bytes"], line["sent_bytes_leaving_hosts"]), ("server 6144; cluster 6144", 0))
+        table = perf("all_gather", *ring, "--traffic", environment=groups).stdout
+        self.assertIn("\n#   bytes a call sends, all ranks together: server 6144; cluster 6144; leaving hosts 0\n", table)
+        self.assertNotIn("bytes a call sends", perf("all_gather", *ring, environment=groups).stdout)
+
     def test_in_csv_are_the_same(self):
         result = perf("all_gather", "--ranks", 2, "--sizes", 64, *QUICK, "--format", "csv")
         rows = list(csv.DictReader(io.StringIO(result.stdout)))
