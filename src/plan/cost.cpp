@@ -56,6 +56,18 @@ Request with_equal_pieces(Request request, std::uint32_t pieces) {
     return request;
 }
 
+// The least of each figure over the levels: prices may take means of them, and means are no less.
+FlowLink quickest(const std::vector<FlowLink>& links) {
+    FlowLink least = links.front();
+    for (const FlowLink& link : links) {
+        least.message_ns = std::min(least.message_ns, link.message_ns);
+        least.send_ns_per_byte = std::min(least.send_ns_per_byte, link.send_ns_per_byte);
+        least.receive_ns_per_byte = std::min(least.receive_ns_per_byte, link.receive_ns_per_byte);
+        least.reduce_ns_per_byte = std::min(least.reduce_ns_per_byte, link.reduce_ns_per_byte);
+    }
+    return least;
+}
+
 // What a simulation of all ranks would take.
 double steps_of_all(const Representatives& ranks, const std::vector<Plan>& plans) {
     double steps = 0;
@@ -97,6 +109,29 @@ Result<Price> price(const Algorithm& algorithm, const Request& request, const To
     }
     const Request priced = ranks.are_everybody() ? request : with_equal_pieces(request, plans->front().pieces);
     return price_of(Flow(*plans, ranks, map, priced, topology, parameters), limits, ranks.all().size());
+}
+
+// Rank 0 is looked at by every price, and does one step at a time: all that keeps its core busy takes no less. Where
+// some ranks would stand for all in a price, it would be one of pieces of equal length, and so is this.
+Result<Outlook> outlook(const Algorithm& algorithm, Request request, const Topology& topology,
+                        const CostParameters& parameters) {
+    request.rank = 0;
+    auto built = algorithm.build(request, topology);
+    if (!built) return std::unexpected(built.error());
+    const Plan plan = topology.has_boards ? std::move(*built) : without_boards(*built);
+    const auto of_all = static_cast<double>(steps_of(plan)) * request.rank_count;
+    if (of_all > static_cast<double>(PriceLimits{}.steps)) request = with_equal_pieces(request, plan.pieces);
+    const std::vector<FlowLink> links{quickest(flow_links(LevelMap(topology), parameters))};
+    constexpr double rounding = 1e-9;
+    double busy = 0;
+    for (const Lane& lane : plan.lanes)
+        for (const Step& step : lane.steps) {
+            FlowStep done = flow_step(plan, step, request);
+            if (done.bytes == 0 && !done.is_token) continue;
+            done.message_in_ns = done.message_out_ns = links.front().message_ns;
+            busy += busy_ns(done, done.bytes, links, parameters);
+        }
+    return Outlook{.least_ns = busy * (1 - rounding), .steps = steps_of(plan)};
 }
 
 }  // namespace tenon

@@ -85,4 +85,12 @@ Result<Price> price(const Algorithm& algorithm, const Request& request, const To
 Price price(std::span<const Plan> plans, const Request& request, const Topology& topology,
             const CostParameters& parameters = {});
 
+// What can be said before anything is simulated, from the plan of one rank: far quicker than a price.
+struct Outlook {
+    double least_ns = 0;    // for so long its core is busy; price() of the same call is no less
+    std::size_t steps = 0;  // of the rank
+};
+Result<Outlook> outlook(const Algorithm& algorithm, Request request, const Topology& topology,
+                        const CostParameters& parameters = {});
+
 }  // namespace tenon

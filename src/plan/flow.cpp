@@ -117,19 +117,24 @@ void Flow::add_rank(const Plan& plan, std::uint32_t rank) {
         }
 }
 
-void Flow::add_step(const Plan& plan, const Step& step, std::uint32_t rank, std::uint32_t lane) {
+FlowStep flow_step(const Plan& plan, const Step& step, const Request& request) {
     const Chunk& sized = writes_destination(step.kind) ? step.destination : step.source;
-    FlowStep added{.kind = step.kind,
-                   .channel_in = step.receive_channel,
-                   .channel_out = step.send_channel,
-                   .from = step.receive_from,
-                   .to = step.send_to,
-                   .rank = rank,
-                   .lane = lane,
-                   .operands = step.operand_count};
-    added.bytes = static_cast<double>(element_range(sized, plan.pieces, request_.count, request_.type).count *
-                                      element_bytes(request_.type));
-    added.is_token = sized.count == 0 && (sends(step.kind) || receives(step.kind));
+    FlowStep made{.kind = step.kind,
+                  .is_token = sized.count == 0 && (sends(step.kind) || receives(step.kind)),
+                  .channel_in = step.receive_channel,
+                  .channel_out = step.send_channel,
+                  .from = step.receive_from,
+                  .to = step.send_to,
+                  .operands = step.operand_count};
+    made.bytes = static_cast<double>(element_range(sized, plan.pieces, request.count, request.type).count *
+                                     element_bytes(request.type));
+    return made;
+}
+
+void Flow::add_step(const Plan& plan, const Step& step, std::uint32_t rank, std::uint32_t lane) {
+    FlowStep added = flow_step(plan, step, request_);
+    added.rank = rank;
+    added.lane = lane;
     added.first_need = static_cast<std::uint32_t>(needs_.size());
     // What all read goes by the memory that all share.
     if (sends(step.kind) && step.send_to >= 0)
@@ -252,21 +257,20 @@ double Flow::length(const FlowStep& step, std::size_t tile) const {
     return std::clamp(step.bytes - static_cast<double>(tile) * tile_bytes_, 0.0, tile_bytes_);
 }
 
-double Flow::sum_ns(const FlowStep& step, double bytes) const {
+double sum_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters) {
     if (step.operands != 0)
-        return static_cast<double>(step.operands) * bytes * ns_per_byte(parameters_.reduce_bytes_per_s);
-    return receives(step.kind) && combines(step.kind) ? bytes * links_[step.level_in].reduce_ns_per_byte : 0;
+        return static_cast<double>(step.operands) * bytes * ns_per_byte(parameters.reduce_bytes_per_s);
+    return receives(step.kind) && combines(step.kind) ? bytes * links[step.level_in].reduce_ns_per_byte : 0;
 }
 
-// For how long a step keeps its rank's core.
-double Flow::busy_ns(const FlowStep& step, double bytes) const {
-    double busy = parameters_.step_ns + sum_ns(step, bytes);
+double busy_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters) {
+    double busy = parameters.step_ns + sum_ns(step, bytes, links, parameters);
     if (receives(step.kind)) {
         busy += step.message_in_ns;
-        if (!combines(step.kind)) busy += bytes * links_[step.level_in].receive_ns_per_byte;
+        if (!combines(step.kind)) busy += bytes * links[step.level_in].receive_ns_per_byte;
     }
-    if (sends(step.kind)) busy += step.message_out_ns + bytes * links_[step.level_out].send_ns_per_byte;
-    if (step.kind == StepKind::copy) busy += bytes * ns_per_byte(parameters_.copy_bytes_per_s);
+    if (sends(step.kind)) busy += step.message_out_ns + bytes * links[step.level_out].send_ns_per_byte;
+    if (step.kind == StepKind::copy) busy += bytes * ns_per_byte(parameters.copy_bytes_per_s);
     return busy;
 }
 
@@ -295,8 +299,8 @@ void Flow::add_loads(Price& price) const {
             bytes += step.bytes;
             pairs[step.level_out] = std::max(pairs[step.level_out], bytes * links_[step.level_out].pair_ns_per_byte);
         }
-        busy[step.rank] += busy_ns(step, step.bytes);
-        sums[step.rank] += sum_ns(step, step.bytes);
+        busy[step.rank] += busy_ns(step, step.bytes, links_, parameters_);
+        sums[step.rank] += sum_ns(step, step.bytes, links_, parameters_);
         if (sends(step.kind)) out[step.rank * levels + step.level_out] += step.bytes;
         if (receives(step.kind)) in[step.rank * levels + step.level_in] += step.bytes;
     }

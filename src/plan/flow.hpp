@@ -43,6 +43,12 @@ struct FlowStep {
     std::uint32_t first_dependent = none;          // in Flow::dependents
 };
 
+// What a step says by itself: not who does it, nor by which links.
+FlowStep flow_step(const Plan& plan, const Step& step, const Request& request);
+// For how long a step of so many bytes keeps its rank's core, by the links of its levels; the sums alone.
+double busy_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters);
+double sum_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters);
+
 inline std::uint64_t pair_key(const FlowStep& step) {
     return std::uint64_t{step.rank} << 32 | static_cast<std::uint32_t>(step.to);
 }
@@ -87,8 +93,6 @@ private:
     void average(const std::vector<std::vector<std::uint32_t>>& messages, double FlowStep::*what);
     void join(std::uint32_t sender, std::uint32_t receiver);
     double length(const FlowStep& step, std::size_t tile) const;
-    double sum_ns(const FlowStep& step, double bytes) const;
-    double busy_ns(const FlowStep& step, double bytes) const;
     double cores_of_host() const;  // 0: enough for all
     double like_on_host(std::uint32_t rank) const;
     std::size_t host_of(std::uint32_t rank) const;

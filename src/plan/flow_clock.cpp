@@ -180,7 +180,7 @@ void FlowClock::begin(Event event) {
         finish(event.lane, event.time);
         return;
     }
-    const double busy = flow_.busy_ns(step, bytes);
+    const double busy = busy_ns(step, bytes, flow_.links_, flow_.parameters_);
     occupy(step.rank, event.time, busy);
     double done = event.time + busy;
     // Slot by slot, so the last slot remains to be done when all has arrived.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <limits>
 
 #include "reduction/floating_point_mode.hpp"
 
@@ -185,21 +186,44 @@ std::optional<Choice> Selection::by_table(const Request& request, const Topology
     return std::nullopt;
 }
 
-// Of equal prices the first in the manifest's order counts. What takes much more than the best so far is not priced to
-// the end.
+namespace {
+
+struct Prospect {
+    double least_ns;
+    std::size_t index;  // among the algorithms
+    bool is_long;       // to price
+    friend auto operator<=>(const Prospect&, const Prospect&) = default;
+};
+
+}  // namespace
+
+// What may be quickest comes first, so that the others need not be priced to the end, or at all.
+// Of equal prices the first in the manifest's order counts.
 std::optional<Choice> Selection::by_price(const Request& request, const Topology& topology) const {
     // A rank's caller may have changed how its thread rounds, and all must come to the same.
     const StandardFloatingPoint standard;
-    constexpr double much = 2;
-    std::vector<std::pair<double, std::size_t>> able;
-    PriceLimits limits{.is_only_total = true};
+    constexpr std::size_t many_steps = 1000;  // of a rank
+    std::vector<Prospect> prospects;
     for (std::size_t i = 0; i < algorithms_.size(); i++) {
         const Algorithm& a = algorithms_[i];
         if (a.collective != request.collective || !obstacle(a, request).empty()) continue;
-        const auto priced = price(a, request, topology, tuning_.costs, limits);
-        if (!priced) continue;
-        able.emplace_back(priced->total_ns, i);
-        limits.most_ns = std::min(limits.most_ns, much * priced->total_ns);
+        if (const auto seen = outlook(a, request, topology, tuning_.costs))
+            prospects.push_back({seen->least_ns, i, seen->steps > many_steps});
+    }
+    std::ranges::sort(prospects);
+    std::vector<std::pair<double, std::size_t>> able;
+    double best = std::numeric_limits<double>::infinity();
+    for (const Prospect& p : prospects) {
+        // Of what is short, runners-up have a price, for the reason.
+        const PriceLimits limits{.is_only_total = true, .most_ns = p.is_long ? best : 2 * best};
+        double ns = std::numeric_limits<double>::infinity();
+        if (p.least_ns <= limits.most_ns) {
+            const auto priced = price(algorithms_[p.index], request, topology, tuning_.costs, limits);
+            if (!priced) continue;
+            ns = priced->total_ns;
+        }
+        able.emplace_back(ns, p.index);
+        best = std::min(best, ns);
     }
     if (able.empty()) return std::nullopt;
     std::ranges::sort(able);
@@ -208,7 +232,7 @@ std::optional<Choice> Selection::by_price(const Request& request, const Topology
     for (std::size_t i = 1; i < std::min(able.size(), most_named); i++) {
         const bool is_known = std::isfinite(able[i].first);
         why += is_known ? fmt::format(", {} {}", algorithms_[able[i].second].name, in_words(able[i].first))
-                        : ", others over twice that";
+                        : ", others longer";
         if (!is_known) break;
     }
     return Choice{&algorithms_[able.front().second], std::move(why)};

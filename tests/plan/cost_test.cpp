@@ -229,5 +229,37 @@ TEST(Price, IsThereForEveryAlgorithmAndGrowsWithTheBytes) {
         }
 }
 
+// Before anything is simulated.
+TEST(Outlook, OfEveryAlgorithmIsNoMoreThanItsPrice) {
+    for (const World& world : worlds())
+        for (const Algorithm& a : every_algorithm()) {
+            if (a.needs.power_of_two_ranks) continue;
+            for (std::uint64_t bytes = 1; bytes <= 64 * MiB; bytes = bytes * 50 + 1) {
+                const Request request = bytes_of(a.collective, world.topology.rank_count, bytes);
+                const auto seen = outlook(a, request, world.topology);
+                const auto priced = price(a, request, world.topology);
+                ASSERT_TRUE(seen && priced) << a.name;
+                EXPECT_LE(seen->least_ns, priced->total_ns)
+                    << name_of(a.collective) << " " << a.name << ", " << world.name << ", " << bytes << " bytes";
+            }
+        }
+}
+
+TEST(Outlook, IsWhatRankZeroDoes) {
+    CostParameters parameters = links_only();
+    parameters.step_ns = 5;
+    parameters.memory.message_ns = 20;
+    parameters.memory.send_bytes_per_s = 1e9;
+    const Topology topology = nested({{4, one_ns_a_byte}});
+    const std::vector<Algorithm> all = every_algorithm();
+    const Algorithm& ring = *std::ranges::find_if(all, [](const Algorithm& a) {
+        return a.collective == Collective::all_gather && a.name == "ring";
+    });
+    const auto seen = outlook(ring, bytes_of(Collective::all_gather, 4, 1000), topology, parameters);
+    ASSERT_TRUE(seen);
+    // Its own block is copied and sent, two are handed on, and the last is received: 3 messages out and 3 in.
+    EXPECT_NEAR(seen->least_ns, static_cast<double>(seen->steps) * 5 + 3 * (20 + 1000) + 3 * 20, 1);
+}
+
 }  // namespace
 }  // namespace tenon
