@@ -271,14 +271,14 @@ TEST_F(RdmaPort, ThatGoesDownIsLoggedAndNamedWhereAConnectionIsLost) {
     EXPECT_THAT(log_after(IBV_EVENT_PORT_ERR), HasSubstr("port 1 of the RDMA device fake0 has gone down"));
     expect_messages_arrive();
     EXPECT_THAT(log_after(IBV_EVENT_PORT_ERR), IsEmpty()) << "it is told once";
-    EXPECT_THAT(error_of_a_write(), AllOf(HasSubstr("device fake0, whose port 1 has gone down"),
+    EXPECT_THAT(error_of_a_write(), AllOf(HasSubstr("device fake0 (its port 1 has gone down)"),
                                           HasSubstr(ibv_wc_status_str(IBV_WC_RETRY_EXC_ERR))));
 }
 TEST_F(RdmaPort, ThatGoesDownAsTheWriteFailsIsNamed) {
     make_acquainted();
     testing::internal::CaptureStderr();
     fabric.report(IBV_EVENT_PORT_ERR);
-    EXPECT_THAT(error_of_a_write(), HasSubstr("whose port 1 has gone down"));
+    EXPECT_THAT(error_of_a_write(), HasSubstr("its port 1 has gone down"));
     testing::internal::GetCapturedStderr();
 }
 TEST_F(RdmaPort, ThatIsUpAgainIsNamedNoMore) {

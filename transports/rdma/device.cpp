@@ -471,7 +471,7 @@ void Device::take_port_event(ibv_event_type what, int number) {
 }
 
 std::string Device::name_and_state() const {
-    return port_is_down_ ? fmt::format("{}, whose port {} has gone down,", name(), port_.number) : name();
+    return port_is_down_ ? fmt::format("{} (its port {} has gone down)", name(), port_.number) : name();
 }
 
 std::optional<Trouble> Device::next_trouble() {
