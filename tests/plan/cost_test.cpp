@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "algorithms/patterns/manifest.hpp"
 #include "plan/representatives.hpp"
 #include "tests/plan/cost_worlds.hpp"
