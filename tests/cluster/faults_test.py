@@ -210,6 +210,14 @@ class Job:
         return [rank.end() for rank in self.ranks]
 
 
+class Undisturbed(unittest.TestCase):
+    def test_calls_go_on(self):
+        """On memory that is given back and allocated anew for each call, often at the same place."""
+        job = Job(self)
+        job.meet()
+        job.nobody_fails(10, None)
+
+
 class Faults(unittest.TestCase):
     def setUp(self):
         self.job = Job(self)

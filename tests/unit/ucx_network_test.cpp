@@ -41,7 +41,9 @@ TEST(UcxSettings, SocketsGoByTheInterfaceThatTheUserHasNamed) {
 
 TEST(UcxSettings, WhatTheUserHasToldUcxHolds) {
     const auto settings = settings_of(
-        {.environment = {{"UCX_NET_DEVICES", "eth0"}, {"UCX_TCP_CONN_NB", "n"}}, .interface = "eth1"}, "");
+        {.environment = {{"UCX_NET_DEVICES", "eth0"}, {"UCX_TCP_CONN_NB", "n"}, {"UCX_IB_REG_METHODS", "odp"}},
+         .interface = "eth1"},
+        "");
     EXPECT_THAT(settings, IsEmpty());
 }
 

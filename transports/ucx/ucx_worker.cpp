@@ -22,10 +22,14 @@ namespace {
 
 constexpr unsigned least_major = 1, least_minor = 13;
 constexpr std::string_view sockets_prefix = "TCP_", nonblocking_connect = "CONN_NB";
+constexpr std::string_view verbs_prefix = "IB_", ways_to_register = "REG_METHODS";
 
-// Where UCX uses no sockets, as with UCX_TLS=rc, it says of what it was told of them that nothing wants it.
+// Where UCX uses no sockets, as with UCX_TLS=rc, or no devices, nothing wants what it was told of them, and it says so.
 bool is_of_unwanted_setting(std::string_view line) {
-    return line.starts_with("invalid configuration: ") && line.contains(nonblocking_connect);
+    if (!line.starts_with("invalid configuration")) return false;
+    const auto own = std::ranges::count_if(std::array{nonblocking_connect, ways_to_register},
+                                           [&](std::string_view name) { return line.contains(name); });
+    return own == std::ranges::count(line, '=');
 }
 
 // UCX writes its log to standard output, which is the program's.
@@ -167,6 +171,9 @@ std::string pinning_obstacle() {
 UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folder) {
     // A connect() that waits would silence the rank while a host is out of reach.
     UcxSettings settings{{fmt::format("{}{}", sockets_prefix, nonblocking_connect), "y"}};
+    // Of memory that is given back and mapped anew at the same place, its cache may have the old pages: what is put
+    // there then is lost.
+    settings.emplace(fmt::format("{}{}", verbs_prefix, ways_to_register), "direct");
     if (!facts.interface.empty()) settings.emplace("NET_DEVICES", net_devices(facts.interface, rdma_folder));
     std::erase_if(settings, [&](const auto& one) {
         return facts.environment.contains(fmt::format("UCX_{}", one.first));
@@ -176,12 +183,15 @@ UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folde
 
 namespace {
 
-// Before 1.17, ucp_config_modify() takes what is the sockets' alone without its prefix, and says yes to everything.
+// Before 1.17, ucp_config_modify() takes what is the sockets' or the devices' alone without its prefix, and says yes to
+// everything.
 std::string name_to_modify(const std::string& variable) {
     unsigned major = 0, minor = 0, patch = 0;
     ucp_get_version(&major, &minor, &patch);
     const bool has_prefix = major > 1 || minor >= 17;
-    return has_prefix || !variable.starts_with(sockets_prefix) ? variable : variable.substr(sockets_prefix.size());
+    for (const std::string_view prefix : {sockets_prefix, verbs_prefix})
+        if (!has_prefix && variable.starts_with(prefix)) return variable.substr(prefix.size());
+    return variable;
 }
 
 }  // namespace
