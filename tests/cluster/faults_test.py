@@ -216,6 +216,7 @@ class Undisturbed(unittest.TestCase):
         job = Job(self)
         job.meet()
         job.nobody_fails(10, None)
+        self.assertEqual(job.end(), [0] * RANKS)
 
 
 class Faults(unittest.TestCase):

@@ -12,7 +12,6 @@ import unittest
 TENON_PERF = sys.argv.pop(1)
 DEADLINE_S = 100
 HOSTS = int(os.environ["CLUSTER_HOSTS"])
-RANKS_PER_HOST = int(os.environ["CLUSTER_RANKS_PER_HOST"])
 BYTES = 4 << 20
 FEW, MANY = 2, 22  # calls
 ADDED_BY_NETWORK = 0.06  # to the payload: headers of frames, of TCP and of the link, acknowledgements

@@ -47,6 +47,12 @@ TEST(UcxSettings, WhatTheUserHasToldUcxHolds) {
     EXPECT_THAT(settings, IsEmpty());
 }
 
+// What is put into memory whose registration is an old one's is lost, so nobody can have that.
+TEST(UcxSettings, NeverRegisterByItsCache) {
+    EXPECT_EQ(settings_of({}, "")["IB_REG_METHODS"], "direct");
+    EXPECT_EQ(settings_of({.environment = {{"UCX_IB_REG_METHODS", "rcache,direct"}}}, "")["IB_REG_METHODS"], "direct");
+}
+
 // It warns of others when it makes a worker, and goes on without them.
 TEST(UcxSettings, AreKnownToThisUcx) {
     testing::internal::CaptureStderr();

@@ -171,13 +171,15 @@ std::string pinning_obstacle() {
 UcxSettings settings_of(const NetworkFacts& facts, const std::string& rdma_folder) {
     // A connect() that waits would silence the rank while a host is out of reach.
     UcxSettings settings{{fmt::format("{}{}", sockets_prefix, nonblocking_connect), "y"}};
-    // Of memory that is given back and mapped anew at the same place, its cache may have the old pages: what is put
-    // there then is lost.
-    settings.emplace(fmt::format("{}{}", verbs_prefix, ways_to_register), "direct");
     if (!facts.interface.empty()) settings.emplace("NET_DEVICES", net_devices(facts.interface, rdma_folder));
     std::erase_if(settings, [&](const auto& one) {
         return facts.environment.contains(fmt::format("UCX_{}", one.first));
     });
+    // Of memory that is given back and mapped anew at the same place, its cache may have the old pages: what is put
+    // there then is lost. So of what the user wants, all but that cache holds.
+    const std::string registering = fmt::format("{}{}", verbs_prefix, ways_to_register);
+    const auto wanted = facts.environment.find(fmt::format("UCX_{}", registering));
+    if (wanted == facts.environment.end() || wanted->second.contains("rcache")) settings.emplace(registering, "direct");
     return settings;
 }
 
