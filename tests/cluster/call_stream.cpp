@@ -70,10 +70,11 @@ public:
             static constexpr std::size_t counts[] = {1, 16, 300, 5'000, 100'000};
             const std::size_t count = counts[random_() % std::size(counts)];
             // The first call connects every host to every other: what is cut has been there.
-            switch (call == 1 ? 2 : random_() % 4) {
+            switch (call == 1 ? 2 : random_() % 5) {
                 case 0: all_reduce(call, count); break;
                 case 1: all_gather(call, count); break;
                 case 2: all_to_all(call, count); break;
+                case 3: exchange(call, count); break;
                 default: broadcast(call, count); break;
             }
             if (call == 1) say({{"event", "runs"}, {"rank", rank_}});
@@ -117,6 +118,18 @@ private:
         comm_.all_to_all(in, out);
         for (int r = 0; r < ranks_; r++)
             expect(out, static_cast<std::size_t>(r) * count, count, value(call, r, rank_));
+    }
+    // Straight between any two, whatever way an algorithm would go.
+    void exchange(std::uint64_t call, std::size_t count) {
+        std::vector<Values> in, out(static_cast<std::size_t>(ranks_), Values(count));
+        for (int r = 0; r < ranks_; r++) in.emplace_back(count, value(call, rank_, r));
+        tenon::group([&] {
+            for (int r = 0; r < ranks_; r++) {
+                comm_.send(in[static_cast<std::size_t>(r)], r);
+                comm_.receive(out[static_cast<std::size_t>(r)], r);
+            }
+        });
+        for (int r = 0; r < ranks_; r++) expect(out[static_cast<std::size_t>(r)], 0, count, value(call, r, rank_));
     }
     void broadcast(std::uint64_t call, std::size_t count) {
         const int root = static_cast<int>(call % static_cast<std::uint64_t>(ranks_));
