@@ -3,9 +3,9 @@
 import textwrap
 from statistics import median
 
-from programs import PEERS
+from programs import FLOOR, PEERS
 
-TITLES = {"tenon": "Tenon", "openmpi": "Open MPI", "gloo": "Gloo"}
+TITLES = {"tenon": "Tenon", "openmpi": "Open MPI", "gloo": "Gloo", FLOOR: "sockets"}
 
 
 def bus_factor(collective, ranks):
@@ -84,7 +84,7 @@ class Cell:
 
 
 def cells_of(rows, meta):
-    """(collective, bytes) -> peer -> Cell, and the labels of the figures that cannot be, which are left out.
+    """(collective, bytes) -> peer or floor -> Cell, and the labels of the figures that cannot be, which are left out.
 
     A broadcast is compared in place, as MPI's has one buffer.
     """
@@ -94,7 +94,7 @@ def cells_of(rows, meta):
             continue
         if row["peer"] == "tenon" and row["inplace"] != (row["collective"] == "broadcast"):
             continue
-        peers = found.setdefault((row["collective"], row["bytes"]), {peer: Cell() for peer in PEERS})
+        peers = found.setdefault((row["collective"], row["bytes"]), {peer: Cell() for peer in (*PEERS, FLOOR)})
         if row["us_median"] < least_us(row, meta):
             impossible.append(f"{row['peer']}/{row['setting']} {row['collective']} {size_name(row['bytes'])}: "
                               f"{number(row['us_median'])}")
@@ -161,13 +161,13 @@ def line_of(key, cells, meta):
     tenon_us, _ = cells["tenon"].best()
     limit = limit_us(collective, bytes_, meta["hosts"], meta["ranks_per_host"], meta["rate_bits"])
     return line + [f"{peer}/{setting}" if peer else "", ratio(tenon_us, best_us), number(limit), ratio(tenon_us, limit),
-                   ratio(best_us, limit)]
+                   ratio(best_us, limit), cells[FLOOR].shown(), ratio(tenon_us, cells[FLOOR].best()[0])]
 
 
 def table(rows):
     meta = next(row["meta"] for row in rows if "meta" in row)
     heads = ["collective", "size", "Tenon", "GB/s", "Open MPI default", "Open MPI", "GB/s", "Gloo", "GB/s", "best peer",
-             "Tenon / best", "limit", "Tenon / limit", "best / limit"]
+             "Tenon / best", "limit", "Tenon / limit", "best / limit", "sockets", "Tenon / sockets"]
     lines = head(meta, rows) + ["| " + " | ".join(heads) + " |", "|---|---|" + "---:|" * (len(heads) - 2)]
     cells, impossible = cells_of(rows, meta)
     failures = [row for row in rows if "failed" in row]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PEERS = ("tenon", "openmpi", "gloo")
+FLOOR = "sockets"  # no library: what two ranks need who only have a socket
 SUBNET = "10.77.0.0/24"  # of tests/cluster
 
 # What coll/tuned is told to do beside what it decides itself: setting -> the parameters after coll_tuned_. Which of them
@@ -79,11 +80,18 @@ def gloo(path, arguments, collective):
         yield Program("gloo", name, path, ("ranks", "sh", "-c", shell([str(path), *own, *algorithm, *arguments])))
 
 
+def sockets(cluster, path, arguments):
+    if cluster.ranks == 2 and cluster.hosts == 2:
+        started = shell([str(path), "--rank", "$RANK", "--address", "$MASTER_ADDR", *arguments])
+        yield Program(FLOOR, "default", path, ("ranks", "sh", "-c", started))
+
+
 def programs(cluster, collective, sizes, batch_ms, tenon_perf, peers_folder):
-    """Every program with each of its settings, in the order of PEERS."""
+    """Every program with each of its settings, in the order of PEERS, and the floor."""
     listed = ",".join(map(str, sizes))
     arguments = [collective, "--sizes", listed, "--batch-ms", f"{batch_ms:g}"]
     yield Program("tenon", "default", tenon_perf,
                   ("ranks", str(tenon_perf), collective, "--sizes", listed, "--format", "jsonl"))
     yield from open_mpi(cluster, peers_folder / "mpi_peer", arguments, collective)
     yield from gloo(peers_folder / "gloo_peer", arguments, collective)
+    yield from sockets(cluster, peers_folder / "sockets_peer", arguments)

@@ -1,4 +1,4 @@
-"""What users see of perf/hosts/compare: compare_test.py MPI_PEER|- GLOO_PEER|- Limit|Table|Programs [unittest's arguments]
+"""What users see of perf/hosts/compare: compare_test.py MPI_PEER|- GLOO_PEER|- SOCKETS_PEER|- Limit|Table|Programs [unittest's arguments]
 
 The programs are those that were built; for them status 77 where no cluster can be made. No test looks at how fast anything is.
 """
@@ -11,7 +11,7 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-BUILT = [Path(program) for program in (sys.argv.pop(1), sys.argv.pop(1)) if program != "-"]
+BUILT = [Path(program) for program in [sys.argv.pop(1) for _ in range(3)] if program != "-"]
 COMPARE = ROOT / "perf/hosts/compare"
 DEADLINE_S = 120
 COLLECTIVES = "all_reduce,all_gather,reduce_scatter,all_to_all,broadcast,barrier"
@@ -85,7 +85,7 @@ class Programs(unittest.TestCase):
 
     def test_of_the_peers_measure_every_collective(self):
         for program in BUILT:
-            peer = {"mpi_peer": "openmpi", "gloo_peer": "gloo"}[program.name]
+            peer = {"mpi_peer": "openmpi", "gloo_peer": "gloo", "sockets_peer": "sockets"}[program.name]
             with self.subTest(peer=peer):
                 status, table, rows = compare("--peers", peer, "--peers-folder", program.parent, "--sizes", "4,8k")
                 self.assertEqual(status, 0, table)
@@ -100,7 +100,8 @@ class Table(unittest.TestCase):
             "rate_bits": 10**9, "rounds": 2, "batch_ms": 30, "collectives": ["broadcast"]}
 
     TIMES = [("tenon", "default", True, 2200), ("tenon", "default", True, 1800), ("tenon", "default", False, 1),
-             ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000)]
+             ("openmpi", "default", True, 5000), ("openmpi", "ring", True, 1600), ("gloo", "default", True, 4000),
+             ("sockets", "default", True, 1250)]
 
     def rows(self, times, bytes_=125_000):
         return [{"meta": self.META}] + [
@@ -113,7 +114,7 @@ class Table(unittest.TestCase):
     def test_compares_the_median_of_the_rounds_of_the_best_setting(self):
         line = [word.strip() for word in self.lines(self.TIMES)[-1].strip("|").split("|")]
         self.assertEqual(line, ["broadcast", "125000 B", "2000", "0.0625", "5000", "1600", "0.0781", "4000", "0.0312",
-                                "openmpi/ring", "1.25", "1000", "2.00", "1.60"])
+                                "openmpi/ring", "1.25", "1000", "2.00", "1.60", "1250", "1.60"])
 
     def test_leaves_out_what_is_faster_than_the_links(self):
         usual = self.lines(self.TIMES)

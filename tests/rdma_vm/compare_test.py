@@ -43,8 +43,8 @@ def tenon(median_us, **other):
 
 
 def output(**changes):
-    printed = {"ib_write_bw": BANDWIDTH.format(50), "stream": tenon(20_000), "stream_registered": tenon(16_000), "ib_send_lat": LATENCY,
-               "ping_pong": tenon(30)} | changes
+    printed = {"ib_write_bw": BANDWIDTH.format(50), "stream": tenon(20_000), "stream_registered": tenon(16_000),
+               "ib_write_bw_one": BANDWIDTH.format(40), "ib_send_lat": LATENCY, "ping_pong": tenon(30)} | changes
     return "".join(f"== {program}\n{lines}\n" for program, lines in printed.items())
 
 
@@ -55,6 +55,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([re.findall(r"[\d.]+", line.partition(",")[2]) for line in lines], [
             ["62.5", "50", "100", "50", "50", "125", "1.00", "0.90"],  # ratios 1, 1.25 and 0.8
             ["62.5", "50", "100", "62.5", "62.5", "62.5", "1.00", "0.90"],
+            ["40", "40", "40", "62.5", "62.5", "62.5", "1.56"],  # which has no bar
             ["16", "16", "16", "20", "20", "20", "1.25", "1.30"],
             ["20", "20", "20", "30", "30", "30", "1.50", "1.30"]])
 
