@@ -214,6 +214,7 @@ private:
     ProgramTraffic point_to_point_traffic_;
     bool has_sent_or_received_ = false;
     bool has_looked_ = false;  // at all that the run waits for, in vain, after the network's last turn
+    bool all_has_gone_ = false;  // that the run has sent, by the network's last turn
     std::uint64_t call_number_ = 0;
     std::uint64_t call_started_ns_ = 0;
     std::uint64_t tries_ = 0;

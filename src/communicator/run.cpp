@@ -266,6 +266,9 @@ Progress Communicator::advance_with_network() {
         return progress;
     }
     const bool moved = !looked && under_way_->moved();
+    // Credits for what it has taken may wait for the next call: the peer needs none before it sends what that receives.
+    const bool had_gone = std::exchange(all_has_gone_, false);
+    if (progress == Progress::done && had_gone && !under_way_->sent()) return progress;
     const auto all_gone = transport_->progress();
     if (!all_gone) {
         execution_error_ = all_gone.error();
@@ -273,10 +276,14 @@ Progress Communicator::advance_with_network() {
     }
     if (progress == Progress::done && *all_gone) return progress;
     // Who has not moved may sleep now, and what the network has just brought would wake nobody.
-    if (moved) return Progress::blocked;
+    if (moved) {
+        all_has_gone_ = *all_gone;
+        return Progress::blocked;
+    }
     const Progress brought = under_way_->advance();
-    // Credits for what it has taken may wait for the next call: the peer needs none before it sends what that receives.
-    if (brought == Progress::done && *all_gone && !under_way_->sent()) return brought;
+    const bool has_gone = *all_gone && !under_way_->sent();
+    if (brought == Progress::done && has_gone) return brought;
+    all_has_gone_ = has_gone;
     has_looked_ = brought == Progress::blocked && !under_way_->moved();
     if (brought != Progress::failed) return Progress::blocked;
     execution_error_ = under_way_->error();

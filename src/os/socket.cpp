@@ -82,9 +82,17 @@ FileDescriptor detach(msghdr& message) {
     return FileDescriptor{};
 }
 
-// What is there now.
-Result<std::size_t> take(const FileDescriptor& socket, msghdr& message) {
-    const ssize_t received = recvmsg(socket.number(), &message, MSG_CMSG_CLOEXEC);
+// Of several places, which costs more to tell the system of than one: about half a microsecond, of the 15 that 8 bytes
+// take between two hosts of tests/cluster.
+msghdr message_of(std::span<const iovec> parts) {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(parts.data());
+    message.msg_iovlen = parts.size();
+    return message;
+}
+
+// What recv() or recvmsg() has said.
+Result<std::size_t> what_came(ssize_t received) {
     if (received > 0) return static_cast<std::size_t>(received);
     if (received < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
     if (const auto lost = lost_connection(received == 0 ? EPIPE : errno)) return std::unexpected(*lost);
@@ -176,10 +184,13 @@ Result<void> StreamSocket::send(std::span<const std::byte> bytes, Deadline deadl
 }
 
 Result<std::size_t> StreamSocket::send_some(std::span<const iovec> parts) {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(parts.data());
-    message.msg_iovlen = parts.size();
-    const ssize_t sent = sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
+    ssize_t sent = 0;
+    if (parts.size() == 1) {
+        sent = ::send(socket_.number(), parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
+    } else {
+        const msghdr message = message_of(parts);
+        sent = sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
+    }
     if (sent >= 0) return static_cast<std::size_t>(sent);
     if (errno == EAGAIN || errno == EINTR) return 0;
     if (const auto lost = lost_connection(errno)) return std::unexpected(*lost);
@@ -196,7 +207,7 @@ Result<std::size_t> StreamSocket::receive_some(std::span<std::byte> bytes, FileD
         message.msg_control = room.bytes.data();
         message.msg_controllen = room.bytes.size();
     }
-    const auto received = take(socket_, message);
+    const auto received = what_came(recvmsg(socket_.number(), &message, MSG_CMSG_CLOEXEC));
     if (!received || *received == 0) return received;
     if (passed != nullptr) {
         if (FileDescriptor came = detach(message); came.valid()) *passed = std::move(came);
@@ -208,10 +219,9 @@ Result<std::size_t> StreamSocket::receive_some(std::span<std::byte> bytes, FileD
 }
 
 Result<std::size_t> StreamSocket::receive_some(std::span<const iovec> parts) {
-    msghdr message{};
-    message.msg_iov = const_cast<iovec*>(parts.data());
-    message.msg_iovlen = parts.size();
-    return take(socket_, message);
+    if (parts.size() == 1) return what_came(recv(socket_.number(), parts[0].iov_base, parts[0].iov_len, 0));
+    msghdr message = message_of(parts);
+    return what_came(recvmsg(socket_.number(), &message, 0));
 }
 
 Result<void> StreamSocket::receive(std::span<std::byte> bytes, Deadline deadline, FileDescriptor* passed) {

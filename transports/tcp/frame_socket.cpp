@@ -19,8 +19,12 @@ Result<bool> FrameSocket::send() {
         const std::size_t gone = std::min(skipped, length);
         skipped -= gone;
         if (gone == length) return;
-        parts[count++] = {const_cast<std::byte*>(static_cast<const std::byte*>(bytes)) + gone, length - gone};
         wanted += length - gone;
+        auto* const start = const_cast<std::byte*>(static_cast<const std::byte*>(bytes)) + gone;
+        if (count != 0 && static_cast<std::byte*>(parts[count - 1].iov_base) + parts[count - 1].iov_len == start)
+            parts[count - 1].iov_len += length - gone;
+        else
+            parts[count++] = {start, length - gone};
     };
     for (const Leaving& frame : leaving()) {
         add(&frame.head, sizeof(FrameHead));

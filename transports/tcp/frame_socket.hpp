@@ -3,6 +3,7 @@
 // Nothing here waits. Frames hold no bytes of bulk messages: these are sent from and received to where they belong.
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <vector>
 
@@ -29,10 +30,11 @@ public:
 
     // ---- leaving
     struct Leaving {
-        FrameHead head;
         const std::byte* bytes;
-        Mirror::PackedRoom room;
+        FrameHead head;
+        Mirror::PackedRoom room;  // behind the head: with a small message, the two leave as one piece
     };
+    static_assert(offsetof(Leaving, room) == offsetof(Leaving, head) + sizeof(FrameHead));
     // Where to put the next frame to leave; null when there is no room. It leaves once it is added.
     Leaving* next_room() {
         if (first_leaving_ == leaving_) first_leaving_ = leaving_ = 0;
