@@ -29,6 +29,12 @@ std::uint32_t flags_of(const MessageHead& head) {
     return is_hello ? UCP_AM_SEND_FLAG_EAGER | UCP_AM_SEND_FLAG_REPLY : UCP_AM_SEND_FLAG_EAGER;
 }
 
+// By a device, UCX tells of a timeout when all tries have stayed unanswered; that a peer has merely ended, others have
+// told long before. By sockets, it calls that a timeout, too, and at once.
+bool goes_by_device(std::string_view lane) {
+    return lane.starts_with("rc_") || lane.starts_with("dc_") || lane.starts_with("ud_");
+}
+
 }  // namespace
 
 UcxConnection::UcxConnection(Ends ends, ucp_worker_h worker, Puts puts, MirrorMemory& memory,
@@ -137,8 +143,9 @@ Result<void> UcxConnection::end_or_fail() {
         if (failed_put_bytes_ != 0)
             why = fmt::format("putting {} bytes into its memory{}{} failed: {}", failed_put_bytes_,
                               put_lane_.empty() ? "" : " by ", put_lane_, why);
-        return std::unexpected(
-            lost(why, "look whether that process and its host live, and at the network between them"));
+        Error error = lost(why, "look whether that process and its host live, and at the network between them");
+        if (endpoint_status_ == UCS_ERR_ENDPOINT_TIMEOUT && goes_by_device(put_lane_)) error.status = Status::timeout;
+        return std::unexpected(std::move(error));
     }
     stage_ = Stage::ended;
     return {};
