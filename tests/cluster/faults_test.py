@@ -30,6 +30,8 @@ DEADLINE_S = 60
 PATIENCE_S = int(os.environ.get("TENON_NETWORK_TIMEOUT_MS", 3000)) / 1000
 CUT_TOLD_WITHIN_S = PATIENCE_S + max(1, PATIENCE_S / 3)
 DEATH_TOLD_WITHIN_S = 3
+# The system sends again ever more seldom, and so notices that a link is whole again after up to twice the time that it was cut.
+SHORT_CUT_S = 0.4 * PATIENCE_S
 # In how much time from the first call on most pairs of ranks get to know each other.
 CONNECTED_WITHIN_S = 0.02
 # What a process may have open, or run, after its jobs, beyond what it had before the first: its memory for other ranks,
@@ -175,8 +177,8 @@ class Job:
         self.cut_and_heal("pull idle" if len(hosts) == 1 else "cut idle", hosts, others, late)
 
     def cut_and_heal(self, kind, hosts, among, late=None):
-        since = time.monotonic()
         link("cut-link", *hosts)
+        since = time.monotonic()  # from when nothing passes; where all is slow, the command itself takes seconds
         try:
             self.everybody_fails(kind, among, since, CUT_TOLD_WITHIN_S,
                                  lambda message: all(names(message, host) for host in hosts))
@@ -225,6 +227,8 @@ class Faults(unittest.TestCase):
         self.job.meet()
 
     def tearDown(self):
+        if self.job is None:
+            return
         self.job.assert_nothing_left()
         self.assertEqual(self.job.end(), [0] * RANKS)
         self.job.print_times()
@@ -252,8 +256,14 @@ class Faults(unittest.TestCase):
         self.job.kill_rank(RANKS - 1)
 
     def test_a_short_cut_is_survived(self):
+        since = time.monotonic()
         link("cut-link", 0, 1)
         link("heal-link", 0, 1)
+        took_s = time.monotonic() - since
+        if took_s > SHORT_CUT_S:
+            self.job.end()
+            self.job = None
+            self.skipTest(f"to cut a link and heal it again has taken {took_s:.1f} s here, and {SHORT_CUT_S:.1f} s are short")
         self.job.nobody_fails(PATIENCE_S + 0.5)
         self.job.kill_rank(RANKS - 1)
 
