@@ -293,11 +293,13 @@ Result<TcpSocket::Reach> TcpSocket::reach(std::uint64_t patience_ms) const {
     if (!info) return std::unexpected(info.error());
     const std::uint32_t silent_ms = std::min(info->tcpi_last_ack_recv, info->tcpi_last_data_recv);
     const bool is_silent = info->tcpi_retransmits + 1U >= least_unanswered || info->tcpi_probes >= least_unanswered;
-    if (is_silent && silent_ms > longest_silence_ms(patience_ms))
+    if (is_silent && silent_ms > longest_silence_ms(patience_ms)) {
+        const auto mtu = path_mtu();  // not known any more where the system has no way there
         return fail(Status::timeout,
                     fmt::format("the other side cannot be reached any more (no answer for {} ms): its host is down, "
-                                "the network between is cut, or it does not carry packets of {} bytes (MTU)",
-                                silent_ms, path_mtu().value_or(0)));
+                                "the network between is cut, or it does not carry {} (MTU)",
+                                silent_ms, mtu ? fmt::format("packets of {} bytes", *mtu) : "large packets"));
+    }
     if (info->tcpi_probes == 0) return Reach::answers;
     const auto on_the_way = unacknowledged_bytes();
     if (!on_the_way) return std::unexpected(on_the_way.error());

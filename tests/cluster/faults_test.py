@@ -149,6 +149,7 @@ class Job:
         for failure in failures:
             self.test.assertEqual(failure["status"], "remote error", failure)
             self.test.assertTrue(named(failure["message"]), f"{kind}: {failure}")
+            self.test.assertNotIn(" 0 bytes", failure["message"])
         self.test.assertLessEqual(after_s, within_s, f"{kind}: {failures}")
 
     def kill_rank(self, number):
