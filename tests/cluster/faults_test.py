@@ -30,8 +30,6 @@ DEADLINE_S = 60
 PATIENCE_S = int(os.environ.get("TENON_NETWORK_TIMEOUT_MS", 3000)) / 1000
 CUT_TOLD_WITHIN_S = PATIENCE_S + max(1, PATIENCE_S / 3)
 DEATH_TOLD_WITHIN_S = 3
-# The system sends again ever more seldom, and so notices that a link is whole again after up to twice the time that it was cut.
-SHORT_CUT_S = 0.4 * PATIENCE_S
 # In how much time from the first call on most pairs of ranks get to know each other.
 CONNECTED_WITHIN_S = 0.02
 # What a process may have open, or run, after its jobs, beyond what it had before the first: its memory for other ranks,
@@ -123,6 +121,7 @@ class Job:
         self.ranks = [Rank(number) for number in range(RANKS)]
         self.meetings = 0
         self.times = {}  # in seconds, by the kind of fault
+        self.cutting_s = 0  # what the last cut-link took, which is part of the time to tell
         test.addCleanup(self.kill)
 
     def kill(self):
@@ -150,7 +149,7 @@ class Job:
             self.test.assertEqual(failure["status"], "remote error", failure)
             self.test.assertTrue(named(failure["message"]), f"{kind}: {failure}")
             self.test.assertNotIn(" 0 bytes", failure["message"])
-        self.test.assertLessEqual(after_s, within_s, f"{kind}: {failures}")
+        self.test.assertLessEqual(after_s, within_s, f"{kind} (to cut a link took {self.cutting_s:.1f} s): {failures}")
 
     def kill_rank(self, number):
         self.ranks[number].send_signal(signal.SIGKILL)
@@ -178,8 +177,9 @@ class Job:
         self.cut_and_heal("pull idle" if len(hosts) == 1 else "cut idle", hosts, others, late)
 
     def cut_and_heal(self, kind, hosts, among, late=None):
+        since = time.monotonic()
         link("cut-link", *hosts)
-        since = time.monotonic()  # from when nothing passes; where all is slow, the command itself takes seconds
+        self.cutting_s = time.monotonic() - since
         try:
             self.everybody_fails(kind, among, since, CUT_TOLD_WITHIN_S,
                                  lambda message: all(names(message, host) for host in hosts))
@@ -190,13 +190,13 @@ class Job:
         finally:
             link("heal-link", *hosts)
 
-    def nobody_fails(self, for_s, stopped=None):
+    def nobody_fails(self, for_s, stopped=None, what_is="nothing is wrong"):
         """In so much time."""
         awake = [rank for rank in self.ranks if rank is not stopped]
         said = select.select([rank.process.stdout for rank in awake], [], [], for_s)[0]
         for rank in awake:
             if rank.process.stdout in said:
-                raise AssertionError(f"{rank.hear('failed')}, but nothing is wrong")
+                raise AssertionError(f"{rank.hear('failed')}, but {what_is}")
 
     def assert_nothing_left(self):
         """Neither processes nor threads nor descriptors."""
@@ -228,8 +228,6 @@ class Faults(unittest.TestCase):
         self.job.meet()
 
     def tearDown(self):
-        if self.job is None:
-            return
         self.job.assert_nothing_left()
         self.assertEqual(self.job.end(), [0] * RANKS)
         self.job.print_times()
@@ -260,12 +258,8 @@ class Faults(unittest.TestCase):
         since = time.monotonic()
         link("cut-link", 0, 1)
         link("heal-link", 0, 1)
-        took_s = time.monotonic() - since
-        if took_s > SHORT_CUT_S:
-            self.job.end()
-            self.job = None
-            self.skipTest(f"to cut a link and heal it again has taken {took_s:.1f} s here, and {SHORT_CUT_S:.1f} s are short")
-        self.job.nobody_fails(PATIENCE_S + 0.5)
+        cut_s = time.monotonic() - since
+        self.job.nobody_fails(PATIENCE_S + 0.5, what_is=f"a link was cut for {cut_s:.1f} s only")
         self.job.kill_rank(RANKS - 1)
 
     def test_a_stopped_rank_is_waited_for(self):

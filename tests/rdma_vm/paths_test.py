@@ -79,8 +79,9 @@ class JobOfTwoDevices(unittest.TestCase):
 
     def cut_other(self, host, lost):
         """While the job lives by it alone."""
+        since = time.monotonic()
         self.cut(host, 1 - lost)
-        self.assert_all_fail(time.monotonic())
+        self.assert_all_fail(since)
         self.heal()
 
     def cut(self, host, device):
@@ -171,9 +172,10 @@ class PathsAtLength(JobOfTwoDevices):
         self.end_well()
 
     def test_that_are_both_cut_at_once_end_the_calls_with_an_error_that_names_both(self):
+        since = time.monotonic()
         for device in range(DEVICES):
             self.cut(LAST, device)
-        self.assert_all_fail(time.monotonic())
+        self.assert_all_fail(since)
         self.end_well()
 
     def test_that_are_cut_for_a_moment_stay(self):
