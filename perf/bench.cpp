@@ -53,7 +53,9 @@ Request request_of(const RowKey& key, Rank rank_count, bool deterministic) {
 class Bench {
 public:
     Bench(const Options& options, Team& team, std::span<const RankFacts> ranks, Report* report)
-        : options_(options), team_(team), ranks_(ranks), report_(report) {}
+        : options_(options), team_(team), ranks_(ranks), report_(report) {
+        if (options.memory == MemoryKind::device) device_.emplace(options.device, team.rank(), ranks);
+    }
 
     int run() {
         if (options_.init) time_meetings();
@@ -140,7 +142,7 @@ private:
     void run_row(const RowKey& key) {
         Communicator& comm = communicator(key);
         const Shape shape = make_shape(key.collective, key.type, team_.rank(), team_.rank_count(), key.root, key.bytes);
-        Workload workload{shape, key.operation, options_.memory, comm};
+        Workload workload{shape, key.operation, options_.memory, comm, device_ ? &*device_ : nullptr};
         Row row{.collective = shown_name(key.collective),
                 .type = key.type,
                 .ranks = team_.rank_count(),
@@ -169,6 +171,7 @@ private:
     std::vector<SentBytes> sent_by_a_call(const Communicator& comm, const Workload& workload) {
         const std::vector<tenonTraffic_t> before = comm.traffic();
         workload.call();
+        workload.finish();
         const std::vector<tenonTraffic_t> after = comm.traffic();
         std::vector<SentBytes> sent;
         for (std::size_t level = 0; level < after.size(); level++)
@@ -185,6 +188,7 @@ private:
             comm_.reset();
             Settings settings{.algorithm = forced};
             if (options_.deterministic) settings.deterministic = true;
+            if (device_) settings.device = device_->device();
             comm_ = team_.split(settings);
             forced_ = forced;
         }
@@ -209,6 +213,7 @@ private:
     }
 
     std::string transport_of(const Communicator& comm) const {
+        if (device_) return device_->kind();
         std::set<std::string> names;
         for (Rank peer = 0; peer < team_.rank_count(); peer++)
             if (peer != team_.rank() || team_.rank_count() == 1) names.insert(comm.transport(peer));
@@ -259,6 +264,7 @@ private:
     std::span<const RankFacts> ranks_;
     Report* report_;
     Progress progress_;
+    std::optional<DeviceSide> device_;  // ends after its communicator
     std::optional<Communicator> comm_;
     std::string forced_;
     std::uint64_t wrong_ = 0;

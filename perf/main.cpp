@@ -4,6 +4,7 @@
 // one starts; or threads of this one (--threads, -t, -g). Each rank runs run_bench. Exit status: 0; 1 when data is
 // wrong or a rank failed; 2 with one line for bad input.
 #include <fmt/format.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <bit>
@@ -12,6 +13,7 @@
 #include <thread>
 
 #include "bootstrap/launch.hpp"
+#include "library/emulated_machine.hpp"
 #include "perf/bench.hpp"
 #include "tools/tenon/job_name.hpp"
 #include "tools/tenon/local_ranks.hpp"
@@ -87,6 +89,13 @@ int be_all_ranks_as_threads(const Options& options, Rank rank_count) {
 
 int start_ranks(const Options& options, Rank rank_count) {
     const std::string job = new_job_name("perf");
+    SharedMachine devices;  // live as long as this process
+    if (options.device == "emulated") {
+        auto made = share_emulated_machine();
+        if (!made) return complain(made.error().message, 1);
+        devices = std::move(*made);
+        ::setenv("TENON_EMULATED_MACHINE", devices.path.c_str(), 1);
+    }
     const auto status = run_local_ranks({
         .rank_count = rank_count,
         .rank_main =

@@ -21,7 +21,7 @@ constexpr std::string_view operation_names[operation_count] = {"sum", "prod", "m
 struct Words {
     std::vector<std::string> collectives;
     std::string min_bytes = "8", max_bytes = "64M", step_bytes, step_factor = "2";
-    std::string sizes, types, operations = "sum", memory = "ordinary", format = "table", colour = "auto";
+    std::string sizes, types, operations = "sum", memory = "ordinary", device, format = "table", colour = "auto";
     std::string root = "0";
     std::optional<Rank> threads, ranks_of_thread;
     std::string models = "v4-pro", routings = "uniform", layout = "expert", path = "flat", against;
@@ -152,6 +152,8 @@ void add_options(CLI::App& app, Words& words, Options& options) {
         ->check(CLI::Range(1, 4096))
         ->excludes(ranks);
     app.add_option("--memory", words.memory, "ordinary, or tenon: from tenonMemAlloc")->capture_default_str();
+    app.add_option("--device", words.device,
+                   "buffers in the memory of accelerators, calls on their streams: cuda, ascend, or emulated");
     app.add_option("--algorithm", options.algorithm, "Use this algorithm; all: compare every one that fits");
     app.add_flag("--deterministic", options.deterministic,
                  "The same bits whatever the size, the algorithm and the transport");
@@ -226,6 +228,17 @@ void read_ranks(const Words& words, Options& options) {
     if (options.threads && !options.rank_count) options.rank_count = options.ranks_of_process.value_or(2);
 }
 
+void read_device(const Words& words, Options& options) {
+    if (words.device.empty()) return;
+    if (words.memory != "ordinary")
+        refuse("--memory", words.memory, "is of the host's memory; leave it out with --device");
+    if (options.moe.asked || options.links || options.init || !options.pair_tests.empty())
+        refuse("--device", words.device,
+               "is for collectives; moe, links, init and the tests of pairs use the host's memory");
+    options.memory = MemoryKind::device;
+    options.device = words.device;
+}
+
 void understand(const Words& words, Options& options) {
     read_collectives(words, options);
     options.sizes = read_sizes(words);
@@ -251,6 +264,7 @@ void understand(const Words& words, Options& options) {
     if (!options.picture.empty() && options.links && options.moe.asked)
         refuse("--svg", options.picture, "draws links, or moe's traffic; ask for one of them at a time");
     read_ranks(words, options);
+    read_device(words, options);
 }
 
 }  // namespace

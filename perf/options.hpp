@@ -17,7 +17,7 @@ enum class Operation { sum, prod, max, min, avg, mulsum };
 inline constexpr std::size_t operation_count = 6;
 std::string_view name_of(Operation operation);
 
-enum class MemoryKind { ordinary, tenon };
+enum class MemoryKind { ordinary, tenon, device };
 enum class Format { table, jsonl, csv };
 
 // Between two ranks; see pair_tests.hpp.
@@ -65,6 +65,7 @@ struct Options {
     std::optional<Rank> ranks_of_process;  // as nccl-tests counts them: threads, unless a launcher started this process
     bool threads = false;
     MemoryKind memory = MemoryKind::ordinary;
+    std::string device;     // the kind, where memory is device
     std::string algorithm;  // empty: Tenon chooses; "all": every one in turn
     bool traffic = false;  // the table also has what a call sends
     bool deterministic = false;

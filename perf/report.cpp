@@ -11,7 +11,9 @@
 namespace tenon::perf {
 namespace {
 
-const char* name_of(MemoryKind memory) { return memory == MemoryKind::tenon ? "tenon" : "ordinary"; }
+const char* name_of(MemoryKind memory) {
+    return memory == MemoryKind::tenon ? "tenon" : memory == MemoryKind::device ? "device" : "ordinary";
+}
 
 // What one line of JSON or CSV holds: the keys that every peer prints, and Tenon's own.
 struct Field {

@@ -1,6 +1,7 @@
 // A rank's part in the measurement of calls of one kind; see timing.hpp for the method. Subject has:
 //   void prepare(bool check)       new inputs; with `check`, such that count_wrong() may follow the next call
 //   void call()
+//   void finish()                  where calls return before they are done: waits for them
 //   std::uint64_t count_wrong()    what is wrong with the last call's results on this rank
 #pragma once
 
@@ -42,10 +43,15 @@ private:
         return std::chrono::duration<double>(Clock::now() - start).count();
     }
 
+    void finish() {
+        if constexpr (requires { subject_.finish(); }) subject_.finish();
+    }
+
     std::uint64_t checked_call() {
         subject_.prepare(true);
         team_.barrier();
         subject_.call();
+        finish();
         return team_.total(subject_.count_wrong());
     }
 
@@ -55,6 +61,7 @@ private:
         team_.barrier();
         const auto start = Clock::now();
         for (int i = 0; i < calls; i++) subject_.call();
+        finish();
         return team_.slowest(seconds_since(start) / calls);
     }
 
@@ -97,6 +104,7 @@ private:
         auto before = Clock::now();
         for (double& time_us : times_us) {
             subject_.call();
+            finish();
             const auto after = Clock::now();
             time_us = std::chrono::duration<double, std::micro>(after - before).count();
             before = after;

@@ -17,6 +17,7 @@ struct Half {
 
     void prepare(bool check) { workload.prepare(in_place, check); }
     void call() { workload.call(); }
+    void finish() { workload.finish(); }
     std::uint64_t count_wrong() { return workload.count_wrong(); }
 };
 

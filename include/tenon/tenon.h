@@ -56,6 +56,7 @@ extern "C" {
 typedef struct tenonComm* tenonComm_t;     /* one rank's membership in a communicator */
 typedef struct tenonStream* tenonStream_t; /* a queue of calls; NULL is the calling thread itself */
 typedef struct tenonEvent* tenonEvent_t;   /* a point in a stream */
+typedef struct tenonDevice* tenonDevice_t; /* an accelerator; see tenon/device.h */
 
 /* Names a communicator that is about to be made. Plain bytes, to be copied to the other ranks by any means. It holds
  * the secret by which they are let in: give it to nobody else. */
@@ -133,10 +134,10 @@ typedef enum {
     tenonNumCollectives = 9
 } tenonCollective_t;
 
-/* Where a stream's calls run. Devices will add their own kinds, made from their own streams; code that meets a kind it
- * does not know should treat it as asynchronous. */
+/* Where a stream's calls run. Code that meets a kind it does not know should treat it as asynchronous. */
 typedef enum {
-    tenonStreamHost = 0 /* a thread of this process, on host memory */
+    tenonStreamHost = 0,  /* a thread of this process, on host memory */
+    tenonStreamDevice = 1 /* a stream of a device, on its memory; see tenon/device.h */
 } tenonStreamKind_t;
 
 /* How a communicator behaves. Start from TENON_CONFIG_INITIALIZER and set what you need; a field left at its initial
@@ -154,10 +155,12 @@ typedef struct {
     int64_t timeoutMs; /* how long a call waits for a living rank, in milliseconds; 0: unset. TENON_TIMEOUT_MS */
     uint64_t slotMemoryBytes; /* the most that this rank's message slots may take; 0: unset. TENON_SLOT_MEMORY_BYTES */
     const char* algorithm;    /* forces an algorithm, in the form of TENON_ALGORITHM; NULL: unset. Copied by the call */
+    tenonDevice_t device;     /* whose memory the communicator's calls may use, beside the host's (tenon/device.h); of
+                               * one kind on all ranks. NULL: none */
 } tenonConfig_t;
 
 #define TENON_CONFIG_INITIALIZER \
-    { sizeof(tenonConfig_t), TENON_CONFIG_MAGIC, TENON_VERSION_CODE, TENON_CONFIG_UNDEF_INT, 0, 0, NULL }
+    { sizeof(tenonConfig_t), TENON_CONFIG_MAGIC, TENON_VERSION_CODE, TENON_CONFIG_UNDEF_INT, 0, 0, NULL, NULL }
 
 /* -------------------------------------------------------------------------------------------- Version and errors */
 

@@ -68,6 +68,7 @@ struct Settings {
     std::optional<std::chrono::milliseconds> timeout{};
     std::optional<std::uint64_t> slot_memory_bytes{};
     std::string algorithm{};
+    tenonDevice_t device = nullptr;  // a tenon::Device (device.hpp), which outlives the communicator
 
     tenonConfig_t config() const {  // borrows the algorithm's name
         tenonConfig_t config = TENON_CONFIG_INITIALIZER;
@@ -75,6 +76,7 @@ struct Settings {
         if (timeout) config.timeoutMs = timeout->count();
         if (slot_memory_bytes) config.slotMemoryBytes = *slot_memory_bytes;
         if (!algorithm.empty()) config.algorithm = algorithm.c_str();
+        config.device = device;
         return config;
     }
 };

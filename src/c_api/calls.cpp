@@ -52,7 +52,7 @@ tenonResult_t bad_op(tenonComm* comm, const char* function, tenonRedOp_t op) {
 // The shortest way, for a call like the last one of this communicator; false when it is not that.
 inline bool repeat(tenonComm* comm, const CallWords& words, const Call& call, tenonStream_t stream,
                    tenonResult_t& result) {
-    if (comm == nullptr) return false;
+    if (comm == nullptr || has_devices.load(std::memory_order_relaxed)) return false;
     const Inside inside(*comm);
     if (!is_alive(comm) || stream != nullptr || in_group() || call.send == nullptr || call.receive == nullptr ||
         comm->finalized || !comm->communicator->repeats(words, call.send, call.receive))
@@ -96,7 +96,12 @@ inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t 
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
     // What is sent to this rank itself is refused as a group of one.
     const bool is_to_itself = is_point_to_point(call.collective) && call.root == comm->communicator->rank();
-    if (stream == nullptr && !in_group() && !is_to_itself && !comm->finalized) [[likely]] {
+    const auto is_of_host = [&] {
+        if (!has_devices.load(std::memory_order_relaxed)) return true;
+        const auto device = device_stream_of(*comm, call, stream);
+        return device && *device == nullptr;
+    };
+    if (stream == nullptr && !in_group() && !is_to_itself && !comm->finalized && is_of_host()) [[likely]] {
         return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {

@@ -30,7 +30,7 @@ tenonResult_t null_argument(tenonComm* comm, const char* function, const char* a
 bool wait_until_nobody_is_inside(const tenonComm& comm) {
     os::fence_all_threads();
     const os::Deadline deadline = os::Deadline::after_ms(abort_waits_ms);
-    while (comm.in_call.load(std::memory_order_acquire) || comm.communicator->busy()) {
+    while (comm.in_call.load(std::memory_order_acquire) || comm.communicator->has_work()) {
         if (deadline.passed()) return false;
         os::sleep_ms(1);
     }
@@ -88,20 +88,22 @@ tenonResult_t tenonGetUniqueIdForJob(const char* job, tenonUniqueId* uniqueId) {
 
 namespace {
 
-tenonResult_t join(tenonComm_t* comm, int rank_count, const UniqueId& id, int rank, const Config& settings) {
+tenonResult_t join(tenonComm_t* comm, int rank_count, const UniqueId& id, int rank, const Config& settings,
+                   const std::shared_ptr<OpenDevice>& device) {
     return guarded(nullptr, [&]() -> tenonResult_t {
-        auto made = Communicator::join(id, rank, rank_count, settings);
+        auto made = Communicator::join(id, rank, rank_count, settings, device);
         if (!made) return report(made.error());
         *comm = make_handle(std::move(*made));
         return tenonSuccess;
     });
 }
 
-tenonResult_t split(tenonComm* comm, int color, int key, tenonComm_t* made_comm, const Config& settings) {
+tenonResult_t split(tenonComm* comm, int color, int key, tenonComm_t* made_comm, const Config& settings,
+                    const std::shared_ptr<OpenDevice>& device) {
     return guarded(comm, [&]() -> tenonResult_t {
         const Inside inside(*comm);
         if (!is_alive(comm)) return refuse_handle(comm, "tenonCommSplit");
-        auto made = comm->communicator->split(color, key, settings);
+        auto made = comm->communicator->split(color, key, settings, device);
         if (!made) return report(made.error(), comm);
         if (*made != nullptr) *made_comm = make_handle(std::move(*made));
         return tenonSuccess;
@@ -120,6 +122,14 @@ Result<Config> settings_of_split(tenonComm& comm, const tenonConfig_t* config) {
     const Inside inside(comm);
     if (is_alive(&comm)) return comm.communicator->config();
     return fail(Status::invalid_usage, "tenonCommSplit: the communicator has just been aborted");
+}
+
+// As with its settings.
+Result<std::shared_ptr<OpenDevice>> device_of_split(tenonComm& comm, const tenonConfig_t* config) {
+    if (config != nullptr) return device_of(config);
+    const Inside inside(comm);
+    const DeviceCalls* const calls = is_alive(&comm) ? comm.communicator->device_calls() : nullptr;
+    return calls != nullptr ? calls->device() : nullptr;
 }
 
 // At once, or when the thread's group ends.
@@ -142,11 +152,15 @@ tenonResult_t tenonCommInitRankConfig(tenonComm_t* comm, int nranks, tenonUnique
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto settings = configuration(config);
         if (!settings) return refused(report(settings.error()));
+        auto device = device_of(config);
+        if (!device) return refused(report(device.error()));
         if (auto ok = Communicator::check_place(rank, nranks); !ok)
             return refused(report(ok.error().status, "tenonCommInitRank: " + ok.error().message));
         UniqueId id;
         std::memcpy(id.bytes.data(), commId.internal, sizeof commId.internal);
-        return make(nullptr, [=, settings = *settings] { return join(comm, nranks, id, rank, settings); });
+        return make(nullptr, [=, settings = *settings, device = *device] {
+            return join(comm, nranks, id, rank, settings, device);
+        });
     });
 }
 
@@ -176,7 +190,11 @@ tenonResult_t tenonCommSplit(tenonComm_t comm, int color, int key, tenonComm_t* 
     return guarded(comm, [&]() -> tenonResult_t {
         auto settings = settings_of_split(*comm, config);
         if (!settings) return refused(report(settings.error(), comm));
-        return make(comm, [=, settings = *settings] { return split(comm, color, key, newcomm, settings); });
+        auto device = device_of_split(*comm, config);
+        if (!device) return refused(report(device.error(), comm));
+        return make(comm, [=, settings = *settings, device = *device] {
+            return split(comm, color, key, newcomm, settings, device);
+        });
     });
 }
 
@@ -220,7 +238,9 @@ tenonResult_t tenonCommGetAsyncError(tenonComm_t comm, tenonResult_t* asyncError
     if (asyncError == nullptr) return null_argument(comm, __func__, "asyncError");
     return guarded(nullptr, [&]() -> tenonResult_t {
         const auto error = comm->communicator->failure();
-        *asyncError = error ? result_of(error->status) : comm->communicator->busy() ? tenonInProgress : tenonSuccess;
+        *asyncError = error                            ? result_of(error->status)
+                      : comm->communicator->has_work() ? tenonInProgress
+                                                       : tenonSuccess;
         return tenonSuccess;
     });
 }
@@ -260,7 +280,9 @@ tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_t collective,
                         .receive = &count,
                         .count = count};
         if (auto ok = check(call, comm->rank, comm->communicator->rank_count()); !ok) return report(ok.error(), comm);
-        auto choice = comm->communicator->choice(comm->communicator->request_of(call));
+        DeviceCalls* const on_device = comm->communicator->device_calls();
+        const Request request = comm->communicator->request_of(call);
+        auto choice = on_device != nullptr ? on_device->choice(request) : comm->communicator->choice(request);
         if (!choice) return report(choice.error(), comm);
         *name = choice->algorithm->name.data();
         return tenonSuccess;

@@ -19,11 +19,20 @@ struct Member {
     Communicator* communicator;
 };
 
-// The calls of a group that go to one stream, in the order of issue, and whose they are.
+// The calls of a group that go to one stream of the host, or run in this thread, in the order of issue, and whose they
+// are.
 struct Part {
     tenonStream_t stream;
     Batch batch;
     std::vector<Member> members;
+};
+
+// Those of one communicator that go to one stream of a device.
+struct DevicePart {
+    Member member;
+    std::shared_ptr<DeviceStream> stream;
+    bool is_waited_for;  // by the end of the group
+    std::vector<StoredCall> calls;
 };
 
 // Communicators to be made, from one or from none.
@@ -35,6 +44,7 @@ struct Making {
 struct Group {
     std::vector<Making> makings;
     std::vector<Part> parts;  // in the order of first use
+    std::vector<DevicePart> device_parts;
     tenonResult_t error = tenonSuccess;
 };
 thread_local Group group;
@@ -48,6 +58,58 @@ void add(std::vector<Part>& parts, tenonComm* comm, const Call& call, tenonStrea
     part->batch.add(*comm->communicator, call);
     if (std::ranges::find(part->members, comm, &Member::handle) == part->members.end())
         part->members.push_back({comm, comm->communicator.get()});
+}
+
+void add(std::vector<DevicePart>& parts, tenonComm* comm, const Call& call,
+         const std::shared_ptr<DeviceStream>& stream, bool is_waited_for) {
+    auto part = std::ranges::find_if(
+        parts, [&](const DevicePart& known) { return known.member.handle == comm && known.stream == stream; });
+    if (part == parts.end()) {
+        parts.push_back({{comm, comm->communicator.get()}, stream, is_waited_for, {}});
+        part = std::prev(parts.end());
+    }
+    part->is_waited_for |= is_waited_for;
+    part->calls.emplace_back(call, comm->communicator->rank_count());
+}
+
+// Its sends and receives are one call, where the first of them was.
+Result<void> issue(DevicePart& part) {
+    std::vector<Call> pairs;
+    for (const StoredCall& stored : part.calls)
+        if (is_point_to_point(stored.call().collective)) pairs.push_back(stored.call());
+    for (const StoredCall& stored : part.calls) {
+        const Call call = stored.call();
+        if (!is_point_to_point(call.collective)) {
+            if (auto issued = part.member.communicator->issue(call, part.stream); !issued) return issued;
+        } else if (!pairs.empty()) {
+            if (auto issued = part.member.communicator->issue(pairs, part.stream); !issued) return issued;
+            pairs.clear();
+        }
+    }
+    return {};
+}
+
+// All are enqueued before any is waited for: they may wait for one another.
+tenonResult_t issue(std::vector<DevicePart>& parts) {
+    tenonResult_t first = tenonSuccess;
+    const auto tell = [&](const DevicePart& part, const Error& error) {
+        const tenonResult_t result = report(error, part.member.handle);
+        if (first == tenonSuccess) first = result;
+    };
+    for (DevicePart& part : parts) {
+        const Inside inside(*part.member.handle);
+        if (!is_alive(part.member.handle)) return refuse_handle(part.member.handle, "tenonGroupEnd");
+        if (auto issued = issue(part); !issued) {
+            tell(part, issued.error());
+            part.is_waited_for = false;
+        }
+    }
+    for (const DevicePart& part : parts) {
+        if (!part.is_waited_for) continue;
+        const Inside inside(*part.member.handle);
+        if (auto done = part.stream->synchronize(); !done) tell(part, done.error());
+    }
+    return first;
 }
 
 // Each in a thread of its own, since each waits for other ranks, which may be this thread's too. The first error
@@ -120,7 +182,7 @@ tenonResult_t issue(std::vector<Part>& parts) {
     // Streams first: what runs in this thread may wait for them.
     for (Part& part : parts)
         if (part.stream != nullptr)
-            part.stream->stream.put(
+            part.stream->host->put(
                 [shared = std::make_shared<Part>(std::move(part))]() -> Result<void> { return run(*shared); });
     const auto own = std::ranges::find(parts, nullptr, &Part::stream);
     if (own == parts.end()) return tenonSuccess;
@@ -138,7 +200,12 @@ tenonResult_t refused(tenonResult_t why) {
 }
 
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream) {
-    add(group.parts, comm, call, stream);
+    const auto device = device_stream_of(*comm, call, stream);
+    if (!device) return refused(report(device.error(), comm));
+    if (*device != nullptr)
+        add(group.device_parts, comm, call, *device, stream == nullptr);
+    else
+        add(group.parts, comm, call, stream);
     return tenonSuccess;
 }
 
@@ -149,6 +216,13 @@ void add_to_group(tenonComm* from, std::function<tenonResult_t()> make) {
 }
 
 tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream) {
+    const auto device = device_stream_of(*comm, call, stream);
+    if (!device) return report(device.error(), comm);
+    if (*device != nullptr) {
+        std::vector<DevicePart> parts;
+        add(parts, comm, call, *device, stream == nullptr);
+        return issue(parts);
+    }
     std::vector<Part> parts;
     add(parts, comm, call, stream);
     return issue(parts);
@@ -169,10 +243,14 @@ tenonResult_t tenonGroupEnd(void) {
     if (--group_depth > 0) return tenonSuccess;
     return guarded(nullptr, []() -> tenonResult_t {
         std::vector<Part> parts = std::exchange(group.parts, {});
+        std::vector<DevicePart> device_parts = std::exchange(group.device_parts, {});
         const std::vector<Making> makings = std::exchange(group.makings, {});
         const tenonResult_t refused = std::exchange(group.error, tenonSuccess);
         if (refused != tenonSuccess) return refused;
         if (const tenonResult_t made = make_all(makings); made != tenonSuccess) return made;
-        return issue(parts);
+        // Devices first: what runs in this thread may wait for them.
+        const tenonResult_t on_devices = issue(device_parts);
+        const tenonResult_t on_host = issue(parts);
+        return on_devices != tenonSuccess ? on_devices : on_host;
     });
 }

@@ -50,9 +50,18 @@ struct tenonComm {
     bool finalized = false;
 };
 
+// Of one of two kinds.
 struct tenonStream {
     std::uint64_t state = tenon::c_api::alive;
-    tenon::HostStream stream;
+    std::unique_ptr<tenon::HostStream> host;
+    std::shared_ptr<tenon::DeviceStream> device;
+};
+
+struct tenonDevice {
+    std::uint64_t state = tenon::c_api::alive;
+    std::shared_ptr<tenon::OpenDevice> device;
+    std::mutex mutex;
+    std::vector<std::unique_ptr<tenon::device::Memory>> allocated;
 };
 
 struct tenonEvent {
@@ -127,6 +136,17 @@ tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t strea
 // What makes a communicator, inside a group: done when the group ends, before its calls, for all ranks of the thread at
 // once, each in a thread of its own. What is made from one communicator is made in order; null: from none.
 void add_to_group(tenonComm* from, std::function<tenonResult_t()> make);
+
+// Devices: on which stream of a device the call runs; null: on none, but on the host. `stream` may be NULL, then where
+// the buffers are decides. An error where they are not where the stream is, or of a device that the communicator has
+// not.
+Result<std::shared_ptr<DeviceStream>> device_stream_of(tenonComm& comm, const Call& call, tenonStream_t stream);
+// Whether this process has opened a device, and so may have pointers to its memory.
+extern std::atomic<bool> has_devices;
+// In which device's memory one of these lies ("cuda:0"), of those that this process has opened; "" if in none.
+std::string device_with_any_of(std::initializer_list<const void*> buffers);
+// The device that a configuration names; null where it names none.
+Result<std::shared_ptr<OpenDevice>> device_of(const tenonConfig_t* config);
 
 // The way of every communication call.
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function);

@@ -72,10 +72,11 @@ Result<void> run_in_turn(tenonComm* comm, std::shared_ptr<Turn> turn, const std:
     return result;
 }
 
-// Whether these calls may be made now.
-tenonResult_t may_issue(tenonComm* comm, tenonStream_t stream, const char* function) {
+// Whether these calls may be made now, on this memory.
+tenonResult_t may_issue(tenonComm* comm, tenonStream_t stream, const char* function,
+                        std::initializer_list<const void*> buffers = {}) {
     if (!is_alive(comm)) return refused(refuse_handle(comm, function));
-    const auto no = [&](Status status, const char* why) {
+    const auto no = [&](Status status, std::string_view why) {
         return refused(report(status, fmt::format("{}: {}", function, why), comm));
     };
     if (in_group())
@@ -83,6 +84,13 @@ tenonResult_t may_issue(tenonComm* comm, tenonStream_t stream, const char* funct
                   "not inside a group; give each rank of a process a thread or a stream instead");
     if (comm->finalized) return no(Status::invalid_usage, "the communicator was finalized");
     if (stream != nullptr && stream->state != alive) return no(Status::invalid_argument, "not a stream");
+    if (stream != nullptr && stream->host == nullptr)
+        return no(Status::invalid_usage, "runs on the host: use a stream of tenonStreamCreate, or none");
+    if (const std::string name = device_with_any_of(buffers); !name.empty())
+        return no(Status::invalid_argument,
+                  fmt::format("a buffer is memory of {}, and dispatch and combine are of the host's memory: copy it "
+                              "there first (tenonDeviceMemcpyAsync)",
+                              name));
     return tenonSuccess;
 }
 
@@ -94,7 +102,7 @@ tenonResult_t issue(tenonComm* comm, tenonStream_t stream, const char* function,
         turn = std::make_shared<Turn>(*comm->communicator);
     }
     if (stream != nullptr) {
-        stream->stream.put([=, work = std::move(work)]() mutable -> Result<void> {
+        stream->host->put([=, work = std::move(work)]() mutable -> Result<void> {
             return run_in_turn(comm, std::move(turn), work);
         });
         return tenonSuccess;
@@ -214,7 +222,10 @@ tenonResult_t not_ready(tenonMoeHandle_t handle, const char* function) {
 tenonResult_t dispatch(tenonMoeHandle_t handle, tenonStream_t stream, const MoeGroup::Dispatched& call,
                        bool quantised, const char* function) {
     if (!is_good(handle)) return refuse(function, no_handle);
-    if (const tenonResult_t no = may_issue(handle->comm, stream, function); no != tenonSuccess) return no;
+    if (const tenonResult_t no = may_issue(handle->comm, stream, function,
+                                           {call.tokens, call.token_scales, call.rows, call.row_scales});
+        no != tenonSuccess)
+        return no;
     if (const MoeShape& shape = handle->handle->group().shape(); shape.is_quantised() != quantised)
         return refused(report(Status::invalid_usage,
                               fmt::format("{}: the group's dispatchType is {}; call {}", function,
@@ -269,7 +280,9 @@ tenonResult_t tenonMoePrepare(tenonMoeHandle_t* handle, tenonMoeGroup_t group, c
     if (handle == nullptr) return refuse(__func__, "handle is NULL");
     *handle = nullptr;
     if (!is_good(group)) return refuse(__func__, no_group);
-    if (const tenonResult_t no = may_issue(group->comm, stream, __func__); no != tenonSuccess) return no;
+    if (const tenonResult_t no = may_issue(group->comm, stream, __func__, {topkIndices, topkWeights});
+        no != tenonSuccess)
+        return no;
     return guarded(nullptr, [&]() -> tenonResult_t {
         auto routed = group->group->route(topkIndices, topkWeights, tokens);
         if (!routed) return report(routed.error(), group->comm);
@@ -306,7 +319,8 @@ tenonResult_t tenonMoeDispatchQuantised(tenonMoeHandle_t handle, const void* tok
 tenonResult_t tenonMoeCombine(tenonMoeHandle_t handle, const void* rows, void* tokens, int weighted,
                               tenonStream_t stream) {
     if (!is_good(handle)) return refuse(__func__, no_handle);
-    if (const tenonResult_t no = may_issue(handle->comm, stream, __func__); no != tenonSuccess) return no;
+    if (const tenonResult_t no = may_issue(handle->comm, stream, __func__, {rows, tokens}); no != tenonSuccess)
+        return no;
     if (weighted != 0 && weighted != 1) return refuse(__func__, "weighted must be 0 or 1", handle->comm);
     return guarded(nullptr, [&] {
         return issue(handle->comm, stream, "tenonMoeCombine", [of = handle->handle, rows, tokens, weighted] {

@@ -46,6 +46,11 @@ std::vector<std::uint32_t> speeds_of(const Job& job) {
     return speeds;
 }
 
+// As lines like those of settings: the kind of the ranks' devices.
+std::string agreed_device(const OpenDevice* device) {
+    return fmt::format("device={}\n", device == nullptr ? "none" : device->provider->name());
+}
+
 Result<void> check_size(Rank rank_count) {
     if (rank_count >= 1 && rank_count <= most_ranks) return {};
     return fail(Status::invalid_argument,
@@ -117,7 +122,8 @@ Result<void> Communicator::check_place(Rank rank, Rank rank_count) {
 }
 
 Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Rank rank, Rank rank_count,
-                                                         const Config& config, const std::atomic<bool>* aborted) {
+                                                         const Config& config, std::shared_ptr<OpenDevice> device,
+                                                         const std::atomic<bool>* aborted) {
     if (auto ok = check_place(rank, rank_count); !ok) return std::unexpected(ok.error());
     auto selection = selection_of(config);
     if (!selection) return std::unexpected(selection.error());
@@ -125,7 +131,8 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     const Agreement agreement{.rank_count = rank_count,
                               .segment = {segment_bytes(rank_count, config.slot_memory.value, control)},
                               .build = TENON_BUILD_ID,
-                              .configuration = agreed_settings(config) + agreed_tuning(selection->tuning()),
+                              .configuration = agreed_settings(config) + agreed_tuning(selection->tuning()) +
+                                               agreed_device(device.get()),
                               .preferences = bootstrap::line_of_refused_network(refused_networks(config)) +
                                              preferred_settings(config)};
     os::Deadline deadline = os::Deadline::after_ms(config.init_timeout_ms);
@@ -138,7 +145,10 @@ Result<std::unique_ptr<Communicator>> Communicator::join(const UniqueId& id, Ran
     if (!meeting) return std::unexpected(meeting.error());
     auto job = job_of(*meeting, config);
     if (!job) return std::unexpected(job.error());
-    return make(std::move(*job), rank, rank_count, config, std::move(*selection));
+    auto made = make(std::move(*job), rank, rank_count, config, std::move(*selection));
+    if (made && device != nullptr)
+        if (auto used = (*made)->use_device(std::move(device)); !used) return std::unexpected(used.error());
+    return made;
 }
 
 Result<std::vector<std::unique_ptr<Communicator>>> Communicator::make_local(Rank rank_count, const Config& config) {
@@ -291,9 +301,11 @@ Communicator::~Communicator() {
 }
 
 void Communicator::leave() {
+    auto links = device_calls_ != nullptr ? device_calls_->leave() : nullptr;
     if (is_networked_) send_what_is_left();
     control_.leave();
     if (relay_ != nullptr) relay_->tell_now();
+    if (links != nullptr) close_device(std::move(links));
 }
 
 // What other hosts still miss of this rank's last messages; those who fail or are gone miss nothing.
@@ -321,7 +333,7 @@ std::optional<Error> Communicator::failure() {
         return over_error_;
     }
     if (control_.failed()) return control_.failure();
-    if (auto dead = death()) return over(*dead);
+    if (const Rank dead = death(); dead != no_rank) return over(death_of(dead, current_call()));
     return std::nullopt;
 }
 
@@ -344,7 +356,8 @@ struct Membership {
 }  // namespace
 
 // The ranks tell each other color and key; the first of each color makes an id, and all of them meet there.
-Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, const Config& config) {
+Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, const Config& config,
+                                                          std::shared_ptr<OpenDevice> device) {
     const auto ranks = static_cast<std::size_t>(rank_count_);
     std::vector<Membership> everybody(ranks);
     const Membership mine{color, key};
@@ -374,7 +387,8 @@ Result<std::unique_ptr<Communicator>> Communicator::split(int color, int key, co
                     fmt::format("rank {} could not serve the split communicator's meeting{}{}", members.front(),
                                 not_made.message.empty() ? "" : ": ", not_made.message));
     const auto position = std::find(members.begin(), members.end(), rank_) - members.begin();
-    auto made = join(id, static_cast<Rank>(position), static_cast<Rank>(members.size()), config, &aborted_);
+    auto made = join(id, static_cast<Rank>(position), static_cast<Rank>(members.size()), config, std::move(device),
+                     &aborted_);
     if (!made) return made;
     const std::scoped_lock lock(children_mutex_);
     (*made)->parent_ = this;

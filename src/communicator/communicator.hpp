@@ -18,6 +18,7 @@
 #include "communicator/call.hpp"
 #include "communicator/communicator_memory.hpp"
 #include "communicator/decisions.hpp"
+#include "communicator/device_calls.hpp"
 #include "communicator/job.hpp"
 #include "communicator/job_control.hpp"
 #include "communicator/prepared.hpp"
@@ -32,13 +33,15 @@
 
 namespace tenon {
 
-class Communicator final : private Watch {
+class Communicator final : private Watch, private DeviceCalls::Owner {
 public:
     // Whether there can be such a rank among so many.
     static Result<void> check_place(Rank rank, Rank rank_count);
-    // Setting `aborted` ends the wait for the other ranks; null where nothing can.
+    // `device`: whose memory its calls may use, too; null: of none. Setting `aborted` ends the wait for the other
+    // ranks; null where nothing can.
     static Result<std::unique_ptr<Communicator>> join(const UniqueId& id, Rank rank, Rank rank_count,
-                                                      const Config& config, const std::atomic<bool>* aborted = nullptr);
+                                                      const Config& config, std::shared_ptr<OpenDevice> device = {},
+                                                      const std::atomic<bool>* aborted = nullptr);
     // All ranks of a job within this process.
     static Result<std::vector<std::unique_ptr<Communicator>>> make_local(Rank rank_count, const Config& config);
     ~Communicator() override;
@@ -81,7 +84,15 @@ public:
     std::uint32_t next_moe_group() { return ++moe_groups_; }
 
     // All ranks call; null for a rank that joins none (color < 0).
-    Result<std::unique_ptr<Communicator>> split(int color, int key, const Config& config);
+    Result<std::unique_ptr<Communicator>> split(int color, int key, const Config& config,
+                                                std::shared_ptr<OpenDevice> device = {});
+
+    // Null where its calls are of the host's memory only.
+    DeviceCalls* device_calls() const { return device_calls_.get(); }
+    // Puts a call, or sends and receives that are one, on a stream of the device, after what streams of the host have
+    // of this communicator. By the thread that makes the calls.
+    Result<void> issue(const Call& call, const std::shared_ptr<DeviceStream>& stream);
+    Result<void> issue(std::span<const Call> sends_and_receives, const std::shared_ptr<DeviceStream>& stream);
 
     void abort();
     bool aborted() const { return aborted_.load(std::memory_order_relaxed); }
@@ -89,7 +100,7 @@ public:
     // For what keeps this rank from going on at all, such as no memory: the others, who would wait for it, get it too.
     Error give_up(Error error);
     // The error that ended this communicator, if one has; also looks whether all peers live.
-    std::optional<Error> failure();
+    std::optional<Error> failure() override;
 
     Rank rank() const { return rank_; }
     Rank rank_count() const { return rank_count_; }
@@ -98,15 +109,17 @@ public:
     const WaitPolicy& wait_policy() const { return decisions_.wait; }
     const CostParameters& costs() const { return selection_.tuning().costs; }
     Result<Choice> choice(const Request& request) const { return selection_.choose(request, topology_); }
-    Request request_of(const Call& call) const;
+    Request request_of(const Call& call) const override;
     std::string_view transport_name(Rank peer);
     std::string network_in_words() const { return transport_->network_in_words(); }
     const Meeting* meeting() const { return job_.meeting.get(); }  // null where ranks were made together in one process
     ByteCount slot_memory() const { return transport_->slot_memory(); }
     // What this rank has sent by it, of calls from when they begin.
     const Traffic& traffic() const { return traffic_; }
-    // The same for an exchange that is no program; by who has the turn.
-    void count_sent(Rank peer, std::uint64_t bytes, std::uint64_t messages) { traffic_.add(peer, bytes, messages); }
+    // The same for what is no program; by who has the turn.
+    void count_sent(Rank peer, std::uint64_t bytes, std::uint64_t messages) override {
+        traffic_.add(peer, bytes, messages);
+    }
     // What tenonCommRegister names; by any thread.
     CommunicatorMemory& memory() { return *memory_; }
     void register_memory(std::span<std::byte> range) {
@@ -120,7 +133,13 @@ public:
     void end_turn() { turn_.fetch_add(1, std::memory_order_release); turn_.notify_all(); }
     void wait_for_turn(std::uint64_t ticket) const;
     bool busy() const { return turn_.load(std::memory_order_acquire) != tickets_; }
-    void wait_until_idle() const { wait_for_turn(tickets_); }
+    void wait_for_turns() const { wait_for_turn(tickets_); }
+    // On devices, too.
+    bool has_work() const { return busy() || (device_calls_ != nullptr && device_calls_->busy()); }
+    void wait_until_idle() const {
+        wait_for_turns();
+        if (device_calls_ != nullptr) device_calls_->wait_until_idle();
+    }
 
 private:
     static Result<std::unique_ptr<Communicator>> make(Job job, Rank rank, Rank rank_count, const Config& config,
@@ -131,6 +150,8 @@ private:
                  std::unique_ptr<Transport> transport);
     void watch_peers();
     Result<void> start_relay();
+    Result<void> use_device(std::shared_ptr<OpenDevice> device);
+    void close_device(std::unique_ptr<DeviceLinks> links);
     void send_what_is_left();
     // Nothing is running in a stream, and neither this rank nor another has ended the communicator.
     bool nothing_stands_in_the_way() const {
@@ -164,7 +185,9 @@ private:
     Progress advance();
     Progress advance_with_network();
     void note_elapsed();
-    Error over(Error error);  // records the error that ends the communicator and returns it, in this rank's words
+    // Records the error that ends the communicator and returns it, in this rank's words.
+    Error over(Error error) { return over(std::move(error), current_call()); }
+    Error over(Error error, const std::string& call);
     void wait_until_others_stand_back();
     bool has_died(Rank rank) const;
 
@@ -175,12 +198,31 @@ private:
     std::optional<Error> disagreement(const Work& work) const;
     std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
-    std::optional<Error> lateness(const Work& work, std::uint64_t waited_ns);
-    std::string latecomers(Rank peer) const;
-    bool is_behind(Rank rank) const;
-    Rank awaited_but_gone(Rank peer) const;
-    std::optional<Error> death();
-    std::optional<Error> dead_peer() const;
+    // A wait in a call: for whom, as far as is known, and where in it.
+    struct Wait {
+        const CallRecord& record;
+        std::string call;
+        Rank peer = no_rank;
+        std::string step;
+        std::uint64_t waited_ns = 0;
+    };
+    std::optional<Error> lateness(const Wait& wait, bool& warned) const;
+    std::string latecomers(const Wait& wait) const;
+    bool is_behind(Rank rank, const CallRecord& record) const {
+        return record.number != 0 && control_.is_behind(rank, record.number);
+    }
+    Rank awaited_but_gone(const Wait& wait) const;
+    Rank death();  // no_rank: nobody's, or it is too early to look again
+    Rank dead_peer() const;
+    Error death_of(Rank rank, const std::string& call) const;
+
+    // DeviceCalls::Owner
+    CallRecord note_device_call(CallRecord call) override;
+    std::optional<Error> device_disagreement(std::uint64_t number) override;
+    std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) override;
+    Error end_by_device(Error error, const CallRecord& call) override;
+    void stand_back() override;
+    std::string device_call_in_words(const CallRecord& call) const;
     Error explain(const Error& error);
     std::string current_call() const;
     std::byte* scratch(std::uint64_t bytes);
@@ -233,6 +275,7 @@ private:
     std::vector<bool> died_before_;                // by rank: before this rank could watch its process
     std::atomic<std::uint64_t> last_death_look_ns_ = 0;
 
+    std::shared_ptr<DeviceCalls> device_calls_;
     std::uint64_t tickets_ = 0;
     std::atomic<std::uint64_t> turn_{0};
     std::mutex children_mutex_;

@@ -79,7 +79,7 @@ bool same_arrays(const std::vector<std::size_t>& known, const Call& call, Rank r
 }  // namespace
 
 Result<void> Communicator::run(const Call& call) {
-    if (busy()) [[unlikely]] wait_until_idle();  // what streams run uses the same state
+    if (busy()) [[unlikely]] wait_for_turns();  // what streams run uses the same state
     if (is_point_to_point(call.collective)) return run_alone(call);
     PreparedCall* prepared = prepared_.find(CallKey::of(call));
     if (prepared != nullptr && prepared->program.small && prepared->settled && serves(*prepared, call) &&

@@ -4,7 +4,7 @@
 
 namespace tenon {
 
-bool Marker::reached() const {
+Result<bool> Marker::reached() const {
     const std::scoped_lock lock(mutex_);
     return reached_;
 }
@@ -17,9 +17,10 @@ void Marker::reach() {
     changed_.notify_all();
 }
 
-void Marker::wait() const {
+Result<void> Marker::wait() const {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return reached_; });
+    return {};
 }
 
 HostStream::HostStream() : thread_([this] { work(); }) {}
@@ -41,7 +42,7 @@ void HostStream::put(std::function<Result<void>()> task) {
     changed_.notify_all();
 }
 
-std::shared_ptr<Marker> HostStream::mark() {
+std::shared_ptr<const Point> HostStream::mark() {
     auto marker = std::make_shared<Marker>();
     put([marker]() -> Result<void> {
         marker->reach();
@@ -50,11 +51,8 @@ std::shared_ptr<Marker> HostStream::mark() {
     return marker;
 }
 
-void HostStream::wait_for(std::shared_ptr<const Marker> point) {
-    put([point = std::move(point)]() -> Result<void> {
-        point->wait();
-        return {};
-    });
+void HostStream::wait_for(std::shared_ptr<const Point> point) {
+    put([point = std::move(point)] { return point->wait(); });
 }
 
 void HostStream::work() {
@@ -94,12 +92,12 @@ Result<void> HostStream::synchronize() {
     return take_error();
 }
 
-void Event::record(HostStream& stream) {
+void Event::record(std::shared_ptr<const Point> point) {
     const std::scoped_lock lock(mutex_);
-    point_ = stream.mark();
+    point_ = std::move(point);
 }
 
-std::shared_ptr<const Marker> Event::point() const {
+std::shared_ptr<const Point> Event::point() const {
     const std::scoped_lock lock(mutex_);
     return point_;
 }

@@ -17,11 +17,20 @@
 namespace tenon {
 
 // A point in a stream: done when everything before it has run.
-class Marker {
+class Point {
 public:
-    bool reached() const;
+    virtual ~Point() = default;
+    // An error: it never will be.
+    virtual Result<bool> reached() const = 0;
+    virtual Result<void> wait() const = 0;
+};
+
+// In a stream of the host.
+class Marker final : public Point {
+public:
+    Result<bool> reached() const override;
     void reach();
-    void wait() const;
+    Result<void> wait() const override;
 
 private:
     mutable std::mutex mutex_;
@@ -36,8 +45,8 @@ public:
     HostStream(const HostStream&) = delete;
 
     void put(std::function<Result<void>()> work);
-    std::shared_ptr<Marker> mark();                     // the point after what is in the stream now
-    void wait_for(std::shared_ptr<const Marker> point);  // later work waits for it
+    std::shared_ptr<const Point> mark();                // the point after what is in the stream now
+    void wait_for(std::shared_ptr<const Point> point);  // later work waits for it
     Result<void> synchronize();
     bool idle() const;
     Result<void> take_error();
@@ -54,12 +63,12 @@ private:
 
 class Event {
 public:
-    void record(HostStream& stream);
-    std::shared_ptr<const Marker> point() const;  // null when nothing was recorded
+    void record(std::shared_ptr<const Point> point);
+    std::shared_ptr<const Point> point() const;  // null when nothing was recorded
 
 private:
     mutable std::mutex mutex_;
-    std::shared_ptr<const Marker> point_;
+    std::shared_ptr<const Point> point_;
 };
 
 }  // namespace tenon

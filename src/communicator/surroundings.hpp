@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bootstrap/meeting.hpp"
+#include "communicator/device_stream.hpp"
 #include "config/config.hpp"
 #include "os/file_descriptor.hpp"
 #include "os/handshake.hpp"
@@ -74,6 +75,11 @@ NetworkSet networks_here(const Config& config);
 std::string refused_networks(const Config& config);
 // Why this process cannot use the network that the configuration names; empty where it can.
 std::string network_obstacle(const Config& config);
+// The device of this name, such as "cuda:0": whoever opens it again while it is open gets the same. Not to be called
+// before a fork.
+Result<std::shared_ptr<OpenDevice>> open_device(const std::string& name);
+// How many devices of a kind there are, such as "cuda"; an error says why none can be used.
+Result<device::DeviceIndex> count_devices(const std::string& kind);
 // With those of the plugins that the configuration names, which are loaded on first use.
 Result<std::span<const Algorithm>> known_algorithms(const Config& config);
 

@@ -59,11 +59,11 @@ bool Communicator::has_died(Rank rank) const {
 }
 
 // The job's first error is everyone's; this rank's own may be another's consequence.
-Error Communicator::over(Error error) {
+Error Communicator::over(Error error, const std::string& call) {
     const std::scoped_lock lock(over_mutex_);
     if (over_.load(std::memory_order_relaxed)) return over_error_;
     if (aborted()) {
-        error = {Status::aborted, fmt::format("rank {}: {} was aborted", rank_, current_call())};
+        error = {Status::aborted, fmt::format("rank {}: {} was aborted", rank_, call)};
     } else if (!control_.raise(error)) {
         error = control_.failure();
     }
@@ -86,8 +86,10 @@ Result<void> Communicator::look(Work& work, std::uint64_t waited_ns) {
     if (auto error = disagreement(work)) return std::unexpected(*error);
     if (waited_ns > stall_ns || work.contradiction())
         if (auto error = earlier_disagreement()) return std::unexpected(*error);
-    if (auto error = death()) return std::unexpected(*error);
-    if (auto error = lateness(work, waited_ns)) return std::unexpected(*error);
+    if (const Rank dead = death(); dead != no_rank) return std::unexpected(death_of(dead, current_call()));
+    const Rank peer = work.awaited_peer();
+    if (auto error = lateness({record_, current_call(), peer, work.step_in_words(), waited_ns}, warned_late_))
+        return std::unexpected(*error);
     return {};
 }
 
@@ -102,11 +104,17 @@ std::optional<Error> Communicator::disagreement_about(std::uint64_t number) cons
     for (Rank r = 0; own && r < rank_count_; r++) {
         const auto theirs = control_.call_of(r, number);
         if (!theirs || theirs->signature == own->signature) continue;
+        const std::string words = in_words(*own), their_words = in_words(*theirs);
+        if (words == their_words)
+            return Error{Status::mismatch,
+                         fmt::format("ranks {} and {} have not made the same calls, in counts for each rank or in a "
+                                     "call before {} ({}); every rank must make the same calls in the same order",
+                                     rank_, r, number, words)};
         return Error{
             Status::mismatch,
             fmt::format("call {} differs between ranks: rank {} calls {}, but rank {} calls {}; every rank must make "
                         "the same calls in the same order",
-                        number, rank_, in_words(*own), r, in_words(*theirs))};
+                        number, rank_, words, r, their_words)};
     }
     return std::nullopt;
 }
@@ -151,43 +159,41 @@ Error Communicator::explain(const Error& error) {
     if (error.status == Status::timeout && !control_.failed()) return {Status::remote_error, error.message};
     const os::Deadline deadline = os::Deadline::after_ms(failure_comes_within_ms(config_.network_timeout_ms));
     while (error.status == Status::remote_error && !deadline.passed() && !control_.failed() && !aborted()) {
-        if (auto dead = dead_peer()) return *dead;
+        if (const Rank dead = dead_peer(); dead != no_rank) return death_of(dead, current_call());
         control_.sleep(100);
     }
     return control_.failed() ? control_.failure() : error;
 }
 
 // Looks at every peer's process, at most every 10 ms.
-std::optional<Error> Communicator::death() {
+Rank Communicator::death() {
     const std::uint64_t now = os::now_ns();
-    if (now - last_death_look_ns_.load(std::memory_order_relaxed) < death_look_every_ns) return std::nullopt;
+    if (now - last_death_look_ns_.load(std::memory_order_relaxed) < death_look_every_ns) return no_rank;
     last_death_look_ns_.store(now, std::memory_order_relaxed);
     return dead_peer();
 }
 
-std::optional<Error> Communicator::dead_peer() const {
-    for (Rank r = 0; r < rank_count_; r++) {
-        if (!has_died(r)) continue;
-        if (control_.has_left(r)) continue;  // it said goodbye before it ended
-        return job_.death_of(r, fmt::format("rank {}, in {},", rank_, current_call()));
-    }
-    return std::nullopt;
-}
-
-// A rank that this call waits for and that has destroyed its communicator; no_rank if there is none.
-Rank Communicator::awaited_but_gone(Rank peer) const {
+Rank Communicator::dead_peer() const {
+    // Who said goodbye before it ended has not died.
     for (Rank r = 0; r < rank_count_; r++)
-        if (r != rank_ && control_.has_left(r) && (r == peer || is_behind(r))) return r;
+        if (has_died(r) && !control_.has_left(r)) return r;
     return no_rank;
 }
 
-bool Communicator::is_behind(Rank rank) const {
-    return record_.number != 0 && control_.is_behind(rank, record_.number);
+Error Communicator::death_of(Rank rank, const std::string& call) const {
+    return job_.death_of(rank, fmt::format("rank {}, in {},", rank_, call));
+}
+
+// A rank that this call waits for and that has destroyed its communicator; no_rank if there is none.
+Rank Communicator::awaited_but_gone(const Wait& wait) const {
+    for (Rank r = 0; r < rank_count_; r++)
+        if (r != rank_ && control_.has_left(r) && (r == wait.peer || is_behind(r, wait.record))) return r;
+    return no_rank;
 }
 
 // Who keeps this call from going on, as far as can be seen: who is stopped, or else who has not made this call, or else
 // the peer of the step that waits.
-std::string Communicator::latecomers(Rank peer) const {
+std::string Communicator::latecomers(const Wait& wait) const {
     constexpr std::size_t most_named = 4;
     std::vector<std::string> stopped, behind;
     for (Rank r = 0; r < rank_count_; r++) {
@@ -195,7 +201,8 @@ std::string Communicator::latecomers(Rank peer) const {
         const pid_t process = job_.processes[static_cast<std::size_t>(r)];
         if (job_.on_one_host(rank_, r) && process != os::process_id() && os::is_stopped(process))
             stopped.push_back(fmt::format("rank {} (process {}), which is stopped", r, process));
-        if (is_behind(r)) behind.push_back(fmt::format("rank {}, which has not made this call", r));
+        if (is_behind(r, wait.record))
+            behind.push_back(fmt::format("rank {}, which has not made this call", r));
     }
     std::vector<std::string>& late = stopped.empty() ? behind : stopped;
     if (late.size() > most_named) {
@@ -204,28 +211,28 @@ std::string Communicator::latecomers(Rank peer) const {
         late.push_back(fmt::format("{} more", more));
     }
     if (!late.empty()) return fmt::format("{}", fmt::join(late, ", and "));
-    return peer >= 0 ? fmt::format("rank {}, which lives but does not come", peer)
-                     : "the other ranks, which live but do not come";
+    return wait.peer >= 0 ? fmt::format("rank {}, which lives but does not come", wait.peer)
+                          : "the other ranks, which live but do not come";
 }
 
-std::optional<Error> Communicator::lateness(const Work& work, std::uint64_t waited_ns) {
-    const Rank peer = work.awaited_peer();
-    if (const Rank gone = waited_ns > left_after_ns ? awaited_but_gone(peer) : no_rank; gone != no_rank)
+std::optional<Error> Communicator::lateness(const Wait& wait, bool& warned) const {
+    if (const Rank gone = wait.waited_ns > left_after_ns ? awaited_but_gone(wait) : no_rank; gone != no_rank)
         return Error{
             Status::remote_error,
             fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
                         "make the same calls",
-                        gone, rank_, current_call())};
-    if (waited_ns > config_.timeout_ms * 1'000'000)
+                        gone, rank_, wait.call)};
+    const std::uint64_t waited_ms = wait.waited_ns / 1'000'000;
+    if (wait.waited_ns > config_.timeout_ms * 1'000'000)
         return Error{
             Status::timeout,
             fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
                         "TENON_TIMEOUT_MS",
-                        rank_, current_call(), work.step_in_words(), waited_ns / 1'000'000, latecomers(peer))};
-    if (!warned_late_ && waited_ns > config_.late_warning_ms * 1'000'000) {
-        warned_late_ = true;
+                        rank_, wait.call, wait.step, waited_ms, latecomers(wait))};
+    if (!warned && wait.waited_ns > config_.late_warning_ms * 1'000'000) {
+        warned = true;
         log(LogLevel::warning, "rank {}: {}, in {}, has waited {} ms for {}; it becomes an error after {} ms", rank_,
-            current_call(), work.step_in_words(), waited_ns / 1'000'000, latecomers(peer), config_.timeout_ms);
+            wait.call, wait.step, waited_ms, latecomers(wait), config_.timeout_ms);
     }
     return std::nullopt;
 }

@@ -49,6 +49,7 @@ struct Config {
     std::string host_id;
     std::uint64_t network_timeout_ms = 3'000;
     std::string groups;  // empty: those of the hosts
+    std::string emulated_machine;  // empty: one of this process's own
     std::optional<std::uint32_t> sockets_per_peer;  // nothing: Tenon decides from the link
 };
 

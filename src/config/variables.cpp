@@ -283,6 +283,10 @@ std::vector<VariableRow> make_rows() {
                         "communicator has as many ranks")),
         text("TENON_JOB", &Config::job, "a name that the ranks of one job share and no other job on the host has",
              "names the job, rather than what the launcher set"),
+        text("TENON_EMULATED_MACHINE", &Config::emulated_machine,
+             "a path such as /proc/1234/fd/5, of a file that holds emulated devices",
+             "emulated devices that processes share, as tenon run --emulated-devices sets it; rather than some of the "
+             "process's own"),
     };
 }
 

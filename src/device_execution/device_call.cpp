@@ -1,6 +1,15 @@
 #include "device_execution/device_call.hpp"
 
+#include <algorithm>
+
 namespace tenon {
+
+void DeviceCall::count_sent(Rank peer, std::uint64_t bytes) {
+    auto known = std::ranges::lower_bound(traffic_, peer, {}, &DeviceCallTraffic::peer);
+    if (known == traffic_.end() || known->peer != peer) known = traffic_.insert(known, {.peer = peer});
+    known->bytes += bytes;
+    known->messages++;
+}
 
 Result<void> DeviceCall::issue(device::Stream& stream, std::span<const std::unique_ptr<device::Stream>> lanes) const {
     for (const StreamOperation& operation : operations_) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tenon/plugin/device.hpp"
+#include "tenon/plugin/types.hpp"
 
 namespace tenon {
 
@@ -22,16 +23,26 @@ struct StreamOperation {
     device::Notify* notify = nullptr;
 };
 
+// What a call sends to a rank.
+struct DeviceCallTraffic {
+    Rank peer = 0;
+    std::uint64_t bytes = 0, messages = 0;
+};
+
 class DeviceCall {
 public:
     // Enqueues all of it; `lanes` are the streams of the lanes from the second on.
     Result<void> issue(device::Stream& stream, std::span<const std::unique_ptr<device::Stream>> lanes) const;
     const std::vector<StreamOperation>& operations() const { return operations_; }
     std::size_t lane_count() const { return lane_count_; }
+    const std::vector<DeviceCallTraffic>& traffic() const { return traffic_; }
 
 private:
     friend class Preparation;
+    friend class ExchangePreparation;
+    void count_sent(Rank peer, std::uint64_t bytes);
     std::vector<StreamOperation> operations_;
+    std::vector<DeviceCallTraffic> traffic_;  // by peer
     std::vector<std::unique_ptr<device::Event>> events_;
     std::size_t lane_count_ = 0;
     DataType type_ = DataType::int8;

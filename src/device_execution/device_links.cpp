@@ -28,7 +28,7 @@ std::size_t free_key(std::size_t slot_number) { return 2 + 2 * slot_number; }
 
 DeviceLinks::DeviceLinks(device::Device& device, Rank rank, Rank rank_count, const DeviceLinkOptions& options)
     : device_{device}, rank_{rank}, rank_count_{rank_count}, options_{options} {
-    const std::size_t ends = static_cast<std::size_t>(rank_count - 1) * options.channels;
+    const std::size_t ends = static_cast<std::size_t>(rank_count - 1) * all_channels();
     const std::uint64_t each = options.most_slot_bytes.value / std::max<std::size_t>(ends * slots_per_channel, 1);
     options_.slot.value = std::max(std::min(options.slot.value, each) / slot_unit, std::uint64_t{1}) * slot_unit;
     imported_.resize(static_cast<std::size_t>(rank_count));
@@ -92,7 +92,7 @@ Result<void> DeviceLinks::import(Rank peer, std::span<const std::byte> offered) 
     if (!memory) return std::unexpected(memory.error());
     std::unique_ptr<device::ImportedMemory>& theirs = imported_[static_cast<std::size_t>(peer)];
     theirs = std::move(*memory);
-    for (Channel channel = 0; channel < options_.channels; channel++)
+    for (Channel channel = 0; channel <= exchange_channel(); channel++)
         for (std::size_t slot = 0; slot < slots_per_channel; slot++) {
             // As the peer counts: what it has for this rank.
             const std::size_t number = place_of(peer, rank_, channel) * slots_per_channel + slot;
@@ -109,12 +109,21 @@ Result<void> DeviceLinks::import(Rank peer, std::span<const std::byte> offered) 
 
 Result<void> DeviceLinks::close(const DeviceIntroductions& introduce) {
     if (rank_count_ == 1) return {};
+    drop_imports();
+    if (auto all_have = introduce({}); !all_have) return std::unexpected(all_have.error());
+    return close_own();
+}
+
+void DeviceLinks::drop_imports() {
     for (SendEnd& end : send_ends_)
         for (auto& arrived : end.arrived) arrived.reset();
     for (ReceiveEnd& end : receive_ends_)
         for (auto& free : end.free) free.reset();
     for (auto& imported : imported_) imported.reset();
-    if (auto all_have = introduce({}); !all_have) return std::unexpected(all_have.error());
+}
+
+Result<void> DeviceLinks::close_own() {
+    if (shared_ == nullptr) return {};
     return shared_->close();
 }
 

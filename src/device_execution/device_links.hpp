@@ -5,8 +5,10 @@
 //              the receiver waits until it arrived, uses it, records that the slot is free.
 //
 // All notifies are as before when a call is done, whatever its messages: a call's k-th message on a channel takes slot
-// k modulo the number of slots. So the same operations can be enqueued again, with nothing to be set anew.
-// Bounded: slots shrink so that all of them fit into `most_slot_bytes`; 4 notifies per channel and slot on each device.
+// k modulo the number of slots. So the same operations can be enqueued again, with nothing to be set anew. On one more
+// channel, for exchanges that follow no plan, the k-th message since the beginning does.
+// Bounded: slots shrink so that all of them fit into `most_slot_bytes`; 2 notifies per peer, channel and slot on each
+// device.
 //
 // Made by all ranks together. Importers must close before exporters: call close() on all ranks, after their streams are
 // done. One thread at a time.
@@ -39,20 +41,26 @@ public:
     struct SendEnd {
         std::array<std::byte*, slots_per_channel> slots{};  // the peer's
         std::array<std::unique_ptr<device::Notify>, slots_per_channel> arrived{}, free{};
+        std::uint64_t exchanged = 0;  // messages of exchanges so far
     };
     struct ReceiveEnd {
         std::array<std::byte*, slots_per_channel> slots{};
         std::array<std::unique_ptr<device::Notify>, slots_per_channel> arrived{}, free{};
+        std::uint64_t exchanged = 0;
     };
 
     static Result<std::unique_ptr<DeviceLinks>> make(device::Device& device, Rank rank, Rank rank_count,
                                                      const DeviceLinkOptions& options,
                                                      const DeviceIntroductions& introduce);
     Result<void> close(const DeviceIntroductions& introduce);
+    // The same in two: each rank drops what it has of others, and frees what others had of it once all have.
+    void drop_imports();
+    Result<void> close_own();
 
     Rank rank() const { return rank_; }
     Rank rank_count() const { return rank_count_; }
-    Channel channels() const { return options_.channels; }
+    Channel channels() const { return options_.channels; }  // for plans
+    Channel exchange_channel() const { return options_.channels; }
     ByteCount slot_bytes() const { return options_.slot; }
     SendEnd& send_end(Rank peer, Channel channel) { return send_ends_[place(peer, channel)]; }
     ReceiveEnd& receive_end(Rank peer, Channel channel) { return receive_ends_[place(peer, channel)]; }
@@ -61,9 +69,10 @@ private:
     DeviceLinks(device::Device& device, Rank rank, Rank rank_count, const DeviceLinkOptions& options);
     // Where a rank has what it has for a peer; it has nothing for itself.
     std::size_t place_of(Rank owner, Rank peer, Channel channel) const {
-        return static_cast<std::size_t>(peer < owner ? peer : peer - 1) * options_.channels + channel;
+        return static_cast<std::size_t>(peer < owner ? peer : peer - 1) * all_channels() + channel;
     }
     std::size_t place(Rank peer, Channel channel) const { return place_of(rank_, peer, channel); }
+    std::size_t all_channels() const { return std::size_t{options_.channels} + 1; }
     Result<std::vector<std::byte>> offer();
     Result<void> import(Rank peer, std::span<const std::byte> offered);
 

@@ -257,6 +257,7 @@ void Preparation::add_send(const LaneState& lane, const Step& step, const void* 
     add_wait(lane, *end.free[slot]);
     add_copy(lane, end.slots[slot], source, bytes);
     add_record(lane, *end.arrived[slot]);
+    call_.count_sent(step.send_to, bytes);
 }
 
 void Preparation::add_receive(const LaneState& lane, const Step& step, const Range& range) {

@@ -14,11 +14,14 @@
 // One thread at a time. Destroyed when all that it enqueued is done or given up.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "device_execution/device_call.hpp"
 #include "device_execution/device_links.hpp"
+#include "device_execution/exchange_preparation.hpp"
 #include "tenon/plugin/device.hpp"
 #include "tenon/plugin/plan.hpp"
 
@@ -36,13 +39,27 @@ public:
     // The plan must not publish (see plan/boards.hpp). An invalid_argument error says what of the plan or the buffers
     // devices cannot do.
     Result<DeviceCall> prepare(const Plan& plan, const Request& request, const DeviceBuffers& buffers);
+    // The same of messages that follow no plan; to be issued once, before the next is prepared
+    // (exchange_preparation.hpp). Buffers of messages without bytes may be anything.
+    Result<DeviceCall> prepare(std::span<const DeviceMessage> messages);
+    // Of each rank's block of `input` to the one whose it is: block r has counts[r] elements. Their sum goes to
+    // buffers.output.
+    Result<DeviceCall> prepare_reduce_scatter_v(const Request& request, std::span<const std::size_t> counts,
+                                                const DeviceBuffers& buffers);
     // Enqueues it; it stays until the device is done with it.
     Result<void> issue(const DeviceCall& call, device::Stream& stream);
     // Waits for what was enqueued there. After an error, all that this object has enqueued is given up.
     Result<void> synchronize(device::Stream& stream, std::uint64_t timeout_ms);
+    // Why a lane does nothing more, if one has failed.
+    std::optional<Error> lane_failure();
+    // Gives up all that this object has enqueued: on its lanes, and, by `abandon` (given milliseconds), on the callers'
+    // streams. These wait for each other, so each is asked again and again for a moment, until all have ended or
+    // `timeout_ms` is over.
+    Result<void> give_up(const std::function<Result<void>(std::uint64_t)>& abandon, std::uint64_t timeout_ms);
 
 private:
     Result<std::byte*> scratch(std::uint64_t bytes);
+    Result<void> make_lanes(std::size_t count);
 
     device::Device& device_;
     DeviceLinks& links_;

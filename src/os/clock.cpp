@@ -42,8 +42,12 @@ Result<void> Deadline::check(std::string_view waited_for) const {
     return {};
 }
 
-void sleep_ms(int milliseconds) {
-    const timespec length{milliseconds / 1000, (milliseconds % 1000) * static_cast<long>(ns_per_ms)};
+void sleep_ms(int milliseconds) { sleep_us(static_cast<std::uint64_t>(milliseconds) * 1000); }
+
+void sleep_us(std::uint64_t microseconds) {
+    constexpr std::uint64_t us_per_s = 1'000'000;
+    const timespec length{static_cast<time_t>(microseconds / us_per_s),
+                          static_cast<long>(microseconds % us_per_s * 1000)};
     nanosleep(&length, nullptr);
 }
 

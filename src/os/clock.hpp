@@ -47,5 +47,6 @@ private:
 };
 
 void sleep_ms(int milliseconds);
+void sleep_us(std::uint64_t microseconds);
 
 }  // namespace tenon::os

@@ -89,6 +89,12 @@ Result<FileDescriptor> create_shared_memory(const char* name, ByteCount bytes) {
     return memory;
 }
 
+Result<FileDescriptor> open_shared_memory(const std::string& path) {
+    FileDescriptor memory{open(path.c_str(), O_RDWR | O_CLOEXEC)};
+    if (!memory.valid()) return system_error(fmt::format("cannot open the shared memory {}", path));
+    return memory;
+}
+
 Result<ByteCount> shared_memory_bytes(const FileDescriptor& memory) {
     struct stat facts {};
     if (fstat(memory.number(), &facts) != 0) return system_error("cannot read the size of shared memory");

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 
 #include "os/file_descriptor.hpp"
 
@@ -14,6 +15,8 @@ namespace tenon::os {
 
 // `name` is only what /proc shows.
 Result<FileDescriptor> create_shared_memory(const char* name, ByteCount bytes);
+// Another process's, by the path of its descriptor: /proc/PROCESS/fd/NUMBER.
+Result<FileDescriptor> open_shared_memory(const std::string& path);
 Result<ByteCount> shared_memory_bytes(const FileDescriptor& memory);
 Result<void> grow_shared_memory(const FileDescriptor& memory, ByteCount bytes);
 

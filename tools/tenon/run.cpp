@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "config/environment.hpp"
+#include "library/emulated_machine.hpp"
 #include "tools/tenon/command.hpp"
 #include "tools/tenon/job_name.hpp"
 #include "tools/tenon/local_ranks.hpp"
@@ -26,7 +27,7 @@ namespace {
 struct RunOptions {
     Rank rank_count = 2;
     std::string job;
-    bool no_prefix = false;
+    bool no_prefix = false, emulated_devices = false;
     int grace_ms = 5000;
     std::vector<std::string> command;
     // Over several hosts:
@@ -98,6 +99,13 @@ int run_here(RunOptions options) {
         options.job = std::move(*named);
     }
     const std::string job = options.job.empty() ? new_job_name("run") : options.job;
+    SharedMachine devices;  // live as long as this process
+    if (options.emulated_devices) {
+        auto made = share_emulated_machine();
+        if (!made) return complain("--emulated-devices: " + made.error().message, 1);
+        devices = std::move(*made);
+        ::setenv("TENON_EMULATED_MACHINE", devices.path.c_str(), 1);
+    }
     return supervise({.rank_count = options.rank_count,
                       .prefix_output = !options.no_prefix,
                       .label = [&](Rank rank) { return std::to_string(options.first_rank + rank); },
@@ -191,6 +199,10 @@ void add_run_command(CLI::App& program, Action& action) {
     command->add_option("--hosts", options->hosts,
                         "Hosts and how many ranks on each, such as a:4,b:4 or [fd00::1]:4; not -n")
         ->excludes("--ranks");
+    command->add_flag("--emulated-devices", options->emulated_devices,
+                      "Make accelerators out of host memory, emulated:0 to emulated:15, that all ranks see; not with "
+                      "--hosts")
+        ->excludes("--hosts");
     command->add_option("--launch-agent", options->agent,
                         "What starts a command on a host: it is given the host and one line for a shell")
         ->capture_default_str();

@@ -75,6 +75,9 @@ struct DeviceFacts {
     std::uint32_t notify_limit = 0;
     // Streams of a process that run whatever others wait for; of more, one may hold up another (a GPU's work queues).
     std::uint32_t independent_streams = 0;
+    // Whether allocating or freeing its memory may wait for all that a process runs on it (CUDA): then two ranks of one
+    // process cannot share it, as one may wait for the other.
+    bool memory_waits_for_streams = false;
     // Whether reduce() may read its source in another device's memory (CUDA), or only in its own (ACL).
     bool reduces_from_peers = false;
 };
@@ -177,6 +180,9 @@ public:
     virtual Result<Location> locate(const void* address) const = 0;
 
     virtual Result<std::unique_ptr<Stream>> create_stream() = 0;
+    // One that the program has made on this device with the vendor's runtime: it stays the program's, who keeps it for
+    // as long. After abandon(), only this object is of no use.
+    virtual Result<std::unique_ptr<Stream>> adopt_stream(void* native) = 0;
     virtual Result<std::unique_ptr<Event>> create_event() = 0;
     virtual Result<std::unique_ptr<Notify>> create_notify() = 0;
     virtual Result<std::unique_ptr<Notify>> import_notify(const Key& key) = 0;

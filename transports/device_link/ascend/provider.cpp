@@ -38,6 +38,9 @@ public:
         return context_->locate(address);
     }
     Result<std::unique_ptr<device::Stream>> create_stream() override { return AscendStream::create(context_); }
+    Result<std::unique_ptr<device::Stream>> adopt_stream(void* native) override {
+        return AscendStream::adopt(context_, native);
+    }
     Result<std::unique_ptr<device::Event>> create_event() override { return AscendEvent::create(context_); }
     Result<std::unique_ptr<device::Notify>> create_notify() override { return AscendNotify::create(context_); }
     Result<std::unique_ptr<device::Notify>> import_notify(const device::Key& key) override {

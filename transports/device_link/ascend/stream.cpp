@@ -82,16 +82,30 @@ Result<std::unique_ptr<device::Stream>> AscendStream::create(std::shared_ptr<Con
         made->stream_ = nullptr;
         return std::unexpected(r.error());
     }
-    // Otherwise a signal would follow a copy that failed.
-    if (auto r = of.check(of.acl().set_stream_failure_mode(made->stream_, abi::stream_stops_on_failure),
-                          "aclrtSetStreamFailureMode");
-        !r)
-        return std::unexpected(r.error());
+    if (auto r = made->stop_on_failure(); !r) return std::unexpected(r.error());
     return made;
 }
 
+Result<std::unique_ptr<device::Stream>> AscendStream::adopt(std::shared_ptr<Context> context, abi::Handle native) {
+    if (native == nullptr)
+        return fail(Status::invalid_argument,
+                    fmt::format("Ascend device {}: the stream is NULL: create one with aclrtCreateStream",
+                                context->index()));
+    if (auto entered = context->enter(); !entered) return std::unexpected(entered.error());
+    std::unique_ptr<AscendStream> adopted{new AscendStream{std::move(context)}};
+    adopted->stream_ = native;
+    adopted->is_adopted_ = true;
+    if (auto r = adopted->stop_on_failure(); !r) return std::unexpected(r.error());
+    return adopted;
+}
+
+Result<void> AscendStream::stop_on_failure() {
+    return context_->check(context_->acl().set_stream_failure_mode(stream_, abi::stream_stops_on_failure),
+                           "aclrtSetStreamFailureMode");
+}
+
 AscendStream::~AscendStream() {
-    if (stream_ == nullptr || !context_->enter()) return;
+    if (is_adopted_ || stream_ == nullptr || !context_->enter()) return;
     auto status = abi::StreamStatus::complete;
     if (context_->acl().stream_query(stream_, &status) == abi::success && status == abi::StreamStatus::not_ready)
         context_->acl().stream_abort(stream_);

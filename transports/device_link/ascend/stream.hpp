@@ -40,6 +40,7 @@ private:
 class AscendStream final : public device::Stream {
 public:
     static Result<std::unique_ptr<device::Stream>> create(std::shared_ptr<Context> context);
+    static Result<std::unique_ptr<device::Stream>> adopt(std::shared_ptr<Context> context, abi::Handle native);
     ~AscendStream() override;
 
     Result<void> copy(void* destination, const void* source, ByteCount bytes) override;
@@ -61,7 +62,10 @@ private:
     Result<abi::MemcpyKind> kind_of(const void* destination, const void* source) const;
 
     std::shared_ptr<Context> context_;
+    // Otherwise a signal would follow a copy that failed.
+    Result<void> stop_on_failure();
     abi::Handle stream_ = nullptr;
+    bool is_adopted_ = false;
     std::optional<Error> error_;
 };
 

@@ -96,6 +96,9 @@ public:
     }
 
     Result<std::unique_ptr<device::Stream>> create_stream() override { return CudaStream::create(context_); }
+    Result<std::unique_ptr<device::Stream>> adopt_stream(void* native) override {
+        return CudaStream::adopt(context_, static_cast<StreamHandle>(native));
+    }
     Result<std::unique_ptr<device::Event>> create_event() override { return CudaEvent::create(context_); }
     Result<std::unique_ptr<device::Notify>> create_notify() override { return CudaNotify::create(context_); }
     Result<std::unique_ptr<device::Notify>> import_notify(const device::Key& key) override {
@@ -170,6 +173,7 @@ public:
                                    .memory = {bytes},
                                    .notify_limit = notify_limit,
                                    .independent_streams = work_queues,
+                                   .memory_waits_for_streams = true,
                                    .reduces_from_peers = true};
     }
     Result<device::Link> link(device::DeviceIndex from, device::DeviceIndex to) const override {

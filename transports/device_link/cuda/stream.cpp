@@ -58,8 +58,20 @@ Result<std::unique_ptr<device::Stream>> CudaStream::create(std::shared_ptr<Conte
     return made;
 }
 
+// The default stream, too, whose handle is null.
+Result<std::unique_ptr<device::Stream>> CudaStream::adopt(std::shared_ptr<Context> context, StreamHandle native) {
+    if (auto entered = context->enter(); !entered) return std::unexpected(entered.error());
+    std::unique_ptr<CudaStream> adopted{new CudaStream{std::move(context)}};
+    adopted->stream_ = native;
+    adopted->is_adopted_ = true;
+    Context& of = *adopted->context_;
+    if (const Code code = of.api().query_stream(native); code != success && code != not_ready)
+        return std::unexpected(of.problem(code, "cuStreamQuery"));
+    return adopted;
+}
+
 CudaStream::~CudaStream() {
-    if (stream_ == nullptr || !context_->enter()) return;
+    if (is_adopted_ || stream_ == nullptr || !context_->enter()) return;
     constexpr std::uint64_t patience_ms = 10'000;
     if (context_->api().query_stream(stream_) == not_ready) [[maybe_unused]]
         const auto ended = abandon(patience_ms);

@@ -76,6 +76,7 @@ private:
 class CudaStream final : public device::Stream {
 public:
     static Result<std::unique_ptr<device::Stream>> create(std::shared_ptr<Context> context);
+    static Result<std::unique_ptr<device::Stream>> adopt(std::shared_ptr<Context> context, StreamHandle native);
     ~CudaStream() override;
 
     Result<void> copy(void* destination, const void* source, ByteCount bytes) override;
@@ -97,6 +98,7 @@ private:
 
     std::shared_ptr<Context> context_;
     StreamHandle stream_ = nullptr;
+    bool is_adopted_ = false;
     std::optional<Error> error_;
     std::set<Address> awaited_;  // words that this stream may be waiting for
 };

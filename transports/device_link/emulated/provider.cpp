@@ -100,6 +100,9 @@ public:
         return device::Location{device::MemoryKind::device, *owner};
     }
     Result<std::unique_ptr<device::Stream>> create_stream() override { return EmulatedStream::create(state_); }
+    Result<std::unique_ptr<device::Stream>> adopt_stream(void*) override {
+        return fail(Status::invalid_usage, "emulated devices have no runtime that makes streams: create one instead");
+    }
     Result<std::unique_ptr<device::Event>> create_event() override { return std::make_unique<EmulatedEvent>(); }
     Result<std::unique_ptr<device::Notify>> create_notify() override { return EmulatedNotify::create(state_); }
     Result<std::unique_ptr<device::Notify>> import_notify(const device::Key& key) override {

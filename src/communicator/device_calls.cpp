@@ -1,0 +1,429 @@
+#include "communicator/device_calls.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "execution/program.hpp"
+#include "os/clock.hpp"
+#include "os/thread.hpp"
+#include "plan/boards.hpp"
+
+namespace tenon {
+namespace {
+
+constexpr std::size_t most_in_flight = 64;
+constexpr std::size_t most_operations_in_flight = 800;  // a GPU's stream takes about 1,000
+constexpr std::size_t most_prepared = 128;
+constexpr Channel most_channels = 8;
+
+// Between two ranks; a device has so many notifies for all of them.
+Channel channels_within(std::uint32_t notify_limit, Rank rank_count) {
+    const auto peers = static_cast<std::uint32_t>(std::max(rank_count - 1, 1));
+    const std::uint32_t ends = notify_limit / 2 / peers / (2 * DeviceLinks::slots_per_channel);
+    return static_cast<Channel>(std::clamp<std::uint32_t>(ends, 2, most_channels + 1) - 1);
+}
+
+std::uint32_t mixed(std::uint32_t hash, std::uint64_t value) {
+    const std::uint64_t product = ((std::uint64_t{hash} << 32 | 1) ^ value) * 0x9e3779b97f4a7c15u;
+    return static_cast<std::uint32_t>(product >> 32 ^ product);
+}
+
+}  // namespace
+
+Result<std::shared_ptr<DeviceCalls>> DeviceCalls::make(Owner& owner, std::shared_ptr<OpenDevice> device,
+                                                       const Facts& facts, std::span<const Algorithm> algorithms,
+                                                       std::vector<AlgorithmChoice> forced,
+                                                       const DeviceIntroductions& introduce) {
+    auto selection = Selection::make(algorithms, std::move(forced),
+                                     {.links = {}, .costs = device_costs(), .choices = {}, .fingerprint = 0});
+    if (!selection) return std::unexpected(selection.error());
+    std::shared_ptr<DeviceCalls> made{new DeviceCalls(owner, std::move(device), std::move(*selection))};
+    if (auto started = made->start(facts, introduce); !started) return std::unexpected(started.error());
+    return made;
+}
+
+Result<void> DeviceCalls::start(const Facts& facts, const DeviceIntroductions& introduce) {
+    facts_ = facts;
+    auto topology = DeviceTopology::find(*device_, facts.rank, facts.hosts, introduce);
+    if (!topology) return std::unexpected(topology.error());
+    topology_ = std::move(*topology);
+    auto links = DeviceLinks::make(
+        *device_->device, facts.rank, facts.rank_count,
+        {.channels = channels_within(topology_.notify_limit, facts.rank_count),
+         .most_slot_bytes = {facts.slot_memory_bytes},
+         .reach = topology_.spans_servers ? device::Reach::supernode : device::Reach::server,
+         .timeout_ms = facts.timeout_ms},
+        introduce);
+    if (!links) return std::unexpected(links.error());
+    links_ = std::move(*links);
+    topology_.topology.slot_bytes = links_->slot_bytes().value;
+    execution_ = std::make_unique<StreamExecution>(*device_->device, *links_);
+    auto stream = device_->device->create_stream();
+    if (!stream) return std::unexpected(stream.error());
+    own_stream_ = std::make_shared<DeviceStream>(device_, std::move(*stream));
+    auto thread = os::start_thread([this] { watch(); });
+    if (!thread) return std::unexpected(thread.error());
+    watch_ = std::move(*thread);
+    return {};
+}
+
+DeviceCalls::~DeviceCalls() { leave(); }
+
+// ------------------------------------------------------------------------------------------------ Choice, preparation
+
+Result<bool> DeviceCalls::is_of_device(const Call& call) const {
+    const bool is_pair = is_point_to_point(call.collective);
+    const bool reads = is_pair ? call.collective == Collective::send
+                               : is_v(call.collective) || input_blocks(call.collective, facts_.rank, facts_.rank_count,
+                                                                       call.root) != 0;
+    const bool writes = is_pair ? call.collective == Collective::receive
+                                : is_v(call.collective) || output_blocks(call.collective, facts_.rank,
+                                                                         facts_.rank_count, call.root) != 0;
+    std::optional<bool> found;
+    for (const auto& [buffer, name] :
+         {std::pair{reads ? call.send : nullptr, "sendbuff"},
+          std::pair{writes ? static_cast<const void*>(call.receive) : nullptr, "recvbuff"}}) {
+        if (buffer == nullptr) continue;
+        const auto at = device_->device->locate(buffer);
+        if (!at) return std::unexpected(at.error());
+        const bool is_device = at->kind == device::MemoryKind::device;
+        if (is_device && at->device != device_->device->index())
+            return fail(Status::invalid_argument,
+                        fmt::format("rank {}: {}: {} is memory of {}:{}, but the communicator was made with {}",
+                                    facts_.rank, name_of(call.collective), name, device_->provider->name(), at->device,
+                                    device_->name));
+        if (found && *found != is_device)
+            return fail(Status::invalid_argument,
+                        fmt::format("rank {}: {}: sendbuff is memory of {} and recvbuff of {}: both must be of one",
+                                    facts_.rank, name_of(call.collective), *found ? device_->name : "the host",
+                                    is_device ? device_->name : "the host"));
+        found = is_device;
+    }
+    return found.value_or(false);
+}
+
+Result<Choice> DeviceCalls::choice(const Request& request) {
+    const std::scoped_lock lock(mutex_);
+    return choose(request);
+}
+
+// Whether the plans of all ranks keep within what devices have; of many ranks, those that may differ.
+bool DeviceCalls::fits(const Algorithm& algorithm, Request request) {
+    const std::pair key{&algorithm, request.root};
+    if (fitting_.contains(key)) return true;
+    if (unfitting_.contains(key)) return false;
+    constexpr Rank most_built = 64;
+    const bool all = request.rank_count <= most_built;
+    const auto build = [&](Rank rank) {
+        request.rank = rank;
+        const auto built = algorithm.build(request, topology_.topology);
+        if (!built) return false;
+        const Plan plan = without_boards(*built);
+        if (plan.lanes.size() > topology_.independent_streams) return false;
+        for (const Lane& lane : plan.lanes)
+            for (const Step& step : lane.steps)
+                if ((sends(step.kind) && step.send_channel >= links_->channels()) ||
+                    (receives(step.kind) && step.receive_channel >= links_->channels()))
+                    return false;
+        return true;
+    };
+    bool fit = build(request.root) && build(0) && build(request.rank_count - 1);
+    for (Rank rank = 0; fit && all && rank < request.rank_count; rank++) fit = build(rank);
+    (fit ? fitting_ : unfitting_).insert(key);
+    return fit;
+}
+
+Result<Choice> DeviceCalls::choose(const Request& request) {
+    auto chosen = selection_.choose(request, topology_.topology, &priced_);
+    if (!chosen || fits(*chosen->algorithm, request)) return chosen;
+    std::multimap<double, const Algorithm*> others;  // by price
+    for (const Candidate& other : selection_.candidates(request, topology_.topology))
+        if (other.price) others.emplace(other.price->total_ns, other.algorithm);
+    for (const auto& [price, algorithm] : others)
+        if (fits(*algorithm, request))
+            return Choice{algorithm, fmt::format("the lowest price of those whose plans have no more than {} lanes and "
+                                                 "{} channels",
+                                                 topology_.independent_streams, links_->channels())};
+    return fail(Status::invalid_usage, fmt::format("no algorithm of {} has plans of no more than {} lanes and {} "
+                                                   "channels, as {} needs",
+                                                   name_of(request.collective), topology_.independent_streams,
+                                                   links_->channels(), device_->name));
+}
+
+Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepared_for(const Call& call) {
+    if (call.factor != nullptr)
+        return fail(
+            Status::invalid_usage,
+            fmt::format("rank {}: {}: devices do not multiply, so there are no sums of tenonRedOpCreatePreMulSum: "
+                        "scale the input before the call",
+                        facts_.rank, name_of(call.collective)));
+    if (is_v(call.collective)) return prepare_v(call);
+    const Key key{call.collective, call.type, call.op, call.root, call.count, call.send, call.receive};
+    if (const auto known = prepared_.find(key); known != prepared_.end()) return known->second;
+    auto made = prepare(call);
+    if (!made) return made;
+    // What is in flight stays.
+    if (prepared_.size() >= most_prepared) prepared_.clear();
+    return prepared_.emplace(key, std::move(*made)).first->second;
+}
+
+Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare(const Call& call) {
+    const Request request = owner_.request_of(call);
+    const auto chosen = choose(request);
+    if (!chosen) return std::unexpected(chosen.error());
+    const auto plan = plans_.plan_for(*chosen->algorithm, request, topology_.topology);
+    if (!plan) return std::unexpected(plan.error());
+    auto prepared = std::make_shared<Prepared>();
+    prepared->algorithm = chosen->algorithm->name;
+    DeviceBuffers buffers{call.send, call.receive};
+    const bool is_copied = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
+    const std::uint64_t bytes = call.count * element_bytes(call.type) *
+                                input_blocks(call.collective, request.rank, request.rank_count, call.root);
+    if (is_copied && call.send == call.receive && bytes != 0) {
+        auto staged = device_->device->allocate({.bytes = {bytes}});
+        if (!staged) return std::unexpected(staged.error());
+        prepared->staged = std::move(*staged);
+        prepared->input = call.send;
+        prepared->input_bytes = bytes;
+        buffers.input = prepared->staged->data();
+    }
+    auto made = execution_->prepare(without_boards(**plan), request, buffers);
+    if (!made) return std::unexpected(made.error());
+    prepared->call = std::move(*made);
+    return prepared;
+}
+
+Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare_v(const Call& call) {
+    auto prepared = std::make_shared<Prepared>();
+    prepared->algorithm = "exchange";
+    const auto ranks = static_cast<std::size_t>(facts_.rank_count);
+    const auto add = [&](Result<DeviceCall> made) -> Result<std::shared_ptr<const Prepared>> {
+        if (!made) return std::unexpected(made.error());
+        prepared->call = std::move(*made);
+        return prepared;
+    };
+    if (call.collective == Collective::reduce_scatter_v)
+        return add(execution_->prepare_reduce_scatter_v(owner_.request_of(call), {call.receive_counts, ranks},
+                                                        {call.send, call.receive}));
+    const std::uint64_t width = element_bytes(call.type);
+    std::vector<DeviceMessage> messages;
+    for (std::size_t r = 0; r < ranks; r++) {
+        const bool to_all = call.collective == Collective::all_gather_v;
+        auto* const from = static_cast<std::byte*>(const_cast<void*>(call.send));  // only ever read
+        const std::uint64_t sent = to_all ? call.count : call.send_counts[r];
+        messages.push_back({.is_send = true,
+                            .peer = static_cast<Rank>(r),
+                            .address = sent == 0 ? nullptr : from + (to_all ? 0 : call.send_offsets[r] * width),
+                            .bytes = sent * width});
+        const std::uint64_t received = call.receive_counts[r];
+        auto* const into = static_cast<std::byte*>(call.receive);
+        messages.push_back({.is_send = false,
+                            .peer = static_cast<Rank>(r),
+                            .address = received == 0 ? nullptr : into + call.receive_offsets[r] * width,
+                            .bytes = received * width});
+    }
+    return add(execution_->prepare(messages));
+}
+
+// --------------------------------------------------------------------------------------------------------------- Issue
+
+CallRecord DeviceCalls::record_of(const Call& call, std::string_view algorithm) {
+    Request request = owner_.request_of(call);
+    if (is_v(call.collective)) request.count = {0};  // each rank's own
+    history_ = mixed(history_, signature_of(request, algorithm));
+    // What all_to_all_v moves is known by pairs only.
+    if (call.collective == Collective::all_gather_v || call.collective == Collective::reduce_scatter_v)
+        for (Rank r = 0; r < facts_.rank_count; r++) history_ = mixed(history_, call.receive_counts[r]);
+    return {.count = call.count, .signature = history_, .collective = call.collective, .type = call.type,
+            .op = call.op, .root = call.root};
+}
+
+Result<void> DeviceCalls::issue(const Call& call, const std::shared_ptr<DeviceStream>& stream) {
+    Lock lock(mutex_);
+    if (auto over = refuse_if_over(); !over) return over;
+    auto prepared = prepared_for(call);
+    if (!prepared) return std::unexpected(prepared.error());
+    if (auto room = wait_for_room(lock, (*prepared)->call.operations().size()); !room) return room;
+    last_call_ = owner_.note_device_call(record_of(call, (*prepared)->algorithm));
+    if (auto differs = owner_.device_disagreement(last_call_.number)) return std::unexpected(end(*differs, last_call_));
+    return issue(std::move(*prepared), last_call_, stream);
+}
+
+Result<void> DeviceCalls::issue(std::span<const Call> sends_and_receives,
+                                const std::shared_ptr<DeviceStream>& stream) {
+    Lock lock(mutex_);
+    if (auto over = refuse_if_over(); !over) return over;
+    std::vector<DeviceMessage> messages;
+    for (const Call& call : sends_and_receives) {
+        const bool is_send = call.collective == Collective::send;
+        messages.push_back({.is_send = is_send,
+                            .peer = call.root,
+                            .address = static_cast<std::byte*>(is_send ? const_cast<void*>(call.send) : call.receive),
+                            .bytes = call.count * element_bytes(call.type)});
+    }
+    auto made = execution_->prepare(messages);
+    if (!made) return std::unexpected(made.error());
+    auto prepared = std::make_shared<Prepared>();
+    prepared->call = std::move(*made);
+    if (auto room = wait_for_room(lock, prepared->call.operations().size()); !room) return room;
+    return issue(std::move(prepared), {}, stream);
+}
+
+Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRecord record,
+                                const std::shared_ptr<DeviceStream>& stream) {
+    auto done = event();
+    if (!done) return std::unexpected(done.error());
+    stream->add_user(weak_from_this());
+    const auto enqueued = stream->enqueue([&](device::Stream& on) -> Result<void> {
+        if (!in_flight_.empty() && in_flight_.back().stream != stream)
+            if (auto waits = on.wait(*in_flight_.back().done); !waits) return waits;
+        if (prepared->staged != nullptr)
+            if (auto copied = on.copy(prepared->staged->data(), prepared->input, {prepared->input_bytes}); !copied)
+                return copied;
+        if (auto issued = execution_->issue(prepared->call, on); !issued) return issued;
+        return on.record(**done);
+    });
+    operations_in_flight_ += prepared->call.operations().size();
+    for (const DeviceCallTraffic& sent : prepared->call.traffic())
+        owner_.count_sent(sent.peer, sent.bytes, sent.messages);
+    in_flight_.push_back({record, std::move(prepared), stream, std::move(*done), os::now_ns()});
+    if (!enqueued) return std::unexpected(end(enqueued.error(), record));
+    if (in_flight_.size() == 1) changed_.notify_all();
+    return {};
+}
+
+Result<std::unique_ptr<device::Event>> DeviceCalls::event() {
+    if (free_events_.empty()) return device_->device->create_event();
+    auto event = std::move(free_events_.back());
+    free_events_.pop_back();
+    return event;
+}
+
+Result<void> DeviceCalls::refuse_if_over() {
+    if (auto retired = retire(); !retired) return retired;
+    if (error_) return std::unexpected(*error_);
+    if (const auto failure = owner_.failure()) return std::unexpected(end(*failure, last_call_));
+    return {};
+}
+
+Result<void> DeviceCalls::wait_for_room(Lock& lock, std::size_t operations) {
+    while (!in_flight_.empty() && (in_flight_.size() >= most_in_flight ||
+                                   operations_in_flight_ + operations > most_operations_in_flight)) {
+        changed_.wait_for(lock, std::chrono::microseconds(200));
+        if (auto retired = retire(); !retired) return retired;
+    }
+    if (error_) return std::unexpected(*error_);
+    return {};
+}
+
+// -------------------------------------------------------------------------------------------------------- What is done
+
+Result<void> DeviceCalls::retire() {
+    while (!in_flight_.empty()) {
+        const auto reached = in_flight_.front().done->reached();
+        if (!reached) return std::unexpected(end(reached.error(), in_flight_.front().record));
+        if (!*reached) return {};
+        last_done_ns_ = os::now_ns();
+        warned_late_ = false;
+        operations_in_flight_ -= in_flight_.front().prepared->call.operations().size();
+        free_events_.push_back(std::move(in_flight_.front().done));
+        in_flight_.pop_front();
+        if (in_flight_.empty()) changed_.notify_all();
+    }
+    return {};
+}
+
+bool DeviceCalls::busy() {
+    const std::scoped_lock lock(mutex_);
+    return retire() && !in_flight_.empty();
+}
+
+void DeviceCalls::wait_until_idle() {
+    Lock lock(mutex_);
+    while (retire() && !in_flight_.empty()) changed_.wait_for(lock, std::chrono::microseconds(500));
+}
+
+Result<void> DeviceCalls::settle() {
+    const std::scoped_lock lock(mutex_);
+    if (is_leaving_) return {};
+    if (auto retired = retire(); !retired) return retired;
+    if (error_) return std::unexpected(*error_);
+    if (const auto why = owner_.device_trouble(last_call_, 0, warned_late_))
+        return std::unexpected(end(*why, last_call_));
+    return {};
+}
+
+Error DeviceCalls::stream_failed(const Error& error) {
+    const std::scoped_lock lock(mutex_);
+    return end(error, in_flight_.empty() ? last_call_ : in_flight_.front().record);
+}
+
+// The first error stays. Afterwards nothing of this communicator runs on the device.
+Error DeviceCalls::end(const Error& error, const CallRecord& call) {
+    if (error_ || is_leaving_) return error_.value_or(error);
+    error_ = owner_.end_by_device(error, call);
+    std::vector<std::shared_ptr<DeviceStream>> streams;
+    for (const InFlight& each : in_flight_)
+        if (std::ranges::find(streams, each.stream) == streams.end()) streams.push_back(each.stream);
+    constexpr std::uint64_t patience_ms = 5'000;
+    const auto abandon_all = [&](std::uint64_t within_ms) {
+        Result<void> all;
+        for (const auto& stream : streams)
+            if (auto ended = stream->abandon(within_ms); !ended) all = ended;
+        return all;
+    };
+    [[maybe_unused]] const auto given_up = execution_->give_up(abandon_all, patience_ms);
+    in_flight_.clear();
+    operations_in_flight_ = 0;
+    owner_.stand_back();
+    changed_.notify_all();
+    return *error_;
+}
+
+void DeviceCalls::watch() {
+    constexpr auto look_every = std::chrono::milliseconds(20);
+    Lock lock(mutex_);
+    while (!is_leaving_) {
+        if (in_flight_.empty()) {
+            changed_.wait(lock, [this] { return is_leaving_ || !in_flight_.empty(); });
+        } else {
+            changed_.wait_for(lock, look_every);
+        }
+        if (!is_leaving_) look();
+    }
+}
+
+void DeviceCalls::look() {
+    if (!retire() || in_flight_.empty()) return;
+    const CallRecord record = in_flight_.front().record;
+    std::optional<Error> why = in_flight_.front().stream->failure();
+    if (!why) why = execution_->lane_failure();
+    const std::uint64_t since_ns = std::max(in_flight_.front().issued_ns, last_done_ns_);
+    if (!why) why = owner_.device_trouble(record, os::now_ns() - since_ns, warned_late_);
+    if (why) end(*why, record);
+}
+
+std::unique_ptr<DeviceLinks> DeviceCalls::leave() {
+    if (watch_.joinable()) {
+        {
+            const std::scoped_lock lock(mutex_);
+            if (retire() && !in_flight_.empty())
+                end({Status::aborted, fmt::format("rank {}: the communicator was ended", facts_.rank)}, last_call_);
+            is_leaving_ = true;
+        }
+        changed_.notify_all();
+        watch_.join();
+    }
+    const std::scoped_lock lock(mutex_);
+    is_leaving_ = true;
+    prepared_.clear();
+    execution_.reset();
+    free_events_.clear();
+    own_stream_.reset();
+    if (links_ != nullptr) links_->drop_imports();
+    return std::move(links_);
+}
+
+}  // namespace tenon

@@ -1,0 +1,67 @@
+// A device that a process uses, and its streams as callers hold them: who waits for one also learns what has ended the
+// communicators whose calls it runs.
+//
+// Any thread may use a DeviceStream; each operation is one thread's at a time, in the order of the calls.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "communicator/stream.hpp"
+#include "tenon/plugin/device.hpp"
+
+namespace tenon {
+
+struct OpenDevice {
+    std::string name;  // "cuda:0"
+    std::shared_ptr<device::Provider> provider;
+    std::unique_ptr<device::Device> device;  // ends before its provider
+};
+
+class DeviceStream : public std::enable_shared_from_this<DeviceStream> {
+public:
+    // Whose calls a stream runs.
+    class User {
+    public:
+        virtual ~User() = default;
+        // All that it has enqueued is done: whether it was what the other ranks did, too.
+        virtual Result<void> settle() = 0;
+        // The stream does nothing more; returns the error that has ended, or now ends, the user.
+        virtual Error stream_failed(const Error& error) = 0;
+    };
+
+    DeviceStream(std::shared_ptr<OpenDevice> device, std::unique_ptr<device::Stream> stream)
+        : device_(std::move(device)), stream_(std::move(stream)) {}
+    DeviceStream(const DeviceStream&) = delete;
+    DeviceStream& operator=(const DeviceStream&) = delete;
+
+    const std::shared_ptr<OpenDevice>& device() const { return device_; }
+    Result<void> enqueue(const std::function<Result<void>(device::Stream&)>& work);
+    // From now on `user` is asked when the stream is waited for; until it dies.
+    void add_user(const std::weak_ptr<User>& user);
+    Result<bool> idle();
+    // Why the stream does nothing more, if so; asks no user.
+    std::optional<Error> failure();
+    // Waits for all that is in the stream. Whatever of it waits for another rank has a deadline; what the program
+    // itself has enqueued has none.
+    Result<void> synchronize();
+    Result<void> abandon(std::uint64_t timeout_ms);
+
+    Result<std::shared_ptr<const Point>> mark();        // after what is in the stream now
+    Result<void> wait_for(const Point& point);          // later work waits for it; it must be of a device's stream
+
+private:
+    std::vector<std::shared_ptr<User>> users();
+    Error why_failed(const Error& error);
+
+    std::shared_ptr<OpenDevice> device_;
+    std::mutex mutex_;
+    std::unique_ptr<device::Stream> stream_;
+    std::vector<std::weak_ptr<User>> users_;
+};
+
+}  // namespace tenon

@@ -1,0 +1,151 @@
+#include "device_execution/exchange_preparation.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+namespace tenon {
+namespace {
+
+constexpr std::size_t most_lanes = 8;
+
+}  // namespace
+
+ExchangePreparation::ExchangePreparation(device::Device& device, DeviceLinks& links,
+                                         std::span<const DeviceMessage> messages)
+    : device_{device}, links_{links}, messages_{messages} {
+    std::vector<const DeviceMessage*> sends, receives;
+    for (const DeviceMessage& message : messages)
+        if (message.peer != links.rank() && message.bytes != 0)
+            (message.is_send ? sends : receives).push_back(&message);
+    const std::size_t room = std::clamp<std::size_t>(device.facts().independent_streams / 2, 1, most_lanes / 2);
+    const std::size_t send_lanes = std::min(room, sends.size()), receive_lanes = std::min(room, receives.size());
+    lanes_.resize(std::max<std::size_t>(1, send_lanes + receive_lanes));
+    deal(std::move(sends), 0, send_lanes);
+    deal(std::move(receives), send_lanes, receive_lanes);
+}
+
+std::uint64_t ExchangePreparation::round_of(const DeviceMessage& message) const {
+    const Rank ahead = message.is_send ? message.peer - links_.rank() : links_.rank() - message.peer;
+    return static_cast<std::uint64_t>((ahead + links_.rank_count()) % links_.rank_count());
+}
+
+// Those of one peer stay in one lane and in their order.
+void ExchangePreparation::deal(std::vector<const DeviceMessage*> messages, std::size_t first_lane, std::size_t lanes) {
+    std::ranges::stable_sort(messages, {}, [this](const DeviceMessage* message) { return round_of(*message); });
+    const std::uint64_t slot = links_.slot_bytes().value;
+    for (const DeviceMessage* message : messages)
+        for (std::uint64_t offset = 0; offset < message->bytes; offset += slot)
+            lanes_[first_lane + round_of(*message) % lanes].push_back(
+                {message, offset, std::min(slot, message->bytes - offset)});
+}
+
+Result<DeviceCall> ExchangePreparation::prepare(const DeviceSum* sum) {
+    call_.lane_count_ = lanes_.size();
+    if (sum != nullptr) {
+        call_.type_ = sum->type;
+        call_.op_ = sum->op;
+    }
+    if (auto started = start_or_join(true); !started) return std::unexpected(started.error());
+    if (auto own = add_own(); !own) return std::unexpected(own.error());
+    add_tiles();
+    if (auto joined = start_or_join(false); !joined) return std::unexpected(joined.error());
+    if (sum != nullptr && sum->elements.value != 0) {
+        add_sum(*sum, 0, links_.rank_count());
+        add_copy(0, sum->destination, sum->cells, sum->elements.value * element_bytes(sum->type));
+    }
+    return std::move(call_);
+}
+
+// The first lane runs on the caller's stream, the others beside it in between.
+Result<void> ExchangePreparation::start_or_join(bool starts) {
+    device::Event* begin = nullptr;
+    for (LaneNumber lane = 1; lane < lanes_.size(); lane++) {
+        if (!starts || begin == nullptr) {
+            auto made = device_.create_event();
+            if (!made) return std::unexpected(made.error());
+            begin = call_.events_.emplace_back(std::move(*made)).get();
+            call_.operations_.push_back({.kind = StreamOperation::Kind::record_event, .lane = starts ? 0 : lane,
+                                         .event = begin});
+        }
+        call_.operations_.push_back({.kind = StreamOperation::Kind::wait_event, .lane = starts ? lane : 0,
+                                     .event = begin});
+    }
+    return {};
+}
+
+Result<void> ExchangePreparation::add_own() {
+    std::vector<const DeviceMessage*> sent, received;
+    for (const DeviceMessage& message : messages_)
+        if (message.peer == links_.rank()) (message.is_send ? sent : received).push_back(&message);
+    const auto bytes = [](const DeviceMessage* message) { return message->bytes; };
+    if (!std::ranges::equal(sent, received, {}, bytes, bytes))
+        return fail(Status::invalid_usage,
+                    fmt::format("rank {}: the group's sends to this rank itself and its receives do not match: {} "
+                                "sends, {} receives, in order of equal sizes",
+                                links_.rank(), sent.size(), received.size()));
+    for (std::size_t i = 0; i < sent.size(); i++) add_copy(0, received[i]->address, sent[i]->address, sent[i]->bytes);
+    return {};
+}
+
+// In turns, since a runtime's queues are bounded: see preparation.hpp.
+void ExchangePreparation::add_tiles() {
+    bool any = true;
+    for (std::size_t turn = 0; any; turn++) {
+        any = false;
+        for (LaneNumber lane = 0; lane < lanes_.size(); lane++) {
+            if (turn >= lanes_[lane].size()) continue;
+            any = true;
+            const Tile& tile = lanes_[lane][turn];
+            if (tile.message->is_send)
+                add_send(lane, tile);
+            else
+                add_receive(lane, tile);
+        }
+    }
+}
+
+void ExchangePreparation::add_send(LaneNumber lane, const Tile& tile) {
+    DeviceLinks::SendEnd& end = links_.send_end(tile.message->peer, links_.exchange_channel());
+    const std::size_t slot = end.exchanged++ % DeviceLinks::slots_per_channel;
+    call_.operations_.push_back(
+        {.kind = StreamOperation::Kind::wait_notify, .lane = lane, .notify = end.free[slot].get()});
+    add_copy(lane, end.slots[slot], tile.message->address + tile.offset, tile.bytes);
+    call_.operations_.push_back(
+        {.kind = StreamOperation::Kind::record_notify, .lane = lane, .notify = end.arrived[slot].get()});
+    call_.count_sent(tile.message->peer, tile.bytes);
+}
+
+void ExchangePreparation::add_receive(LaneNumber lane, const Tile& tile) {
+    DeviceLinks::ReceiveEnd& end = links_.receive_end(tile.message->peer, links_.exchange_channel());
+    const std::size_t slot = end.exchanged++ % DeviceLinks::slots_per_channel;
+    call_.operations_.push_back(
+        {.kind = StreamOperation::Kind::wait_notify, .lane = lane, .notify = end.arrived[slot].get()});
+    add_copy(lane, tile.message->address + tile.offset, end.slots[slot], tile.bytes);
+    call_.operations_.push_back(
+        {.kind = StreamOperation::Kind::record_notify, .lane = lane, .notify = end.free[slot].get()});
+}
+
+// Into the first cell of [first, end): the tree splits at the largest power of two below its size.
+void ExchangePreparation::add_sum(const DeviceSum& sum, Rank first, Rank end) {
+    if (end - first < 2) return;
+    const Rank middle = first + static_cast<Rank>(std::bit_floor(static_cast<std::uint32_t>(end - first - 1)));
+    add_sum(sum, first, middle);
+    add_sum(sum, middle, end);
+    call_.operations_.push_back({.kind = StreamOperation::Kind::reduce,
+                                 .destination = sum.cells + static_cast<std::uint64_t>(first) * sum.stride,
+                                 .source = sum.cells + static_cast<std::uint64_t>(middle) * sum.stride,
+                                 .count = sum.elements.value});
+}
+
+void ExchangePreparation::add_copy(LaneNumber lane, void* destination, const void* source, std::uint64_t bytes) {
+    if (bytes == 0 || destination == source) return;
+    call_.operations_.push_back({.kind = StreamOperation::Kind::copy,
+                                 .lane = lane,
+                                 .destination = destination,
+                                 .source = source,
+                                 .count = bytes});
+}
+
+}  // namespace tenon

@@ -1,0 +1,102 @@
+// Communicators with devices between processes that share an emulated machine, two ranks in each; and one that is
+// killed in the middle.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <cstdlib>
+
+#include "library/emulated_machine.hpp"
+#include "tests/device/device_job.hpp"
+#include "tests/device/devices.hpp"
+#include "tests/support/rank_processes.hpp"
+
+namespace tenon::support {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class DeviceProcesses : public ::testing::Test {
+protected:
+    DeviceProcesses() { setenv("TENON_EMULATED_MACHINE", shared_.path.c_str(), 1); }
+    ~DeviceProcesses() override { unsetenv("TENON_EMULATED_MACHINE"); }
+    SharedMachine shared_ = must(share_emulated_machine());
+};
+
+// Two ranks of each process, as threads; what the first that fails says.
+std::string sums(RankProcess& process) {
+    tenonUniqueId id;
+    if (process.rank() == 0) require(tenonGetUniqueId(&id));
+    process.share(std::as_writable_bytes(std::span{&id, 1}));
+    const int ranks = 2 * process.rank_count();
+    std::vector<std::string> said(2);
+    on_rank_threads(2, [&](Rank thread) {
+        const int rank = 2 * process.rank() + thread;
+        const DeviceUser user{"emulated:" + std::to_string(rank)};
+        tenonConfig_t config = device_config(user, 30'000);
+        tenonComm_t comm = nullptr;
+        require(tenonCommInitRankConfig(&comm, ranks, id, rank, &config));
+        std::string& mine = said[static_cast<std::size_t>(thread)];
+        for (const std::size_t count : {1, 5'000, 300'000}) {
+            const auto memory = user.allocate(4 * count);
+            user.put(memory, std::vector<std::byte>(4 * count, std::byte{1}));
+            for (int time = 0; time < 3; time++)
+                if (mine.empty())
+                    if (const auto done = tenonAllReduce(memory, memory, count, tenonInt32,
+                                                         time == 0 ? tenonSum : tenonMax, comm, user.stream());
+                        done != tenonSuccess)
+                        mine = outcome(done);
+            if (const auto done = tenonStreamSynchronize(user.stream()); done != tenonSuccess) mine = outcome(done);
+            if (mine.empty() && user.get(memory, 4 * count) !=
+                                    std::vector<std::byte>(4 * count, static_cast<std::byte>(ranks)))
+                mine = "wrong sums of " + std::to_string(count);
+        }
+        require(tenonCommDestroy(comm));
+    });
+    return said[0] + said[1];
+}
+
+TEST_F(DeviceProcesses, AddUpWithTwoRanksInEachAndLeaveNothing) {
+    {
+        RankProcesses processes{4, sums};
+        EXPECT_EQ(processes.results(), std::vector<std::string>(4));
+    }
+    EXPECT_EQ(shared_.machine->usage(), emulated::Machine::Usage{}) << "something was left behind";
+}
+
+std::string until_it_fails(RankProcess& process) {
+    tenonUniqueId id;
+    if (process.rank() == 0) require(tenonGetUniqueId(&id));
+    process.share(std::as_writable_bytes(std::span{&id, 1}));
+    const DeviceUser user{"emulated:" + std::to_string(process.rank())};
+    tenonConfig_t config = device_config(user, 60'000);
+    tenonComm_t comm = nullptr;
+    require(tenonCommInitRankConfig(&comm, process.rank_count(), id, process.rank(), &config));
+    constexpr std::size_t count = 20'000;
+    const auto memory = user.allocate(4 * count);
+    user.put(memory, std::vector<std::byte>(4 * count));
+    for (int call = 0;; call++) {
+        tenonResult_t result = tenonAllReduce(memory, memory, count, tenonInt32, tenonSum, comm, user.stream());
+        if (result == tenonSuccess && call % 7 == 0) result = tenonStreamSynchronize(user.stream());
+        if (call == 20) process.tell("runs");
+        if (result == tenonSuccess) continue;
+        const std::string said = outcome(result);
+        require(tenonCommDestroy(comm));
+        return said;
+    }
+}
+
+TEST_F(DeviceProcesses, ThatAreKilledAreAnErrorOnEveryOtherInTime) {
+    RankProcesses processes{3, until_it_fails};
+    for (int rank = 0; rank < 3; rank++) ASSERT_EQ(processes.hear(rank), "runs");
+    const std::int64_t since_ms = now_ms();
+    processes.send_signal(1, SIGKILL);
+    for (const int rank : {0, 2})
+        EXPECT_THAT(processes.wait(rank).last_line, AllOf(HasSubstr("remote error"), HasSubstr("rank 1"),
+                                                          HasSubstr("has died")));
+    EXPECT_LT(now_ms() - since_ms, 10'000);
+    processes.wait(1);
+}
+
+}  // namespace
+}  // namespace tenon::support
