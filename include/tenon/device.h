@@ -74,7 +74,8 @@ TENON_EXPORT tenonResult_t tenonDeviceStreamCreate(tenonDevice_t device, tenonSt
 TENON_EXPORT tenonResult_t tenonDeviceStreamWrap(tenonDevice_t device, void* native, tenonStream_t* stream);
 
 /* Puts a copy of `size` bytes into a stream of a device: between its memory and the host's, or within its own. Host
- * memory stays as it is until the copy is done. */
+ * memory stays as it is until the copy is done. On "cuda" and "ascend" a copy with the host's memory waits for what is
+ * before it in the stream, so one thread that has several ranks enqueues the calls of all of them first. */
 TENON_EXPORT tenonResult_t tenonDeviceMemcpyAsync(void* dst, const void* src, size_t size, tenonStream_t stream);
 
 #ifdef __cplusplus

@@ -71,7 +71,7 @@ public:
 
     void synchronize() { check(tenonStreamSynchronize(*this)); }
     void wait(const Event& event) { check(tenonStreamWaitEvent(*this, event)); }
-    // Both return at once; the host's values stay where they are until the copy is done.
+    // As tenonDeviceMemcpyAsync: the host's values stay where they are until the copy is done.
     template <class T, std::ranges::contiguous_range From>
     void copy_to(const DeviceMemory<T>& to, const From& from) {
         copy(to.data(), to.size(), std::ranges::data(from), std::ranges::size(from));

@@ -252,7 +252,8 @@ TENON_EXPORT tenonResult_t tenonCommAlgorithm(tenonComm_t comm, tenonCollective_
 TENON_EXPORT tenonResult_t tenonCommTransport(tenonComm_t comm, int peer, const char** name);
 
 /* Sets *bytes to the memory of the message slots that this rank reads from in `comm`: what its calls so far have
- * needed, never more than the configuration's slotMemoryBytes. Any thread, any time. */
+ * needed, never more than the configuration's slotMemoryBytes; with a device, which has its own, twice that. Any
+ * thread, any time. */
 TENON_EXPORT tenonResult_t tenonCommSlotMemory(tenonComm_t comm, uint64_t* bytes);
 
 /* Sets *count to the number of levels of the communicator's topology, at least 1: each is groups of ranks, level 0 the

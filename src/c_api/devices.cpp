@@ -189,8 +189,7 @@ tenonResult_t tenonDeviceMemcpyAsync(void* dst, const void* src, size_t size, te
         return refuse_device_call(__func__, "not a stream of a device");
     if (size != 0 && (dst == nullptr || src == nullptr)) return refuse_device_call(__func__, "dst or src is NULL");
     return guarded(nullptr, [&]() -> tenonResult_t {
-        const auto enqueued =
-            stream->device->enqueue([&](device::Stream& on) { return on.copy(dst, src, {size}); });
+        const auto enqueued = size != 0 ? stream->device->copy(dst, src, {size}) : Result<void>{};
         return enqueued ? tenonSuccess : report(enqueued.error());
     });
 }

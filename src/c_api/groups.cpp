@@ -27,12 +27,17 @@ struct Part {
     std::vector<Member> members;
 };
 
-// Those of one communicator that go to one stream of a device.
-struct DevicePart {
-    Member member;
+// Those of one communicator that go to streams of a device, in the order of issue.
+struct GroupedDeviceCall {
+    StoredCall call;
     std::shared_ptr<DeviceStream> stream;
     bool is_waited_for;  // by the end of the group
-    std::vector<StoredCall> calls;
+};
+struct DevicePart {
+    Member member;
+    std::vector<GroupedDeviceCall> calls;
+    std::size_t issued = 0;
+    bool has_failed = false;
 };
 
 // Communicators to be made, from one or from none.
@@ -60,55 +65,72 @@ void add(std::vector<Part>& parts, tenonComm* comm, const Call& call, tenonStrea
         part->members.push_back({comm, comm->communicator.get()});
 }
 
-void add(std::vector<DevicePart>& parts, tenonComm* comm, const Call& call,
-         const std::shared_ptr<DeviceStream>& stream, bool is_waited_for) {
-    auto part = std::ranges::find_if(
-        parts, [&](const DevicePart& known) { return known.member.handle == comm && known.stream == stream; });
+void add(std::vector<DevicePart>& parts, tenonComm* comm, const Call& call, const std::shared_ptr<DeviceStream>& stream,
+         bool is_waited_for) {
+    auto part = std::ranges::find(parts, comm, [](const DevicePart& known) { return known.member.handle; });
     if (part == parts.end()) {
-        parts.push_back({{comm, comm->communicator.get()}, stream, is_waited_for, {}});
+        parts.push_back({{comm, comm->communicator.get()}, {}});
         part = std::prev(parts.end());
     }
-    part->is_waited_for |= is_waited_for;
-    part->calls.emplace_back(call, comm->communicator->rank_count());
+    part->calls.push_back({{call, comm->communicator->rank_count()}, stream, is_waited_for});
 }
 
-// Its sends and receives are one call, where the first of them was.
-Result<void> issue(DevicePart& part) {
+// All sends and receives of a communicator are one call, where the first of them was and in its stream; the others'
+// streams come to where they would have been.
+Result<void> issue_pairs(const DevicePart& part) {
     std::vector<Call> pairs;
-    for (const StoredCall& stored : part.calls)
-        if (is_point_to_point(stored.call().collective)) pairs.push_back(stored.call());
-    for (const StoredCall& stored : part.calls) {
-        const Call call = stored.call();
-        if (!is_point_to_point(call.collective)) {
-            if (auto issued = part.member.communicator->issue(call, part.stream); !issued) return issued;
-        } else if (!pairs.empty()) {
-            if (auto issued = part.member.communicator->issue(pairs, part.stream); !issued) return issued;
-            pairs.clear();
-        }
+    std::vector<std::shared_ptr<DeviceStream>> streams;
+    for (const GroupedDeviceCall& each : part.calls) {
+        if (!is_point_to_point(each.call.call().collective)) continue;
+        pairs.push_back(each.call.call());
+        if (std::ranges::find(streams, each.stream) == streams.end()) streams.push_back(each.stream);
     }
+    const auto follow = [](DeviceStream& later, DeviceStream& earlier) -> Result<void> {
+        const auto point = earlier.mark();
+        return point ? later.wait_for(**point) : std::unexpected(point.error());
+    };
+    for (std::size_t i = 1; i < streams.size(); i++)
+        if (auto waits = follow(*streams[0], *streams[i]); !waits) return waits;
+    if (auto issued = part.member.communicator->issue(pairs, streams[0]); !issued) return issued;
+    for (std::size_t i = 1; i < streams.size(); i++)
+        if (auto waits = follow(*streams[i], *streams[0]); !waits) return waits;
     return {};
 }
 
-// All are enqueued before any is waited for: they may wait for one another.
+Result<void> issue_next(DevicePart& part) {
+    const std::size_t next = part.issued++;
+    const GroupedDeviceCall& each = part.calls[next];
+    const Call call = each.call.call();
+    if (!is_point_to_point(call.collective)) return part.member.communicator->issue(call, each.stream);
+    const auto is_pair = [](const GroupedDeviceCall& other) { return is_point_to_point(other.call.call().collective); };
+    const auto first = std::ranges::find_if(part.calls, is_pair) - part.calls.begin();
+    return static_cast<std::size_t>(first) == next ? issue_pairs(part) : Result<void>{};
+}
+
+// All are enqueued before any is waited for, and of all communicators by turns: they may wait for one another.
 tenonResult_t issue(std::vector<DevicePart>& parts) {
     tenonResult_t first = tenonSuccess;
-    const auto tell = [&](const DevicePart& part, const Error& error) {
+    const auto tell = [&](DevicePart& part, const Error& error) {
+        part.has_failed = true;
         const tenonResult_t result = report(error, part.member.handle);
         if (first == tenonSuccess) first = result;
     };
-    for (DevicePart& part : parts) {
-        const Inside inside(*part.member.handle);
-        if (!is_alive(part.member.handle)) return refuse_handle(part.member.handle, "tenonGroupEnd");
-        if (auto issued = issue(part); !issued) {
-            tell(part, issued.error());
-            part.is_waited_for = false;
+    for (bool any = true; any;) {
+        any = false;
+        for (DevicePart& part : parts) {
+            if (part.has_failed || part.issued == part.calls.size()) continue;
+            const Inside inside(*part.member.handle);
+            if (!is_alive(part.member.handle)) return refuse_handle(part.member.handle, "tenonGroupEnd");
+            if (auto issued = issue_next(part); !issued) tell(part, issued.error());
+            any = true;
         }
     }
-    for (const DevicePart& part : parts) {
-        if (!part.is_waited_for) continue;
-        const Inside inside(*part.member.handle);
-        if (auto done = part.stream->synchronize(); !done) tell(part, done.error());
-    }
+    for (DevicePart& part : parts)
+        for (const GroupedDeviceCall& each : part.calls) {
+            if (part.has_failed || !each.is_waited_for) continue;
+            const Inside inside(*part.member.handle);
+            if (auto done = each.stream->synchronize(); !done) tell(part, done.error());
+        }
     return first;
 }
 

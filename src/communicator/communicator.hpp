@@ -113,7 +113,10 @@ public:
     std::string_view transport_name(Rank peer);
     std::string network_in_words() const { return transport_->network_in_words(); }
     const Meeting* meeting() const { return job_.meeting.get(); }  // null where ranks were made together in one process
-    ByteCount slot_memory() const { return transport_->slot_memory(); }
+    ByteCount slot_memory() const {
+        const ByteCount on_device = device_calls_ != nullptr ? device_calls_->slot_memory() : ByteCount{};
+        return {transport_->slot_memory().value + on_device.value};
+    }
     // What this rank has sent by it, of calls from when they begin.
     const Traffic& traffic() const { return traffic_; }
     // The same for what is no program; by who has the turn.
@@ -221,7 +224,6 @@ private:
     std::optional<Error> device_disagreement(std::uint64_t number) override;
     std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) override;
     Error end_by_device(Error error, const CallRecord& call) override;
-    void stand_back() override;
     std::string device_call_in_words(const CallRecord& call) const;
     Error explain(const Error& error);
     std::string current_call() const;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 
+#include "base/log.hpp"
 #include "execution/program.hpp"
 #include "os/clock.hpp"
 #include "os/thread.hpp"
@@ -14,15 +16,23 @@ namespace tenon {
 namespace {
 
 constexpr std::size_t most_in_flight = 64;
-constexpr std::size_t most_operations_in_flight = 800;  // a GPU's stream takes about 1,000
+// A GPU's stream takes about 1,000 commands, and a wait is two.
+constexpr std::size_t most_operations_in_flight = 500;
 constexpr std::size_t most_prepared = 128;
 constexpr Channel most_channels = 8;
+constexpr std::uint64_t patience_ms = 5'000;  // for what was given up to end
 
 // Between two ranks; a device has so many notifies for all of them.
 Channel channels_within(std::uint32_t notify_limit, Rank rank_count) {
     const auto peers = static_cast<std::uint32_t>(std::max(rank_count - 1, 1));
     const std::uint32_t ends = notify_limit / 2 / peers / (2 * DeviceLinks::slots_per_channel);
     return static_cast<Channel>(std::clamp<std::uint32_t>(ends, 2, most_channels + 1) - 1);
+}
+
+Error given_up_before(const DeviceStream& stream) {
+    return {Status::invalid_usage,
+            fmt::format("the stream of {} was given up when a communicator failed: make another, or wrap it again",
+                        stream.device()->name)};
 }
 
 std::uint32_t mixed(std::uint32_t hash, std::uint64_t value) {
@@ -52,6 +62,7 @@ Result<void> DeviceCalls::start(const Facts& facts, const DeviceIntroductions& i
     auto links = DeviceLinks::make(
         *device_->device, facts.rank, facts.rank_count,
         {.channels = channels_within(topology_.notify_limit, facts.rank_count),
+         .exchanges = true,
          .most_slot_bytes = {facts.slot_memory_bytes},
          .reach = topology_.spans_servers ? device::Reach::supernode : device::Reach::server,
          .timeout_ms = facts.timeout_ms},
@@ -81,6 +92,8 @@ Result<bool> DeviceCalls::is_of_device(const Call& call) const {
     const bool writes = is_pair ? call.collective == Collective::receive
                                 : is_v(call.collective) || output_blocks(call.collective, facts_.rank,
                                                                          facts_.rank_count, call.root) != 0;
+    // All ranks agree on a call without elements, and its buffers may be anything.
+    if (call.count == 0 && !is_v(call.collective) && !is_pair) return false;
     std::optional<bool> found;
     for (const auto& [buffer, name] :
          {std::pair{reads ? call.send : nullptr, "sendbuff"},
@@ -101,7 +114,8 @@ Result<bool> DeviceCalls::is_of_device(const Call& call) const {
                                     is_device ? device_->name : "the host"));
         found = is_device;
     }
-    return found.value_or(false);
+    // Who has no part in a call with counts for each rank follows the others, who most likely use their devices.
+    return found.value_or(is_v(call.collective));
 }
 
 Result<Choice> DeviceCalls::choice(const Request& request) {
@@ -152,6 +166,16 @@ Result<Choice> DeviceCalls::choose(const Request& request) {
                                                    links_->channels(), device_->name));
 }
 
+// Of all calls, as they run one after the other. Never freed while any may run, since that may wait for them.
+Result<std::byte*> DeviceCalls::staging(std::uint64_t bytes) {
+    if (staging_.empty() || staging_.back()->bytes().value < bytes) {
+        auto made = device_->device->allocate({.bytes = {std::bit_ceil(bytes)}});
+        if (!made) return std::unexpected(made.error());
+        staging_.push_back(std::move(*made));
+    }
+    return staging_.back()->data();
+}
+
 Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepared_for(const Call& call) {
     if (call.factor != nullptr)
         return fail(
@@ -182,12 +206,12 @@ Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare(const 
     const std::uint64_t bytes = call.count * element_bytes(call.type) *
                                 input_blocks(call.collective, request.rank, request.rank_count, call.root);
     if (is_copied && call.send == call.receive && bytes != 0) {
-        auto staged = device_->device->allocate({.bytes = {bytes}});
+        const auto staged = staging(bytes);
         if (!staged) return std::unexpected(staged.error());
-        prepared->staged = std::move(*staged);
+        prepared->staged = *staged;
         prepared->input = call.send;
         prepared->input_bytes = bytes;
-        buffers.input = prepared->staged->data();
+        buffers.input = prepared->staged;
     }
     auto made = execution_->prepare(without_boards(**plan), request, buffers);
     if (!made) return std::unexpected(made.error());
@@ -243,8 +267,9 @@ CallRecord DeviceCalls::record_of(const Call& call, std::string_view algorithm) 
 Result<void> DeviceCalls::issue(const Call& call, const std::shared_ptr<DeviceStream>& stream) {
     Lock lock(mutex_);
     if (auto over = refuse_if_over(); !over) return over;
+    if (stream->is_abandoned()) return std::unexpected(given_up_before(*stream));
     auto prepared = prepared_for(call);
-    if (!prepared) return std::unexpected(prepared.error());
+    if (!prepared) return std::unexpected(refuse_or_end(prepared.error(), call));
     if (auto room = wait_for_room(lock, (*prepared)->call.operations().size()); !room) return room;
     last_call_ = owner_.note_device_call(record_of(call, (*prepared)->algorithm));
     if (auto differs = owner_.device_disagreement(last_call_.number)) return std::unexpected(end(*differs, last_call_));
@@ -263,8 +288,9 @@ Result<void> DeviceCalls::issue(std::span<const Call> sends_and_receives,
                             .address = static_cast<std::byte*>(is_send ? const_cast<void*>(call.send) : call.receive),
                             .bytes = call.count * element_bytes(call.type)});
     }
+    if (stream->is_abandoned()) return std::unexpected(given_up_before(*stream));
     auto made = execution_->prepare(messages);
-    if (!made) return std::unexpected(made.error());
+    if (!made) return std::unexpected(refuse_or_end(made.error(), {}));
     auto prepared = std::make_shared<Prepared>();
     prepared->call = std::move(*made);
     if (auto room = wait_for_room(lock, prepared->call.operations().size()); !room) return room;
@@ -273,14 +299,15 @@ Result<void> DeviceCalls::issue(std::span<const Call> sends_and_receives,
 
 Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRecord record,
                                 const std::shared_ptr<DeviceStream>& stream) {
-    auto done = event();
-    if (!done) return std::unexpected(done.error());
+    auto begun = event(), done = event();
+    if (!begun || !done) return std::unexpected(end(begun ? done.error() : begun.error(), record));
     stream->add_user(weak_from_this());
     const auto enqueued = stream->enqueue([&](device::Stream& on) -> Result<void> {
         if (!in_flight_.empty() && in_flight_.back().stream != stream)
             if (auto waits = on.wait(*in_flight_.back().done); !waits) return waits;
+        if (auto marked = on.record(**begun); !marked) return marked;
         if (prepared->staged != nullptr)
-            if (auto copied = on.copy(prepared->staged->data(), prepared->input, {prepared->input_bytes}); !copied)
+            if (auto copied = on.copy(prepared->staged, prepared->input, {prepared->input_bytes}); !copied)
                 return copied;
         if (auto issued = execution_->issue(prepared->call, on); !issued) return issued;
         return on.record(**done);
@@ -288,7 +315,7 @@ Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRe
     operations_in_flight_ += prepared->call.operations().size();
     for (const DeviceCallTraffic& sent : prepared->call.traffic())
         owner_.count_sent(sent.peer, sent.bytes, sent.messages);
-    in_flight_.push_back({record, std::move(prepared), stream, std::move(*done), os::now_ns()});
+    in_flight_.push_back({record, std::move(prepared), stream, std::move(*begun), std::move(*done), 0});
     if (!enqueued) return std::unexpected(end(enqueued.error(), record));
     if (in_flight_.size() == 1) changed_.notify_all();
     return {};
@@ -321,14 +348,16 @@ Result<void> DeviceCalls::wait_for_room(Lock& lock, std::size_t operations) {
 // -------------------------------------------------------------------------------------------------------- What is done
 
 Result<void> DeviceCalls::retire() {
-    while (!in_flight_.empty()) {
-        const auto reached = in_flight_.front().done->reached();
-        if (!reached) return std::unexpected(end(reached.error(), in_flight_.front().record));
+    while (!error_ && !in_flight_.empty()) {
+        InFlight& first = in_flight_.front();
+        const auto reached = first.done->reached();
+        if (!reached) return std::unexpected(end(reached.error(), first.record));
+        if (first.stream->is_abandoned()) return std::unexpected(end(given_up_before(*first.stream), first.record));
         if (!*reached) return {};
-        last_done_ns_ = os::now_ns();
         warned_late_ = false;
-        operations_in_flight_ -= in_flight_.front().prepared->call.operations().size();
-        free_events_.push_back(std::move(in_flight_.front().done));
+        operations_in_flight_ -= first.prepared->call.operations().size();
+        free_events_.push_back(std::move(first.begun));
+        free_events_.push_back(std::move(first.done));
         in_flight_.pop_front();
         if (in_flight_.empty()) changed_.notify_all();
     }
@@ -342,7 +371,8 @@ bool DeviceCalls::busy() {
 
 void DeviceCalls::wait_until_idle() {
     Lock lock(mutex_);
-    while (retire() && !in_flight_.empty()) changed_.wait_for(lock, std::chrono::microseconds(500));
+    while (retire() && !error_ && !in_flight_.empty()) changed_.wait_for(lock, std::chrono::microseconds(500));
+    changed_.wait_for(lock, std::chrono::milliseconds(patience_ms), [this] { return in_flight_.empty(); });
 }
 
 Result<void> DeviceCalls::settle() {
@@ -355,31 +385,47 @@ Result<void> DeviceCalls::settle() {
     return {};
 }
 
-Error DeviceCalls::stream_failed(const Error& error) {
+std::optional<Error> DeviceCalls::failed() {
     const std::scoped_lock lock(mutex_);
-    return end(error, in_flight_.empty() ? last_call_ : in_flight_.front().record);
+    return error_;
 }
 
-// The first error stays. Afterwards nothing of this communicator runs on the device.
+void DeviceCalls::stream_failed(const DeviceStream& stream, const Error& why) {
+    const std::scoped_lock lock(mutex_);
+    const auto has_work = std::ranges::find_if(
+        in_flight_, [&](const InFlight& each) { return each.stream.get() == &stream; });
+    if (has_work != in_flight_.end()) end(why, has_work->record);
+}
+
+Error DeviceCalls::refuse_or_end(const Error& error, const Call& call) {
+    if (error.status == Status::invalid_argument || error.status == Status::invalid_usage) return error;
+    return end(error, record_of(call, {}));
+}
+
+// The first error stays.
 Error DeviceCalls::end(const Error& error, const CallRecord& call) {
     if (error_ || is_leaving_) return error_.value_or(error);
     error_ = owner_.end_by_device(error, call);
+    constexpr std::uint64_t moment_ms = 200;
+    give_up(moment_ms);
+    return *error_;
+}
+
+bool DeviceCalls::give_up(std::uint64_t within_ms) {
     std::vector<std::shared_ptr<DeviceStream>> streams;
     for (const InFlight& each : in_flight_)
         if (std::ranges::find(streams, each.stream) == streams.end()) streams.push_back(each.stream);
-    constexpr std::uint64_t patience_ms = 5'000;
-    const auto abandon_all = [&](std::uint64_t within_ms) {
+    const auto abandon_all = [&](std::uint64_t each_ms) {
         Result<void> all;
         for (const auto& stream : streams)
-            if (auto ended = stream->abandon(within_ms); !ended) all = ended;
+            if (auto ended = stream->abandon(each_ms); !ended) all = ended;
         return all;
     };
-    [[maybe_unused]] const auto given_up = execution_->give_up(abandon_all, patience_ms);
+    if (!execution_->give_up(abandon_all, within_ms)) return false;
     in_flight_.clear();
     operations_in_flight_ = 0;
-    owner_.stand_back();
     changed_.notify_all();
-    return *error_;
+    return true;
 }
 
 void DeviceCalls::watch() {
@@ -396,12 +442,19 @@ void DeviceCalls::watch() {
 }
 
 void DeviceCalls::look() {
+    if (error_) {
+        // The program's own work may keep a stream from ending.
+        if (!in_flight_.empty()) give_up(1);
+        return;
+    }
     if (!retire() || in_flight_.empty()) return;
-    const CallRecord record = in_flight_.front().record;
-    std::optional<Error> why = in_flight_.front().stream->failure();
+    InFlight& first = in_flight_.front();
+    if (const auto begun = first.begun->reached(); first.begun_ns == 0 && begun && *begun) first.begun_ns = os::now_ns();
+    std::optional<Error> why = first.stream->failure();
     if (!why) why = execution_->lane_failure();
-    const std::uint64_t since_ns = std::max(in_flight_.front().issued_ns, last_done_ns_);
-    if (!why) why = owner_.device_trouble(record, os::now_ns() - since_ns, warned_late_);
+    const std::uint64_t waited_ns = first.begun_ns == 0 ? 0 : os::now_ns() - first.begun_ns;
+    const CallRecord record = first.record;
+    if (!why) why = owner_.device_trouble(record, waited_ns, warned_late_);
     if (why) end(*why, record);
 }
 
@@ -412,13 +465,21 @@ std::unique_ptr<DeviceLinks> DeviceCalls::leave() {
             if (retire() && !in_flight_.empty())
                 end({Status::aborted, fmt::format("rank {}: the communicator was ended", facts_.rank)}, last_call_);
             is_leaving_ = true;
+            if (!in_flight_.empty() && !give_up(patience_ms)) {
+                // What may still run must find its memory: it stays until the process ends.
+                log(LogLevel::warning, "rank {}: {} still runs what was given up; its memory stays allocated",
+                    facts_.rank, device_->name);
+                static_cast<void>(new std::shared_ptr<DeviceCalls>(shared_from_this()));
+            }
         }
         changed_.notify_all();
         watch_.join();
     }
     const std::scoped_lock lock(mutex_);
     is_leaving_ = true;
+    if (!in_flight_.empty()) return nullptr;
     prepared_.clear();
+    staging_.clear();
     execution_.reset();
     free_events_.clear();
     own_stream_.reset();

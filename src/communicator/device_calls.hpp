@@ -43,9 +43,8 @@ public:
         virtual std::optional<Error> device_disagreement(std::uint64_t number) = 0;
         // What ends the wait for a call that has been under way for so long.
         virtual std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) = 0;
-        // The communicator is over; returns the error that all ranks get. Once nothing runs any more: stand_back().
+        // The communicator is over; returns the error that all ranks get.
         virtual Error end_by_device(Error error, const CallRecord& call) = 0;
-        virtual void stand_back() = 0;
         virtual void count_sent(Rank peer, std::uint64_t bytes, std::uint64_t messages) = 0;
         virtual Request request_of(const Call& call) const = 0;
     };
@@ -77,20 +76,23 @@ public:
 
     bool busy();
     void wait_until_idle();
+    ByteCount slot_memory() const { return links_->memory(); }
     // Nothing of it runs any more, what it had of other ranks' devices is given back, and the owner is not asked any
     // more. To be followed by the news that this rank has left; what other ranks may still have of this one's device is
     // returned, to be closed when they have, too.
     std::unique_ptr<DeviceLinks> leave();
 
     Result<void> settle() override;
-    Error stream_failed(const Error& error) override;
+    std::optional<Error> failed() override;
+    void stream_failed(const DeviceStream& stream, const Error& why) override;
 
 private:
     using Key = std::tuple<Collective, DataType, ReduceOp, Rank, std::uint64_t, const void*, const void*>;
     struct Prepared {
         DeviceCall call;
         std::string_view algorithm;
-        std::unique_ptr<device::Memory> staged;  // a copy of the input, where the algorithm may not read the caller's
+        // Of a call whose algorithm may not read the caller's input: it is copied first.
+        std::byte* staged = nullptr;
         const void* input = nullptr;
         std::uint64_t input_bytes = 0;
     };
@@ -98,8 +100,8 @@ private:
         CallRecord record;
         std::shared_ptr<const Prepared> prepared;
         std::shared_ptr<DeviceStream> stream;
-        std::unique_ptr<device::Event> done;
-        std::uint64_t issued_ns = 0;
+        std::unique_ptr<device::Event> begun, done;  // what the program has before it in the stream is not its time
+        std::uint64_t begun_ns = 0;                  // when that was seen; 0: not yet
     };
     using Lock = std::unique_lock<std::mutex>;
 
@@ -108,6 +110,7 @@ private:
     Result<void> start(const Facts& facts, const DeviceIntroductions& introduce);
     Result<Choice> choose(const Request& request);
     bool fits(const Algorithm& algorithm, Request request);
+    Result<std::byte*> staging(std::uint64_t bytes);
     Result<std::shared_ptr<const Prepared>> prepared_for(const Call& call);
     Result<std::shared_ptr<const Prepared>> prepare(const Call& call);
     Result<std::shared_ptr<const Prepared>> prepare_v(const Call& call);
@@ -119,6 +122,10 @@ private:
     // Forgets what is done; an error is the device's.
     Result<void> retire();
     Error end(const Error& error, const CallRecord& call);
+    // What is wrong with the call itself is only told; all else ends the communicator, as the others make the call.
+    Error refuse_or_end(const Error& error, const Call& call);
+    // Once nothing runs any more, what was in flight is forgotten; otherwise to be tried again.
+    bool give_up(std::uint64_t within_ms);
     CallRecord record_of(const Call& call, std::string_view algorithm);
     void watch();
     void look();
@@ -141,7 +148,7 @@ private:
     std::vector<std::unique_ptr<device::Event>> free_events_;
     std::set<std::pair<const Algorithm*, Rank>> fitting_, unfitting_;  // by root: whether devices run its plans
     std::size_t operations_in_flight_ = 0;
-    std::uint64_t last_done_ns_ = 0;
+    std::vector<std::unique_ptr<device::Memory>> staging_;  // the last is in use; calls in flight may use earlier ones
     std::uint32_t history_ = 0;  // a hash of all calls so far, which is in each one's signature
     CallRecord last_call_;
     std::optional<Error> error_;

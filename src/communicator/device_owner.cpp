@@ -87,11 +87,6 @@ Error Communicator::end_by_device(Error error, const CallRecord& call) {
     return over(std::move(error), words);
 }
 
-void Communicator::stand_back() {
-    control_.stand_back();
-    control_.ring();
-}
-
 // What other ranks still have of this one's device outlives the communicator, until they have left, too.
 void Communicator::close_device(std::unique_ptr<DeviceLinks> links) {
     struct Others {

@@ -30,9 +30,11 @@ public:
         : stream_(std::move(stream)), event_(std::move(event)) {}
 
     Result<bool> reached() const override {
-        const std::scoped_lock lock(mutex_);
-        const auto reached = event_->reached();
-        if (!reached || *reached) return reached;
+        {
+            const std::scoped_lock lock(mutex_);  // not with a stream's
+            const auto reached = event_->reached();
+            if (!reached || *reached) return reached;
+        }
         // Of a stream that does nothing more, no point is reached.
         if (const auto idle = stream_->idle(); !idle) return std::unexpected(idle.error());
         return false;
@@ -82,9 +84,15 @@ std::vector<std::shared_ptr<DeviceStream::User>> DeviceStream::users() {
 
 // What ended a communicator says more than that its work was given up.
 Error DeviceStream::why_failed(const Error& error) {
-    Error why = error;
-    for (const auto& user : users()) why = user->stream_failed(error);
-    return why;
+    const auto all = users();
+    const auto first_failed = [&] {
+        for (const auto& user : all)
+            if (auto failed = user->failed()) return *failed;
+        return error;
+    };
+    const Error why = first_failed();
+    for (const auto& user : all) user->stream_failed(*this, why);
+    return first_failed();
 }
 
 Result<bool> DeviceStream::idle() {
@@ -102,12 +110,29 @@ std::optional<Error> DeviceStream::failure() {
     return idle ? std::nullopt : std::optional(idle.error());
 }
 
-Result<void> DeviceStream::synchronize() {
+Result<void> DeviceStream::wait_until_idle() {
     for (Looks looks;; looks.pause()) {
         const auto is_idle = idle();
         if (!is_idle) return std::unexpected(is_idle.error());
-        if (*is_idle) break;
+        if (*is_idle) return {};
     }
+}
+
+// A runtime that waits within a copy would hold this stream, and nobody could end what the stream waits for.
+Result<void> DeviceStream::copy(void* destination, const void* source, ByteCount bytes) {
+    if (device_->device->facts().host_copies_wait)
+        for (const void* buffer : {static_cast<const void*>(destination), source}) {
+            const auto at = device_->device->locate(buffer);
+            if (!at) return std::unexpected(at.error());
+            if (at->kind == device::MemoryKind::device) continue;
+            if (auto idle = wait_until_idle(); !idle) return idle;
+            break;
+        }
+    return enqueue([&](device::Stream& stream) { return stream.copy(destination, source, bytes); });
+}
+
+Result<void> DeviceStream::synchronize() {
+    if (auto idle = wait_until_idle(); !idle) return idle;
     Result<void> result;
     for (const auto& user : users())
         if (auto settled = user->settle(); !settled && result) result = settled;
@@ -115,6 +140,7 @@ Result<void> DeviceStream::synchronize() {
 }
 
 Result<void> DeviceStream::abandon(std::uint64_t timeout_ms) {
+    is_abandoned_.store(true, std::memory_order_release);
     const std::scoped_lock lock(mutex_);
     return stream_->abandon(timeout_ms);
 }

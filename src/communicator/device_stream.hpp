@@ -4,6 +4,7 @@
 // Any thread may use a DeviceStream; each operation is one thread's at a time, in the order of the calls.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -30,8 +31,10 @@ public:
         virtual ~User() = default;
         // All that it has enqueued is done: whether it was what the other ranks did, too.
         virtual Result<void> settle() = 0;
-        // The stream does nothing more; returns the error that has ended, or now ends, the user.
-        virtual Error stream_failed(const Error& error) = 0;
+        // Why it has ended, if it has.
+        virtual std::optional<Error> failed() = 0;
+        // The stream does nothing more, for this reason; ends the user if it has work there.
+        virtual void stream_failed(const DeviceStream& stream, const Error& why) = 0;
     };
 
     DeviceStream(std::shared_ptr<OpenDevice> device, std::unique_ptr<device::Stream> stream)
@@ -49,7 +52,12 @@ public:
     // Waits for all that is in the stream. Whatever of it waits for another rank has a deadline; what the program
     // itself has enqueued has none.
     Result<void> synchronize();
+    // Between the host's memory and the device's, or within the device's. Where a runtime would wait for what is in the
+    // stream, this does, as synchronize() would.
+    Result<void> copy(void* destination, const void* source, ByteCount bytes);
     Result<void> abandon(std::uint64_t timeout_ms);
+    // It was, and is of no use any more; what it seems to have done may not be so.
+    bool is_abandoned() const { return is_abandoned_.load(std::memory_order_acquire); }
 
     Result<std::shared_ptr<const Point>> mark();        // after what is in the stream now
     Result<void> wait_for(const Point& point);          // later work waits for it; it must be of a device's stream
@@ -59,6 +67,9 @@ private:
     Error why_failed(const Error& error);
 
     std::shared_ptr<OpenDevice> device_;
+    Result<void> wait_until_idle();
+
+    std::atomic<bool> is_abandoned_{false};
     std::mutex mutex_;
     std::unique_ptr<device::Stream> stream_;
     std::vector<std::weak_ptr<User>> users_;

@@ -92,7 +92,7 @@ Result<void> DeviceLinks::import(Rank peer, std::span<const std::byte> offered) 
     if (!memory) return std::unexpected(memory.error());
     std::unique_ptr<device::ImportedMemory>& theirs = imported_[static_cast<std::size_t>(peer)];
     theirs = std::move(*memory);
-    for (Channel channel = 0; channel <= exchange_channel(); channel++)
+    for (Channel channel = 0; channel < all_channels(); channel++)
         for (std::size_t slot = 0; slot < slots_per_channel; slot++) {
             // As the peer counts: what it has for this rank.
             const std::size_t number = place_of(peer, rank_, channel) * slots_per_channel + slot;

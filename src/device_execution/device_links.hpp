@@ -29,6 +29,7 @@ using DeviceIntroductions = std::function<Result<std::vector<std::vector<std::by
 
 struct DeviceLinkOptions {
     Channel channels = 8;  // between each two ranks; plans that use more are refused
+    bool exchanges = false;  // whether there is one more, for exchanges
     ByteCount slot{4 << 20};
     ByteCount most_slot_bytes{64 << 20};  // of one rank, all together
     device::Reach reach = device::Reach::server;  // supernode where ranks are on several servers
@@ -59,6 +60,7 @@ public:
 
     Rank rank() const { return rank_; }
     Rank rank_count() const { return rank_count_; }
+    ByteCount memory() const { return memory_ != nullptr ? memory_->bytes() : ByteCount{}; }  // of the slots
     Channel channels() const { return options_.channels; }  // for plans
     Channel exchange_channel() const { return options_.channels; }
     ByteCount slot_bytes() const { return options_.slot; }
@@ -72,7 +74,7 @@ private:
         return static_cast<std::size_t>(peer < owner ? peer : peer - 1) * all_channels() + channel;
     }
     std::size_t place(Rank peer, Channel channel) const { return place_of(rank_, peer, channel); }
-    std::size_t all_channels() const { return std::size_t{options_.channels} + 1; }
+    std::size_t all_channels() const { return std::size_t{options_.channels} + (options_.exchanges ? 1 : 0); }
     Result<std::vector<std::byte>> offer();
     Result<void> import(Rank peer, std::span<const std::byte> offered);
 

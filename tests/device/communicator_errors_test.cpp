@@ -164,6 +164,35 @@ TEST(DeviceRanks, ThatAbortEndTheCallsOfAll) {
     });
 }
 
+// One fails, in a stream that the other has used, too, and goes on in another.
+TEST(DeviceRanks, GoOnInOtherCommunicatorsWhenOneFails) {
+    std::atomic<int> waiting{0};
+    on_device_ranks("emulated", 2, [&](const DeviceRankHandles& own) {
+        tenonComm_t second = nullptr;
+        tenonStream_t fresh = nullptr;
+        require(tenonCommSplit(own.comm, 0, own.rank, &second, nullptr));
+        require(tenonDeviceStreamCreate(own.on.device(), &fresh));
+        const auto memory = own.on.allocate(16);
+        own.on.put(memory, std::vector<std::byte>(16, std::byte{1}));
+        require(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, own.comm, own.on.stream()));
+        require(tenonStreamSynchronize(own.on.stream()));
+        if (own.rank == 0) {
+            require(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, second, own.on.stream()));
+            waiting = 1;
+            EXPECT_THAT(outcome(tenonStreamSynchronize(own.on.stream())), HasSubstr("rank 1 aborted"));
+            EXPECT_THAT(outcome(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, own.comm, own.on.stream())),
+                        AllOf(StartsWith("invalid usage"), HasSubstr("was given up")));
+        } else {
+            while (waiting == 0) std::this_thread::yield();
+            require(tenonCommAbort(second));
+        }
+        require(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, own.comm, fresh));
+        EXPECT_EQ(outcome(tenonStreamSynchronize(fresh)), "success");
+        require(tenonStreamDestroy(fresh));
+        if (own.rank == 0) require(tenonCommDestroy(second));
+    });
+}
+
 TEST(DeviceRanks, OfDifferentKindsAreRefusedWhenTheyMeet) {
     tenonUniqueId id;
     require(tenonGetUniqueId(&id));

@@ -306,6 +306,55 @@ TEST_P(DeviceCommunicators, RunGroupsOfCollectivesOnSplitCommunicators) {
     });
 }
 
+// More than one side may wait for in one stream.
+TEST_P(DeviceCommunicators, ExchangeInAGroupOverTwoStreams) {
+    on_ranks(2, [&](const DeviceRankHandles& own) {
+        constexpr std::size_t bytes = 30 << 20;
+        tenonStream_t other = nullptr;
+        require(tenonDeviceStreamCreate(own.on.device(), &other));
+        const auto from = own.on.allocate(bytes), into = own.on.allocate(bytes);
+        own.on.put(from, std::vector<std::byte>(bytes, tag(own.rank, 1 - own.rank)));
+        require(tenonGroupStart());
+        require(tenonSend(from, bytes, tenonInt8, 1 - own.rank, own.comm, own.on.stream()));
+        require(tenonRecv(into, bytes, tenonInt8, 1 - own.rank, own.comm, other));
+        require(tenonGroupEnd());
+        require(tenonStreamSynchronize(other));
+        EXPECT_EQ(own.on.get(into, bytes), std::vector<std::byte>(bytes, tag(1 - own.rank, own.rank)));
+        require(tenonStreamDestroy(other));
+    });
+}
+
+TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
+    if (kind() == "cuda") GTEST_SKIP() << "needs a GPU for each rank";
+    constexpr int ranks = 3, calls = 100;  // more than are in flight at once
+    tenonUniqueId id;
+    require(tenonGetUniqueId(&id));
+    std::vector<std::unique_ptr<DeviceUser>> users;
+    std::vector<tenonComm_t> comms(ranks);
+    std::vector<std::byte*> memory;
+    std::vector<tenonConfig_t> configs;
+    for (int rank = 0; rank < ranks; rank++) {
+        users.push_back(std::make_unique<DeviceUser>(kind() + ":" + std::to_string(rank)));
+        memory.push_back(users.back()->allocate(16));
+        users.back()->put(memory.back(), std::vector<std::byte>(16, std::byte{static_cast<unsigned char>(rank)}));
+        configs.push_back(device_config(*users.back(), 30'000));
+    }
+    const auto of = [](int rank) { return static_cast<std::size_t>(rank); };
+    require(tenonGroupStart());
+    for (int rank = 0; rank < ranks; rank++)
+        require(tenonCommInitRankConfig(&comms[of(rank)], ranks, id, rank, &configs[of(rank)]));
+    require(tenonGroupEnd());
+    require(tenonGroupStart());
+    for (int rank = 0; rank < ranks; rank++)
+        for (int call = 0; call < calls; call++)
+            require(tenonAllReduce(memory[of(rank)], memory[of(rank)], 4, tenonInt32, tenonMax, comms[of(rank)], nullptr));
+    EXPECT_EQ(outcome(tenonGroupEnd()), "success");
+    for (int rank = 0; rank < ranks; rank++) {
+        EXPECT_EQ(users[of(rank)]->get(memory[of(rank)], 16), std::vector<std::byte>(16, std::byte{2}));
+        require(tenonCommDestroy(comms[of(rank)]));
+    }
+}
+
 TEST_P(DeviceCommunicators, RefuseRanksOfOneProcessThatShareAGpu) {
     if (kind() != "cuda") GTEST_SKIP() << "no limit of these devices";
     RankProcesses both{1, [](RankProcess&) {

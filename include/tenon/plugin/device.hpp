@@ -78,6 +78,8 @@ struct DeviceFacts {
     // Whether allocating or freeing its memory may wait for all that a process runs on it (CUDA): then two ranks of one
     // process cannot share it, as one may wait for the other.
     bool memory_waits_for_streams = false;
+    // Whether a copy with the host's memory may wait, within the call, for all that is before it in the stream.
+    bool host_copies_wait = false;
     // Whether reduce() may read its source in another device's memory (CUDA), or only in its own (ACL).
     bool reduces_from_peers = false;
 };

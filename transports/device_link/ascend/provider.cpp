@@ -91,6 +91,7 @@ public:
             .memory = {static_cast<std::uint64_t>(std::max<std::int64_t>(memory, 0))},
             .notify_limit = soc.starts_with("Ascend950") ? notifies_of_950 : notifies_of_a2_and_a3,
             .independent_streams = independent_streams,
+            .host_copies_wait = true,
             .reduces_from_peers = false};
     }
     Result<device::Link> link(device::DeviceIndex from, device::DeviceIndex to) const override {

@@ -174,6 +174,7 @@ public:
                                    .notify_limit = notify_limit,
                                    .independent_streams = work_queues,
                                    .memory_waits_for_streams = true,
+                                   .host_copies_wait = true,
                                    .reduces_from_peers = true};
     }
     Result<device::Link> link(device::DeviceIndex from, device::DeviceIndex to) const override {

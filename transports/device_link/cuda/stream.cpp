@@ -187,6 +187,7 @@ Result<void> CudaStream::synchronize(std::uint64_t timeout_ms) {
 Result<void> CudaStream::abandon(std::uint64_t timeout_ms) {
     const Error abandoned{Status::aborted, fmt::format("a stream of GPU {} was abandoned", context_->index())};
     const os::Deadline deadline = os::Deadline::after_ms(timeout_ms);
+    if (!error_) error_ = abandoned;
     if (auto entered = context_->enter(); !entered) return entered;
     while (context_->api().query_stream(stream_) == not_ready) {
         for (const Address word : awaited_)
@@ -195,7 +196,6 @@ Result<void> CudaStream::abandon(std::uint64_t timeout_ms) {
             return fail(Status::timeout,
                         fmt::format("a stream of GPU {} still runs after {} ms", context_->index(), timeout_ms));
     }
-    if (!error_) error_ = abandoned;
     return {};
 }
 
