@@ -449,7 +449,8 @@ void DeviceCalls::look() {
     }
     if (!retire() || in_flight_.empty()) return;
     InFlight& first = in_flight_.front();
-    if (const auto begun = first.begun->reached(); first.begun_ns == 0 && begun && *begun) first.begun_ns = os::now_ns();
+    if (const auto begun = first.begun->reached(); first.begun_ns == 0 && begun && *begun)
+        first.begun_ns = os::now_ns();
     std::optional<Error> why = first.stream->failure();
     if (!why) why = execution_->lane_failure();
     const std::uint64_t waited_ns = first.begun_ns == 0 ? 0 : os::now_ns() - first.begun_ns;

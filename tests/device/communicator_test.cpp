@@ -347,7 +347,8 @@ TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
     require(tenonGroupStart());
     for (int rank = 0; rank < ranks; rank++)
         for (int call = 0; call < calls; call++)
-            require(tenonAllReduce(memory[of(rank)], memory[of(rank)], 4, tenonInt32, tenonMax, comms[of(rank)], nullptr));
+            require(
+                tenonAllReduce(memory[of(rank)], memory[of(rank)], 4, tenonInt32, tenonMax, comms[of(rank)], nullptr));
     EXPECT_EQ(outcome(tenonGroupEnd()), "success");
     for (int rank = 0; rank < ranks; rank++) {
         EXPECT_EQ(users[of(rank)]->get(memory[of(rank)], 16), std::vector<std::byte>(16, std::byte{2}));
