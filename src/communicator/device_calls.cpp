@@ -317,7 +317,7 @@ Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRe
         owner_.count_sent(sent.peer, sent.bytes, sent.messages);
     in_flight_.push_back({record, std::move(prepared), stream, std::move(*begun), std::move(*done), 0});
     if (!enqueued) return std::unexpected(end(enqueued.error(), record));
-    if (in_flight_.size() == 1) changed_.notify_all();
+    if (is_watch_asleep_) wake_.notify_all();
     return {};
 }
 
@@ -338,7 +338,7 @@ Result<void> DeviceCalls::refuse_if_over() {
 Result<void> DeviceCalls::wait_for_room(Lock& lock, std::size_t operations) {
     while (!in_flight_.empty() && (in_flight_.size() >= most_in_flight ||
                                    operations_in_flight_ + operations > most_operations_in_flight)) {
-        changed_.wait_for(lock, std::chrono::microseconds(200));
+        ended_.wait_for(lock, std::chrono::microseconds(200));
         if (auto retired = retire(); !retired) return retired;
     }
     if (error_) return std::unexpected(*error_);
@@ -359,7 +359,6 @@ Result<void> DeviceCalls::retire() {
         free_events_.push_back(std::move(first.begun));
         free_events_.push_back(std::move(first.done));
         in_flight_.pop_front();
-        if (in_flight_.empty()) changed_.notify_all();
     }
     return {};
 }
@@ -371,8 +370,8 @@ bool DeviceCalls::busy() {
 
 void DeviceCalls::wait_until_idle() {
     Lock lock(mutex_);
-    while (retire() && !error_ && !in_flight_.empty()) changed_.wait_for(lock, std::chrono::microseconds(500));
-    changed_.wait_for(lock, std::chrono::milliseconds(patience_ms), [this] { return in_flight_.empty(); });
+    while (retire() && !error_ && !in_flight_.empty()) ended_.wait_for(lock, std::chrono::microseconds(500));
+    ended_.wait_for(lock, std::chrono::milliseconds(patience_ms), [this] { return in_flight_.empty(); });
 }
 
 Result<void> DeviceCalls::settle() {
@@ -424,18 +423,24 @@ bool DeviceCalls::give_up(std::uint64_t within_ms) {
     if (!execution_->give_up(abandon_all, within_ms)) return false;
     in_flight_.clear();
     operations_in_flight_ = 0;
-    changed_.notify_all();
+    ended_.notify_all();
     return true;
 }
 
+// Sleeps for long only when nothing has been in flight for a second: to be woken by each call would cost it more than
+// fifty looks a second do.
 void DeviceCalls::watch() {
     constexpr auto look_every = std::chrono::milliseconds(20);
+    constexpr int looks_before_sleep = 50;
     Lock lock(mutex_);
-    while (!is_leaving_) {
-        if (in_flight_.empty()) {
-            changed_.wait(lock, [this] { return is_leaving_ || !in_flight_.empty(); });
+    for (int idle_looks = 0; !is_leaving_;) {
+        idle_looks = in_flight_.empty() ? idle_looks + 1 : 0;
+        if (idle_looks > looks_before_sleep) {
+            is_watch_asleep_ = true;
+            wake_.wait(lock, [this] { return is_leaving_ || !in_flight_.empty(); });
+            is_watch_asleep_ = false;
         } else {
-            changed_.wait_for(lock, look_every);
+            wake_.wait_for(lock, look_every, [this] { return is_leaving_; });
         }
         if (!is_leaving_) look();
     }
@@ -473,7 +478,7 @@ std::unique_ptr<DeviceLinks> DeviceCalls::leave() {
                 static_cast<void>(new std::shared_ptr<DeviceCalls>(shared_from_this()));
             }
         }
-        changed_.notify_all();
+        wake_.notify_all();
         watch_.join();
     }
     const std::scoped_lock lock(mutex_);

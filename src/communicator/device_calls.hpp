@@ -140,7 +140,8 @@ private:
     std::shared_ptr<DeviceStream> own_stream_;
 
     std::mutex mutex_;  // of all below, and of execution_
-    std::condition_variable changed_;
+    std::condition_variable ended_;  // nothing is in flight after an error, or the communicator leaves
+    std::condition_variable wake_;   // of the watch, when it sleeps for long
     PlanCache plans_;
     PricedChoices priced_;
     std::map<Key, std::shared_ptr<const Prepared>> prepared_;
@@ -152,7 +153,7 @@ private:
     std::uint32_t history_ = 0;  // a hash of all calls so far, which is in each one's signature
     CallRecord last_call_;
     std::optional<Error> error_;
-    bool warned_late_ = false, is_leaving_ = false;
+    bool warned_late_ = false, is_leaving_ = false, is_watch_asleep_ = false;
     std::thread watch_;
 };
 
