@@ -35,6 +35,25 @@ def figures(test, *arguments, **options):
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+class Devices(unittest.TestCase):
+    def test_every_collective_gives_right_data_on_emulated_ones(self):
+        for collective in EVERY_COLLECTIVE:
+            for row in figures(self, collective, "--ranks", 2, "--device", "emulated", "--sizes", "8,64K", *QUICK):
+                self.assertEqual((row["memory"], row["transport"]), ("device", "emulated"), row)
+                self.assertEqual(row["wrong"] or 0, 0, row)  # a barrier has no data
+
+    def test_of_a_kind_that_is_not_there_are_named(self):
+        result = perf("all_reduce", "--ranks", 2, "--device", "abacus", *QUICK)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("there are no devices of kind 'abacus'", result.stderr)
+
+    def test_are_not_for_what_uses_the_hosts_memory(self):
+        for arguments in (["ping_pong"], ["init"], ["all_reduce", "--memory", "tenon"]):
+            result = perf(*arguments, "--device", "emulated")
+            self.assertEqual((result.returncode, result.stdout), (2, ""), arguments)
+            self.assertRegex(result.stderr, r"--(device|memory)[^\n]+host's memory")
+
+
 class Table(unittest.TestCase):
     ROW = re.compile(r" {0,11}\d+ +\d+ +\w+ +\w+ +-?\d+" + r"  +[\d.]+  +[\d.]+  +[\d.]+  +(\d+|N/A)" * 2)
 

@@ -22,6 +22,21 @@ def tenon_run(*arguments, **options):
     return subprocess.run([PROGRAM, "run", *arguments], capture_output=True, text=True, timeout=DEADLINE_S, **options)
 
 
+class EmulatedDevices(unittest.TestCase):
+    def test_are_one_machine_for_all_ranks_and_end_with_the_launcher(self):
+        show = "import os; path = os.environ['TENON_EMULATED_MACHINE']; print(path, os.stat(path).st_ino)"
+        result = tenon_run("-n", "3", "--emulated-devices", "--no-prefix", "--", *PYTHON, show)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        lines = result.stdout.splitlines()
+        self.assertEqual((len(lines), len(set(lines))), (3, 1), lines)
+        self.assertFalse(os.path.exists(lines[0].split()[0]))
+
+    def test_are_not_for_several_hosts(self):
+        result = tenon_run("--hosts", "localhost:1", "--emulated-devices", "--", "true")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("--emulated-devices", result.stderr)
+
+
 def without_prefix(line):
     return re.sub(r"^\[\d+\] ", "", line)
 
