@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace tenon {
 namespace {
@@ -33,7 +34,9 @@ std::uint64_t ExchangePreparation::round_of(const DeviceMessage& message) const 
 
 // Those of one peer stay in one lane and in their order.
 void ExchangePreparation::deal(std::vector<const DeviceMessage*> messages, std::size_t first_lane, std::size_t lanes) {
-    std::ranges::stable_sort(messages, {}, [this](const DeviceMessage* message) { return round_of(*message); });
+    std::ranges::sort(messages, {}, [this](const DeviceMessage* message) {
+        return std::pair{round_of(*message), message};  // which lie in their order
+    });
     const std::uint64_t slot = links_.slot_bytes().value;
     for (const DeviceMessage* message : messages)
         for (std::uint64_t offset = 0; offset < message->bytes; offset += slot)

@@ -98,5 +98,14 @@ TEST_F(DeviceProcesses, ThatAreKilledAreAnErrorOnEveryOtherInTime) {
     processes.wait(1);
 }
 
+TEST_F(DeviceProcesses, WhoseDeviceFailsAreAnErrorOnEveryRankThatNamesIt) {
+    RankProcesses processes{3, until_it_fails};
+    for (int rank = 0; rank < 3; rank++) ASSERT_EQ(processes.hear(rank), "runs");
+    shared_.machine->fail_after(1, 100);
+    for (const std::string& said : processes.results())
+        EXPECT_THAT(said, AllOf(HasSubstr("rank 1: all_reduce of 20000 int32, sum (call "), HasSubstr("on emulated:1"),
+                                HasSubstr("emulated device 1 has failed")));
+}
+
 }  // namespace
 }  // namespace tenon::support

@@ -3,8 +3,10 @@
 // memory still works; nothing is left.
 #include <gmock/gmock.h>
 
+#include <atomic>
 #include <cstring>
 #include <numeric>
+#include <thread>
 
 #include "os/shared_library.hpp"
 #include "tests/device/acl_machine.hpp"
@@ -15,6 +17,9 @@
 
 namespace tenon::support {
 namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 // "emulated", or "ascend" over the emulated ACL, or "cuda" where there is a GPU.
 class DeviceCommunicators : public ::testing::TestWithParam<const char*> {
@@ -370,7 +375,26 @@ TEST_P(DeviceCommunicators, RefuseRanksOfOneProcessThatShareAGpu) {
         });
         return said[0];
     }};
-    EXPECT_THAT(both.results().front(), ::testing::HasSubstr("give each rank a device or a process of its own"));
+    EXPECT_THAT(both.results().front(), HasSubstr("give each rank a device or a process of its own"));
+}
+
+// The call, the rank's device, the function of ACL and its code.
+TEST_P(DeviceCommunicators, TellEveryRankWhatFailedWhere) {
+    if (!is_acl()) GTEST_SKIP() << "of the emulated ACL, which can be told to fail";
+    std::atomic<int> running{0};
+    on_ranks(2, [&](const DeviceRankHandles& own) {
+        const auto memory = own.on.allocate(4096);
+        running++;
+        while (running < 2) std::this_thread::yield();
+        if (own.rank == 1) emulated_acl().fail_device(1, 50);
+        tenonResult_t result = tenonSuccess;
+        while (result == tenonSuccess) {
+            result = tenonAllReduce(memory, memory, 1024, tenonFloat32, tenonSum, own.comm, own.on.stream());
+            if (result == tenonSuccess) result = tenonStreamSynchronize(own.on.stream());
+        }
+        EXPECT_THAT(outcome(result), AllOf(HasSubstr("rank 1: all_reduce of 1024 float32, sum (call "),
+                                           HasSubstr("on ascend:1"), HasSubstr("Ascend device 1"), HasSubstr("ACL_ERROR")));
+    });
 }
 
 TEST_P(DeviceCommunicators, CountWhatTheySend) {
