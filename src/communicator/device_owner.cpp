@@ -111,7 +111,10 @@ void Communicator::close_device(std::unique_ptr<DeviceLinks> links) {
             if (r != own && !others->has_gone(static_cast<std::size_t>(r))) return false;
         return true;
     };
-    close_when_left({device_calls_->device(), std::move(links), all_have_left}, are_elsewhere);
+    const auto tell_others = [relay = relay_] {
+        if (relay != nullptr) relay->tell_now();
+    };
+    close_when_left({device_calls_->device(), std::move(links), all_have_left, tell_others}, are_elsewhere);
 }
 
 }  // namespace tenon

@@ -23,6 +23,7 @@ Kept& kept() {
 }
 
 void close(DeviceRemains remains) {
+    remains.tell_others();
     if (const auto closed = remains.links->close_own(); !closed)
         log(LogLevel::warning, "the memory that other ranks had of {}: {}", remains.device->name,
             closed.error().message);

@@ -15,6 +15,7 @@ struct DeviceRemains {
     std::shared_ptr<OpenDevice> device;
     std::unique_ptr<DeviceLinks> links;
     std::function<bool()> all_have_left;
+    std::function<void()> tell_others;  // who of this host has left, before this process may end
 };
 
 // Closes it once all have left; waits for that up to a second if `others_are_elsewhere`, in other processes, which end

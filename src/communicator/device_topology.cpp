@@ -187,7 +187,8 @@ Result<DeviceTopology> DeviceTopology::find(const OpenDevice& device, Rank rank,
                       .levels = levels_of(*links, places->size())};
     found.independent_streams = std::ranges::min(*places, {}, &Place::independent_streams).independent_streams;
     found.notify_limit = std::ranges::min(*places, {}, &Place::notify_limit).notify_limit;
-    found.spans_servers = std::ranges::any_of(hosts, [&](std::int32_t host) { return host != hosts.front(); });
+    found.spans_servers = std::ranges::any_of(hosts, [&](std::int32_t host) { return host != hosts.front(); }) ||
+                          std::ranges::find(*links, LinkClass::supernode, &Link::link_class) != links->end();
     return found;
 }
 

@@ -17,7 +17,7 @@ struct DeviceTopology {
     Topology topology;                      // levels: ranks of one device, of one package, server, supernode, ...
     std::uint32_t independent_streams = 0;  // the least of any device
     std::uint32_t notify_limit = 0;
-    bool spans_servers = false;             // some ranks are on different hosts
+    bool spans_servers = false;             // memory must be shared further than within one
 
     // By all ranks together; `hosts` has the number of each rank's host. Also makes the device reach the others'. An
     // error names two ranks whose devices do not reach each other.

@@ -18,5 +18,6 @@ struct SharedMachine {
     std::string path;
 };
 Result<SharedMachine> share_emulated_machine();
+Result<SharedMachine> share_emulated_machine(const emulated::MachineDescription& description);
 
 }  // namespace tenon

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "library/emulated_machine.hpp"
+#include "tests/device/acl_machine.hpp"
 #include "tests/device/device_job.hpp"
 #include "tests/device/devices.hpp"
 #include "tests/support/rank_processes.hpp"
@@ -23,8 +24,8 @@ protected:
     SharedMachine shared_ = must(share_emulated_machine());
 };
 
-// Two ranks of each process, as threads; what the first that fails says.
-std::string sums(RankProcess& process) {
+// Two ranks of each process, as threads, on devices of its server; what the first that fails says.
+std::string sums(RankProcess& process, const std::string& kind, int devices) {
     tenonUniqueId id;
     if (process.rank() == 0) require(tenonGetUniqueId(&id));
     process.share(std::as_writable_bytes(std::span{&id, 1}));
@@ -32,7 +33,7 @@ std::string sums(RankProcess& process) {
     std::vector<std::string> said(2);
     on_rank_threads(2, [&](Rank thread) {
         const int rank = 2 * process.rank() + thread;
-        const DeviceUser user{"emulated:" + std::to_string(rank)};
+        const DeviceUser user{kind + ":" + std::to_string(rank % devices)};
         tenonConfig_t config = device_config(user, 30'000);
         tenonComm_t comm = nullptr;
         require(tenonCommInitRankConfig(&comm, ranks, id, rank, &config));
@@ -40,15 +41,14 @@ std::string sums(RankProcess& process) {
         for (const std::size_t count : {1, 5'000, 300'000}) {
             const auto memory = user.allocate(4 * count);
             user.put(memory, std::vector<std::byte>(4 * count, std::byte{1}));
-            for (int time = 0; time < 3; time++)
-                if (mine.empty())
-                    if (const auto done = tenonAllReduce(memory, memory, count, tenonInt32,
-                                                         time == 0 ? tenonSum : tenonMax, comm, user.stream());
-                        done != tenonSuccess)
-                        mine = outcome(done);
-            if (const auto done = tenonStreamSynchronize(user.stream()); done != tenonSuccess) mine = outcome(done);
-            if (mine.empty() && user.get(memory, 4 * count) !=
-                                    std::vector<std::byte>(4 * count, static_cast<std::byte>(ranks)))
+            for (const tenonRedOp_t op : {tenonSum, tenonMax, tenonMax})
+                if (const auto done = tenonAllReduce(memory, memory, count, tenonInt32, op, comm, user.stream());
+                    done != tenonSuccess && mine.empty())
+                    mine = outcome(done);
+            if (const auto done = tenonStreamSynchronize(user.stream()); done != tenonSuccess && mine.empty())
+                mine = outcome(done);
+            if (mine.empty() &&
+                user.get(memory, 4 * count) != std::vector<std::byte>(4 * count, static_cast<std::byte>(ranks)))
                 mine = "wrong sums of " + std::to_string(count);
         }
         require(tenonCommDestroy(comm));
@@ -58,10 +58,39 @@ std::string sums(RankProcess& process) {
 
 TEST_F(DeviceProcesses, AddUpWithTwoRanksInEachAndLeaveNothing) {
     {
-        RankProcesses processes{4, sums};
+        RankProcesses processes{4, [](RankProcess& process) { return sums(process, "emulated", 8); }};
         EXPECT_EQ(processes.results(), std::vector<std::string>(4));
     }
     EXPECT_EQ(shared_.machine->usage(), emulated::Machine::Usage{}) << "something was left behind";
+}
+
+TEST_F(DeviceProcesses, AddUpOverTwoServersOfASupernode) {
+    auto description = emulated::MachineDescription::uniform(4, {device::LinkClass::supernode, 150'000'000'000, 2'100});
+    description.server_of = {0, 0, 1, 1};
+    description.memory = {256 << 20};
+    for (const std::size_t inside : {1, 4, 11, 14})  // from * 4 + to
+        description.links[inside] = {device::LinkClass::server, 170'000'000'000, 700};
+    const SharedMachine machine = must(share_emulated_machine(description));
+    setenv("TENON_EMULATED_MACHINE", machine.path.c_str(), 1);
+    {
+        RankProcesses processes{2, [](RankProcess& process) { return sums(process, "emulated", 4); }};
+        EXPECT_EQ(processes.results(), std::vector<std::string>(2));
+    }
+    EXPECT_EQ(machine.machine->usage(), emulated::Machine::Usage{}) << "something was left behind";
+}
+
+// As NPUs do, by fabric handles; the ranks meet as those of different hosts do.
+TEST(DeviceProcessesOfTwoServers, AddUpOverTheEmulatedAcl) {
+    const AclMachine machine{{.servers = 2, .devices_per_server = 2}};
+    {
+        RankProcesses processes{2, [&](RankProcess& process) {
+            setenv("TENON_HOST_ID", process.rank() == 0 ? "first" : "second", 1);
+            must(machine.provider(static_cast<std::uint32_t>(process.rank())));
+            return sums(process, "ascend", 2) + emulated_acl().misuse();
+        }};
+        EXPECT_EQ(processes.results(), std::vector<std::string>(2));
+    }
+    machine.expect_nothing_left();
 }
 
 std::string until_it_fails(RankProcess& process) {

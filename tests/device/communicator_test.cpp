@@ -392,8 +392,9 @@ TEST_P(DeviceCommunicators, TellEveryRankWhatFailedWhere) {
             result = tenonAllReduce(memory, memory, 1024, tenonFloat32, tenonSum, own.comm, own.on.stream());
             if (result == tenonSuccess) result = tenonStreamSynchronize(own.on.stream());
         }
-        EXPECT_THAT(outcome(result), AllOf(HasSubstr("rank 1: all_reduce of 1024 float32, sum (call "),
-                                           HasSubstr("on ascend:1"), HasSubstr("Ascend device 1"), HasSubstr("ACL_ERROR")));
+        EXPECT_THAT(outcome(result),
+                    AllOf(HasSubstr("rank 1: all_reduce of 1024 float32, sum (call "), HasSubstr("on ascend:1"),
+                          HasSubstr("Ascend device 1"), HasSubstr("ACL_ERROR")));
     });
 }
 
