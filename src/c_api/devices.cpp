@@ -14,6 +14,7 @@ namespace {
 struct Opened {
     std::mutex mutex;
     std::vector<std::weak_ptr<OpenDevice>> devices;
+    std::vector<std::shared_ptr<device::Provider>> providers;
 };
 Opened& opened() {
     static auto* const all = new Opened;
@@ -24,6 +25,8 @@ void remember(const std::shared_ptr<OpenDevice>& device) {
     const std::scoped_lock lock(opened().mutex);
     std::erase_if(opened().devices, [&](const auto& known) { return known.expired() || known.lock() == device; });
     opened().devices.push_back(device);
+    if (std::ranges::find(opened().providers, device->provider) == opened().providers.end())
+        opened().providers.push_back(device->provider);
     has_devices.store(true, std::memory_order_relaxed);
 }
 
@@ -58,6 +61,15 @@ tenonResult_t hand_out(const std::shared_ptr<OpenDevice>& device, Result<std::un
 }  // namespace
 
 std::atomic<bool> has_devices{false};
+
+void KeepsDevices::remember() {
+    const std::scoped_lock lock(opened().mutex);
+    for (const auto& provider : opened().providers) before_.emplace_back(provider.get(), provider->current());
+}
+
+void KeepsDevices::restore() const {
+    for (const auto& [provider, before] : before_) provider->make_current(before);
+}
 
 std::string device_with_any_of(std::initializer_list<const void*> buffers) {
     if (!has_devices.load(std::memory_order_relaxed)) return {};

@@ -71,6 +71,9 @@ struct tenonEvent {
 
 namespace tenon::c_api {
 
+// Whether this process has opened a device, and so may have pointers to its memory.
+extern std::atomic<bool> has_devices;
+
 inline tenonResult_t result_of(Status status) { return static_cast<tenonResult_t>(status); }
 
 // Keeps the message for tenonGetLastError, of this thread and, where there is one, of the communicator.
@@ -104,6 +107,25 @@ private:
     tenonComm& comm_;
 };
 
+// Keeps what devices' runtimes have as this thread's device, while the library uses others. Costs nothing where no
+// device is open.
+class KeepsDevices {
+public:
+    KeepsDevices() {
+        if (has_devices.load(std::memory_order_relaxed)) remember();
+    }
+    ~KeepsDevices() {
+        if (!before_.empty()) restore();
+    }
+    KeepsDevices(const KeepsDevices&) = delete;
+    KeepsDevices& operator=(const KeepsDevices&) = delete;
+
+private:
+    void remember();
+    void restore() const;
+    std::vector<std::pair<device::Provider*, void*>> before_;
+};
+
 // Takes ownership; the handle lives for ever.
 tenonComm* make_handle(std::unique_ptr<Communicator> communicator);
 
@@ -114,6 +136,7 @@ tenonResult_t report_exception(tenonComm* comm);
 // Runs a function of the inside; nothing it throws crosses the border.
 template <class F>
 tenonResult_t guarded(tenonComm* comm, F&& body) {
+    const KeepsDevices kept;
     try {
         return body();
     } catch (const std::exception&) {
@@ -141,8 +164,6 @@ void add_to_group(tenonComm* from, std::function<tenonResult_t()> make);
 // the buffers are decides. An error where they are not where the stream is, or of a device that the communicator has
 // not.
 Result<std::shared_ptr<DeviceStream>> device_stream_of(tenonComm& comm, const Call& call, tenonStream_t stream);
-// Whether this process has opened a device, and so may have pointers to its memory.
-extern std::atomic<bool> has_devices;
 // In which device's memory one of these lies ("cuda:0"), of those that this process has opened; "" if in none.
 std::string device_with_any_of(std::initializer_list<const void*> buffers);
 // The device that a configuration names; null where it names none.

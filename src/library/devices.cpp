@@ -70,7 +70,9 @@ Result<std::shared_ptr<OpenDevice>> open_device(const std::string& name) {
     if (auto device = open.lock()) return device;
     auto provider = provider_of(all, name.substr(0, colon));
     if (!provider) return std::unexpected(provider.error());
+    void* const before = (*provider)->current();
     auto device = (*provider)->open(index);
+    (*provider)->make_current(before);
     if (!device) return std::unexpected(device.error());
     auto opened = std::make_shared<OpenDevice>(OpenDevice{name, std::move(*provider), std::move(*device)});
     open = opened;

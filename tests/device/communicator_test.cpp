@@ -160,41 +160,61 @@ TEST_P(DeviceCommunicators, OrderWorkOfOtherStreamsByEvents) {
     });
 }
 
-// A stream that the program has made with the vendor's runtime, on the device that this thread has opened last.
+// A stream that the program has made with the vendor's runtime, on a device that is this thread's from now on.
 class NativeStream {
 public:
-    explicit NativeStream(bool is_acl)
-        : library_{must(os::SharedLibrary::open(is_acl ? "libascendcl.so" : "libcuda.so.1"))}, is_acl_{is_acl} {
-        using CreateAcl = int(void**, std::uint32_t, std::uint32_t);
-        using CreateCuda = int(void**, unsigned);
-        const int code = is_acl ? must(library_.symbol<CreateAcl*>("aclrtCreateStreamWithConfig"))(&stream_, 0, 0)
-                                : must(library_.symbol<CreateCuda*>("cuStreamCreate"))(&stream_, 0);
-        EXPECT_EQ(code, 0);
+    NativeStream(bool is_acl, int device)
+        : library_{must(os::SharedLibrary::open(is_acl ? "libascendcl.so" : "libcuda.so.1"))}, is_acl_{is_acl},
+          device_{device} {
+        if (is_acl) {
+            EXPECT_EQ(call<int(std::int32_t)>("aclrtSetDevice")(device), 0);
+            EXPECT_EQ((call<int(void**, std::uint32_t, std::uint32_t)>("aclrtCreateStreamWithConfig")(&stream_, 0, 0)),
+                      0);
+        } else {
+            EXPECT_EQ((call<int(void**, int)>("cuDevicePrimaryCtxRetain")(&context_, device)), 0);
+            EXPECT_EQ(call<int(void*)>("cuCtxSetCurrent")(context_), 0);
+            EXPECT_EQ((call<int(void**, unsigned)>("cuStreamCreate")(&stream_, 0)), 0);
+        }
+    }
+    void* current_context() const {
+        void* context = nullptr;
+        EXPECT_EQ(call<int(void**)>(is_acl_ ? "aclrtGetCurrentContext" : "cuCtxGetCurrent")(&context), 0);
+        return context;
     }
     ~NativeStream() {
-        using Destroy = int(void*);
-        EXPECT_EQ(must(library_.symbol<Destroy*>(is_acl_ ? "aclrtDestroyStreamForce" : "cuStreamDestroy_v2"))(stream_),
-                  0);
+        EXPECT_EQ(call<int(void*)>(is_acl_ ? "aclrtDestroyStreamForce" : "cuStreamDestroy_v2")(stream_), 0);
+        if (is_acl_) {
+            EXPECT_EQ(call<int(std::int32_t)>("aclrtResetDevice")(device_), 0);
+        }
     }
     NativeStream(const NativeStream&) = delete;
     NativeStream& operator=(const NativeStream&) = delete;
     void* handle() const { return stream_; }
 
 private:
+    template <class Function>
+    Function* call(const char* name) const {
+        return must(library_.symbol<Function*>(name));
+    }
     os::SharedLibrary library_;
     bool is_acl_;
-    void* stream_ = nullptr;
+    int device_;
+    void *stream_ = nullptr, *context_ = nullptr;
 };
 
 TEST_P(DeviceCommunicators, RunOnStreamsThatTheProgramHasMade) {
     if (kind() == "emulated") GTEST_SKIP() << "emulated devices have no runtime of their own";
     on_ranks(2, [&](const DeviceRankHandles& own) {
-        const NativeStream native{is_acl()};
+        const NativeStream native{is_acl(), is_acl() ? own.rank : 0};
+        void* const before = native.current_context();
         tenonStream_t stream = nullptr;
         require(tenonDeviceStreamWrap(own.on.device(), native.handle(), &stream));
         const Shape shape{.collective = Collective::all_reduce, .type = DataType::float32, .op = ReduceOp::sum,
                           .rank_count = 2, .count = 30'000};
         EXPECT_EQ(difference(own, Reference{shape, Values::exact, false, test_seed()}, true, stream), "");
+        if (!is_acl()) {
+            EXPECT_EQ(native.current_context(), before) << "the thread's device is another";
+        }
         require(tenonStreamDestroy(stream));
     });
 }

@@ -162,6 +162,10 @@ public:
         machine_->held["contexts"]--;
         return success;
     }
+    Code get_current(ContextHandle* context) override {
+        *context = current;
+        return success;
+    }
     Code make_current(ContextHandle context) override {
         current = static_cast<FakeContext*>(context);
         return success;

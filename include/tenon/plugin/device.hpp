@@ -203,6 +203,10 @@ public:
     virtual Result<std::unique_ptr<Device>> open(DeviceIndex device) = 0;
     // This process, as whitelists of importers name it.
     virtual ProcessNumber process() const = 0;
+    // What the runtime has as this thread's device (its current context); null for none, or where it cannot be told or
+    // restored. All calls of a provider may change it.
+    virtual void* current() const { return nullptr; }
+    virtual void make_current(void*) const {}
 };
 
 }  // namespace tenon::device

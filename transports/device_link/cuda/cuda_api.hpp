@@ -63,6 +63,7 @@ public:
     virtual Code retain_primary_context(ContextHandle* context, DeviceNumber device) = 0;
     virtual Code release_primary_context(DeviceNumber device) = 0;
     virtual Code make_current(ContextHandle context) = 0;
+    virtual Code get_current(ContextHandle* context) = 0;
     virtual Code enable_peer_access(ContextHandle peer) = 0;
 
     virtual Code allocate(Address* address, std::size_t bytes) = 0;

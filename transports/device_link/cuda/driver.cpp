@@ -24,6 +24,7 @@ struct Symbols {
     Code (*retain_primary_context)(ContextHandle*, DeviceNumber);
     Code (*release_primary_context)(DeviceNumber);
     Code (*make_current)(ContextHandle);
+    Code (*get_current)(ContextHandle*);
     Code (*enable_peer_access)(ContextHandle, unsigned);
     Code (*allocate)(Address*, std::size_t);
     Code (*release)(Address);
@@ -87,6 +88,7 @@ std::optional<Error> load(Symbols& s, const os::SharedLibrary& library) {
     find(s.peer_attribute, "cuDeviceGetP2PAttribute");
     find(s.retain_primary_context, "cuDevicePrimaryCtxRetain");
     find(s.release_primary_context, "cuDevicePrimaryCtxRelease_v2")(s.make_current, "cuCtxSetCurrent");
+    find(s.get_current, "cuCtxGetCurrent");
     find(s.enable_peer_access, "cuCtxEnablePeerAccess");
     find(s.allocate, "cuMemAlloc_v2")(s.release, "cuMemFree_v2")(s.allocation_of, "cuMemGetAddressRange_v2");
     find(s.pointer_attribute, "cuPointerGetAttribute")(s.ipc_handle, "cuIpcGetMemHandle");
@@ -134,6 +136,7 @@ public:
     }
     Code release_primary_context(DeviceNumber device) override { return s_.release_primary_context(device); }
     Code make_current(ContextHandle context) override { return s_.make_current(context); }
+    Code get_current(ContextHandle* context) override { return s_.get_current(context); }
     Code enable_peer_access(ContextHandle peer) override { return s_.enable_peer_access(peer, 0); }
 
     Code allocate(Address* address, std::size_t bytes) override { return s_.allocate(address, bytes); }

@@ -156,6 +156,11 @@ public:
     std::string_view name() const override { return "cuda"; }
     device::DeviceIndex device_count() const override { return static_cast<device::DeviceIndex>(count_); }
     device::ProcessNumber process() const override { return os::process_id(); }
+    void* current() const override {
+        ContextHandle context = nullptr;
+        return api_->get_current(&context) == success ? context : nullptr;
+    }
+    void make_current(void* context) const override { api_->make_current(context); }
 
     Result<device::DeviceFacts> facts(device::DeviceIndex device) const override {
         auto number = number_of(device);
