@@ -336,8 +336,9 @@ Result<void> DeviceCalls::refuse_if_over() {
 }
 
 Result<void> DeviceCalls::wait_for_room(Lock& lock, std::size_t operations) {
-    while (!in_flight_.empty() && (in_flight_.size() >= most_in_flight ||
-                                   operations_in_flight_ + operations > most_operations_in_flight)) {
+    while (!error_ && !in_flight_.empty() &&
+           (in_flight_.size() >= most_in_flight ||
+            operations_in_flight_ + operations > most_operations_in_flight)) {
         ended_.wait_for(lock, std::chrono::microseconds(200));
         if (auto retired = retire(); !retired) return retired;
     }
