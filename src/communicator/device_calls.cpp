@@ -406,8 +406,8 @@ Error DeviceCalls::refuse_or_end(const Error& error, const Call& call) {
 Error DeviceCalls::end(const Error& error, const CallRecord& call) {
     if (error_ || is_leaving_) return error_.value_or(error);
     error_ = owner_.end_by_device(error, call);
-    constexpr std::uint64_t moment_ms = 200;
-    give_up(moment_ms);
+    // Who is told of it may free what the device uses, and a runtime may wait for the device then.
+    give_up(patience_ms);
     return *error_;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdlib>
 
 #include "tenon/moe.h"
 #include "tests/device/device_job.hpp"
@@ -135,6 +136,18 @@ TEST(DeviceRanks, ThatDoNotComeAreNamed) {
                               HasSubstr("rank 1, which has not made this call")));
         },
         500);
+}
+
+TEST(DeviceRanks, ThatLeaveInTheMiddleOfALongCallAreNamed) {
+    setenv("TENON_SLOT_MEMORY_BYTES", "64k", 1);
+    on_device_ranks("emulated", 2, [](const DeviceRankHandles& own) {
+        if (own.rank == 1) return;
+        constexpr std::size_t count = 4 << 20;
+        const auto memory = own.on.allocate(4 * count);
+        EXPECT_THAT(outcome(tenonAllReduce(memory, memory, count, tenonInt32, tenonSum, own.comm, own.on.stream())),
+                    AllOf(StartsWith("remote error"), HasSubstr("rank 1 has destroyed its communicator")));
+    });
+    unsetenv("TENON_SLOT_MEMORY_BYTES");
 }
 
 TEST(DeviceRanks, ThatHaveLeftAreNamed) {
