@@ -16,8 +16,8 @@ namespace tenon {
 namespace {
 
 constexpr std::size_t most_in_flight = 64;
-// A GPU's stream takes about 1,000 commands, and a wait is two.
-constexpr std::size_t most_operations_in_flight = 500;
+// On an H200, a stream took fewer than 128 times wait, copy and signal, each of which may be several commands.
+constexpr std::size_t most_operations_in_flight = 200;
 constexpr std::size_t most_prepared = 128;
 constexpr Channel most_channels = 8;
 constexpr std::uint64_t patience_ms = 5'000;  // for what was given up to end
