@@ -222,12 +222,15 @@ tenonResult_t refused(tenonResult_t why) {
 }
 
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream) {
-    const auto device = device_stream_of(*comm, call, stream);
-    if (!device) return refused(report(device.error(), comm));
-    if (*device != nullptr)
-        add(group.device_parts, comm, call, *device, stream == nullptr);
-    else
-        add(group.parts, comm, call, stream);
+    if (has_devices.load(std::memory_order_relaxed)) {
+        const auto device = device_stream_of(*comm, call, stream);
+        if (!device) return refused(report(device.error(), comm));
+        if (*device != nullptr) {
+            add(group.device_parts, comm, call, *device, stream == nullptr);
+            return tenonSuccess;
+        }
+    }
+    add(group.parts, comm, call, stream);
     return tenonSuccess;
 }
 
@@ -270,6 +273,7 @@ tenonResult_t tenonGroupEnd(void) {
         const tenonResult_t refused = std::exchange(group.error, tenonSuccess);
         if (refused != tenonSuccess) return refused;
         if (const tenonResult_t made = make_all(makings); made != tenonSuccess) return made;
+        if (device_parts.empty()) return issue(parts);
         // Devices first: what runs in this thread may wait for them.
         const tenonResult_t on_devices = issue(device_parts);
         const tenonResult_t on_host = issue(parts);
