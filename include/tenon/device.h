@@ -12,7 +12,8 @@
  * before it is done, and what is enqueued after it sees its result; the host has no part in it. Its buffers must be in
  * the memory of the communicator's device. With stream == NULL, a call on device memory has completed when it returns,
  * and does not wait for the program's own streams; a call on host memory is one of the host, as without a device. All
- * ranks use device memory in a call, or none.
+ * ranks use device memory in a call, or none; a barrier, and a call without elements, is in streams of devices on all
+ * of them, or on none.
  *
  * Calls of one communicator run on the device in the order in which they were made, also where they are in different
  * streams. Not more than 64 are in flight, fewer large ones: a further call waits for the first of them.

@@ -96,12 +96,8 @@ inline tenonResult_t submit_typed(tenonComm* comm, Call&& call, tenonDataType_t 
 tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, const char* function) {
     // What is sent to this rank itself is refused as a group of one.
     const bool is_to_itself = is_point_to_point(call.collective) && call.root == comm->communicator->rank();
-    const auto is_of_host = [&] {
-        if (!has_devices.load(std::memory_order_relaxed)) return true;
-        const auto device = device_stream_of(*comm, call, stream);
-        return device && *device == nullptr;
-    };
-    if (stream == nullptr && !in_group() && !is_to_itself && !comm->finalized && is_of_host()) [[likely]] {
+    const bool may_be_of_device = has_devices.load(std::memory_order_relaxed);
+    if (stream == nullptr && !in_group() && !is_to_itself && !comm->finalized && !may_be_of_device) [[likely]] {
         return guarded(comm, [&] { return run_now(comm, call, function); });
     }
     return guarded(comm, [&]() -> tenonResult_t {
@@ -111,7 +107,12 @@ tenonResult_t submit(tenonComm* comm, const Call& call, tenonStream_t stream, co
         if (stream != nullptr && !is_stream(stream)) return refused(refuse(comm, function, "not a stream"));
         if (auto ok = check(call, comm->communicator->rank(), comm->communicator->rank_count()); !ok)
             return refused(report(ok.error(), comm));
-        return in_group() ? add_to_group(comm, call, stream) : issue_alone(comm, call, stream);
+        if (in_group()) return add_to_group(comm, call, stream);
+        if (!may_be_of_device) return issue_alone(comm, call, stream);
+        const auto device = device_stream_of(*comm, call, stream);
+        if (!device) return report(device.error(), comm);
+        const bool runs_here = *device == nullptr && stream == nullptr && !is_to_itself;
+        return runs_here ? run_now(comm, call, function) : issue_alone(comm, call, stream, *device);
     });
 }
 

@@ -240,12 +240,11 @@ void add_to_group(tenonComm* from, std::function<tenonResult_t()> make) {
     making->steps.push_back(std::move(make));
 }
 
-tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream) {
-    const auto device = device_stream_of(*comm, call, stream);
-    if (!device) return report(device.error(), comm);
-    if (*device != nullptr) {
+tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream,
+                          const std::shared_ptr<DeviceStream>& device) {
+    if (device != nullptr) {
         std::vector<DevicePart> parts;
-        add(parts, comm, call, *device, stream == nullptr);
+        add(parts, comm, call, device, stream == nullptr);
         return issue(parts);
     }
     std::vector<Part> parts;

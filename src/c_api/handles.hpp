@@ -153,8 +153,9 @@ inline bool in_group() { return group_depth != 0; }
 // A call was wrong, and `why`, which is returned. If the thread is in a group, nothing of that will be issued.
 tenonResult_t refused(tenonResult_t why);
 tenonResult_t add_to_group(tenonComm* comm, const Call& call, tenonStream_t stream);
-// As a group of one would.
-tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream);
+// As a group of one would. `device`: its stream, where the call runs on one.
+tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t stream,
+                          const std::shared_ptr<DeviceStream>& device = {});
 
 // What makes a communicator, inside a group: done when the group ends, before its calls, for all ranks of the thread at
 // once, each in a thread of its own. What is made from one communicator is made in order; null: from none.

@@ -302,6 +302,7 @@ Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRe
     auto begun = event(), done = event();
     if (!begun || !done) return std::unexpected(end(begun ? done.error() : begun.error(), record));
     stream->add_user(weak_from_this());
+    unsettled_.insert(stream.get());
     const auto enqueued = stream->enqueue([&](device::Stream& on) -> Result<void> {
         if (!in_flight_.empty() && in_flight_.back().stream != stream)
             if (auto waits = on.wait(*in_flight_.back().done); !waits) return waits;
@@ -375,9 +376,9 @@ void DeviceCalls::wait_until_idle() {
     ended_.wait_for(lock, std::chrono::milliseconds(patience_ms), [this] { return in_flight_.empty(); });
 }
 
-Result<void> DeviceCalls::settle() {
+Result<void> DeviceCalls::settle(const DeviceStream& stream) {
     const std::scoped_lock lock(mutex_);
-    if (is_leaving_) return {};
+    if (is_leaving_ || unsettled_.erase(&stream) == 0) return {};
     if (auto retired = retire(); !retired) return retired;
     if (error_) return std::unexpected(*error_);
     if (const auto why = owner_.device_trouble(last_call_, 0, warned_late_))

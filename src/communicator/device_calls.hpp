@@ -52,7 +52,6 @@ public:
         Rank rank = 0, rank_count = 1;
         std::vector<std::int32_t> hosts;  // by rank
         std::uint64_t slot_memory_bytes = 0, timeout_ms = 0;
-        bool deterministic = false;
     };
 
     // By all ranks together. `forced`: algorithms that the configuration asks for.
@@ -63,7 +62,6 @@ public:
     ~DeviceCalls() override;
 
     const std::shared_ptr<OpenDevice>& device() const { return device_; }
-    const Topology& topology() const { return topology_.topology; }
     // Whether the call's buffers are in the device's memory; an error where one is and the other is not.
     Result<bool> is_of_device(const Call& call) const;
     Result<Choice> choice(const Request& request);
@@ -82,7 +80,7 @@ public:
     // returned, to be closed when they have, too.
     std::unique_ptr<DeviceLinks> leave();
 
-    Result<void> settle() override;
+    Result<void> settle(const DeviceStream& stream) override;
     std::optional<Error> failed() override;
     void stream_failed(const DeviceStream& stream, const Error& why) override;
 
@@ -146,6 +144,7 @@ private:
     PricedChoices priced_;
     std::map<Key, std::shared_ptr<const Prepared>> prepared_;
     std::deque<InFlight> in_flight_;
+    std::set<const DeviceStream*> unsettled_;  // have had calls since they were last waited for
     std::vector<std::unique_ptr<device::Event>> free_events_;
     std::set<std::pair<const Algorithm*, Rank>> fitting_, unfitting_;  // by root: whether devices run its plans
     std::size_t operations_in_flight_ = 0;

@@ -30,8 +30,7 @@ Result<void> Communicator::use_device(std::shared_ptr<OpenDevice> device) {
     if (!algorithms) return std::unexpected(give_up(algorithms.error()));
     auto made = DeviceCalls::make(*this, std::move(device),
                                   {.rank = rank_, .rank_count = rank_count_, .hosts = job_.host_numbers(),
-                                   .slot_memory_bytes = config_.slot_memory.value, .timeout_ms = config_.timeout_ms,
-                                   .deterministic = config_.deterministic},
+                                   .slot_memory_bytes = config_.slot_memory.value, .timeout_ms = config_.timeout_ms},
                                   *algorithms, config_.algorithms, introduce);
     if (!made) return std::unexpected(give_up(made.error()));
     device_calls_ = std::move(*made);

@@ -135,7 +135,7 @@ Result<void> DeviceStream::synchronize() {
     if (auto idle = wait_until_idle(); !idle) return idle;
     Result<void> result;
     for (const auto& user : users())
-        if (auto settled = user->settle(); !settled && result) result = settled;
+        if (auto settled = user->settle(*this); !settled && result) result = settled;
     return result;
 }
 

@@ -29,8 +29,8 @@ public:
     class User {
     public:
         virtual ~User() = default;
-        // All that it has enqueued is done: whether it was what the other ranks did, too.
-        virtual Result<void> settle() = 0;
+        // All that it has enqueued there is done: whether it was what the other ranks did, too. Told once.
+        virtual Result<void> settle(const DeviceStream& stream) = 0;
         // Why it has ended, if it has.
         virtual std::optional<Error> failed() = 0;
         // The stream does nothing more, for this reason; ends the user if it has work there.

@@ -107,8 +107,9 @@ std::optional<Error> Communicator::disagreement_about(std::uint64_t number) cons
         const std::string words = in_words(*own), their_words = in_words(*theirs);
         if (words == their_words)
             return Error{Status::mismatch,
-                         fmt::format("ranks {} and {} have not made the same calls, in counts for each rank or in a "
-                                     "call before {} ({}); every rank must make the same calls in the same order",
+                         fmt::format("ranks {} and {} have not made the same call {} ({}): one is on devices and one "
+                                     "on the host, or they differ in counts for each rank or in a call before; every "
+                                     "rank must make the same calls in the same order, with memory of one kind",
                                      rank_, r, number, words)};
         return Error{
             Status::mismatch,

@@ -119,6 +119,30 @@ TEST(DeviceRanks, ThatDisagreeAreToldWhoCallsWhat) {
     });
 }
 
+TEST(DeviceRanks, OfWhichOneUsesTheHostsMemoryAreTold) {
+    on_device_ranks("emulated", 2, [](const DeviceRankHandles& own) {
+        std::array<std::int32_t, 4> here{};
+        void* const memory = own.rank == 0 ? here.data() : static_cast<void*>(own.on.allocate(sizeof here));
+        EXPECT_THAT(outcome(tenonAllReduce(memory, memory, 4, tenonInt32, tenonSum, own.comm, nullptr)),
+                    AllOf(StartsWith("mismatch"), HasSubstr("all_reduce of 4 int32"),
+                          HasSubstr("one is on devices and one on the host")));
+    });
+}
+
+// Later waits are for what came later: its error is told once, as in streams of the host.
+TEST(DeviceRanks, ThatFailAreToldOfOnceByAStreamWhoseWorkIsDone) {
+    on_device_ranks("emulated", 2, [](const DeviceRankHandles& own) {
+        const auto memory = own.on.allocate(16);
+        require(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, own.comm, own.on.stream()));
+        require(tenonStreamSynchronize(own.on.stream()));
+        if (own.rank == 1) return require(tenonCommAbort(own.comm));
+        tenonResult_t error = tenonSuccess;
+        while (error == tenonSuccess) require(tenonCommGetAsyncError(own.comm, &error));
+        EXPECT_EQ(error, tenonRemoteError);
+        EXPECT_EQ(outcome(tenonStreamSynchronize(own.on.stream())), "success");
+    });
+}
+
 TEST(DeviceRanks, ThatDoNotComeAreNamed) {
     on_device_ranks(
         "emulated", 3,
