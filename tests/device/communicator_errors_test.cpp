@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "tenon/moe.h"
 #include "tests/device/device_job.hpp"
@@ -131,10 +132,13 @@ TEST(DeviceRanks, OfWhichOneUsesTheHostsMemoryAreTold) {
 
 // Later waits are for what came later: its error is told once, as in streams of the host.
 TEST(DeviceRanks, ThatFailAreToldOfOnceByAStreamWhoseWorkIsDone) {
-    on_device_ranks("emulated", 2, [](const DeviceRankHandles& own) {
+    std::atomic<int> done{0};
+    on_device_ranks("emulated", 2, [&](const DeviceRankHandles& own) {
         const auto memory = own.on.allocate(16);
         require(tenonAllReduce(memory, memory, 4, tenonInt32, tenonMax, own.comm, own.on.stream()));
         require(tenonStreamSynchronize(own.on.stream()));
+        done++;
+        while (done < 2) std::this_thread::yield();
         if (own.rank == 1) return require(tenonCommAbort(own.comm));
         tenonResult_t error = tenonSuccess;
         while (error == tenonSuccess) require(tenonCommGetAsyncError(own.comm, &error));
