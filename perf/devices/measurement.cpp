@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "os/clock.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 
 namespace tenon::perf {
 namespace {
@@ -80,10 +80,9 @@ Result<std::uint64_t> DevicePerf::wrong_elements(const Request& request, const s
 }
 
 Result<DevicePerfFigures> DevicePerf::measure(const Algorithm& algorithm, const Request& request, unsigned calls) {
-    const auto plan = algorithm.build(request, {.rank_count = request.rank_count, .cores = request.rank_count});
-    if (!plan) return std::unexpected(plan.error());
-    Plan without = without_boards(*plan);
-    without.algorithm = algorithm.name;
+    const auto plans = plans_of_all_ranks(
+        algorithm, request, {.rank_count = request.rank_count, .cores = request.rank_count, .has_boards = false});
+    if (!plans) return std::unexpected(plans.error());
     const std::vector<std::byte> input = input_of(request);
     std::vector<std::byte> output(request.count.value * element_bytes(request.type) *
                                   blocks_of(request.collective, request.rank_count, false));
@@ -95,7 +94,7 @@ Result<DevicePerfFigures> DevicePerf::measure(const Algorithm& algorithm, const 
     if (!stream) return std::unexpected(stream.error());
     if (!before) return std::unexpected(before.error());
     if (!after) return std::unexpected(after.error());
-    const auto prepared = execution_.prepare(without, request, {(*from)->data(), (*into)->data()});
+    const auto prepared = execution_.prepare(*plans, request, {(*from)->data(), (*into)->data()});
     if (!prepared) return std::unexpected(prepared.error());
 
     // In order, until one says no.

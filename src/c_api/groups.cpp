@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "c_api/handles.hpp"
+#include "os/cpu.hpp"
 #include "os/thread.hpp"
 
 namespace tenon::c_api {
@@ -37,6 +38,7 @@ struct DevicePart {
     Member member;
     std::vector<GroupedDeviceCall> calls;
     std::size_t issued = 0;
+    bool is_enqueued = true;  // all of what was issued last
     bool has_failed = false;
 };
 
@@ -75,64 +77,101 @@ void add(std::vector<DevicePart>& parts, tenonComm* comm, const Call& call, cons
     part->calls.push_back({{call, comm->communicator->rank_count()}, stream, is_waited_for});
 }
 
+bool is_pair(const GroupedDeviceCall& each) { return is_point_to_point(each.call.call().collective); }
+
+Result<void> follow(DeviceStream& later, DeviceStream& earlier) {
+    const auto point = earlier.mark();
+    return point ? later.wait_for(**point) : std::unexpected(point.error());
+}
+
+// Of a communicator's sends and receives; the first is where they run.
+std::vector<std::shared_ptr<DeviceStream>> streams_of_pairs(const DevicePart& part) {
+    std::vector<std::shared_ptr<DeviceStream>> streams;
+    for (const GroupedDeviceCall& each : part.calls)
+        if (is_pair(each) && std::ranges::find(streams, each.stream) == streams.end()) streams.push_back(each.stream);
+    return streams;
+}
+
 // All sends and receives of a communicator are one call, where the first of them was and in its stream; the others'
 // streams come to where they would have been.
 Result<void> issue_pairs(const DevicePart& part) {
     std::vector<Call> pairs;
-    std::vector<std::shared_ptr<DeviceStream>> streams;
-    for (const GroupedDeviceCall& each : part.calls) {
-        if (!is_point_to_point(each.call.call().collective)) continue;
-        pairs.push_back(each.call.call());
-        if (std::ranges::find(streams, each.stream) == streams.end()) streams.push_back(each.stream);
-    }
-    const auto follow = [](DeviceStream& later, DeviceStream& earlier) -> Result<void> {
-        const auto point = earlier.mark();
-        return point ? later.wait_for(**point) : std::unexpected(point.error());
-    };
+    for (const GroupedDeviceCall& each : part.calls)
+        if (is_pair(each)) pairs.push_back(each.call.call());
+    const auto streams = streams_of_pairs(part);
     for (std::size_t i = 1; i < streams.size(); i++)
         if (auto waits = follow(*streams[0], *streams[i]); !waits) return waits;
-    if (auto issued = part.member.communicator->issue(pairs, streams[0]); !issued) return issued;
+    return part.member.communicator->issue(pairs, streams[0]);
+}
+
+bool is_first_pair(const DevicePart& part, std::size_t call) {
+    return static_cast<std::size_t>(std::ranges::find_if(part.calls, is_pair) - part.calls.begin()) == call;
+}
+
+Result<void> issue_next(DevicePart& part) {
+    const std::size_t next = part.issued++;
+    part.is_enqueued = false;
+    const GroupedDeviceCall& each = part.calls[next];
+    if (!is_pair(each)) return part.member.communicator->issue(each.call.call(), each.stream);
+    return is_first_pair(part, next) ? issue_pairs(part) : Result<void>{};
+}
+
+Result<void> enqueue_more(DevicePart& part) {
+    const auto all = part.member.communicator->enqueue_more();
+    if (!all) return std::unexpected(all.error());
+    part.is_enqueued = *all;
+    if (!*all || !is_first_pair(part, part.issued - 1)) return {};
+    const auto streams = streams_of_pairs(part);
     for (std::size_t i = 1; i < streams.size(); i++)
         if (auto waits = follow(*streams[i], *streams[0]); !waits) return waits;
     return {};
 }
 
-Result<void> issue_next(DevicePart& part) {
-    const std::size_t next = part.issued++;
-    const GroupedDeviceCall& each = part.calls[next];
-    const Call call = each.call.call();
-    if (!is_point_to_point(call.collective)) return part.member.communicator->issue(call, each.stream);
-    const auto is_pair = [](const GroupedDeviceCall& other) { return is_point_to_point(other.call.call().collective); };
-    const auto first = std::ranges::find_if(part.calls, is_pair) - part.calls.begin();
-    return static_cast<std::size_t>(first) == next ? issue_pairs(part) : Result<void>{};
-}
-
 // All are enqueued before any is waited for, and of all communicators by turns: they may wait for one another.
-tenonResult_t issue(std::vector<DevicePart>& parts) {
-    tenonResult_t first = tenonSuccess;
-    const auto tell = [&](DevicePart& part, const Error& error) {
-        part.has_failed = true;
-        const tenonResult_t result = report(error, part.member.handle);
-        if (first == tenonSuccess) first = result;
-    };
-    for (bool any = true; any;) {
-        any = false;
-        for (DevicePart& part : parts) {
-            if (part.has_failed || part.issued == part.calls.size()) continue;
-            const Inside inside(*part.member.handle);
-            if (!is_alive(part.member.handle)) return refuse_handle(part.member.handle, "tenonGroupEnd");
-            if (auto issued = issue_next(part); !issued) tell(part, issued.error());
-            any = true;
-        }
+class DeviceIssue {
+public:
+    explicit DeviceIssue(std::vector<DevicePart>& parts) : parts_(parts) {}
+
+    tenonResult_t run() {
+        while (each(has_more, issue_next))
+            while (each(is_under_way, enqueue_more)) os::yield_core();
+        for (DevicePart& part : parts_)
+            for (const GroupedDeviceCall& call : part.calls)
+                if (call.is_waited_for && !part.has_failed)
+                    act(part, [&](DevicePart&) { return call.stream->synchronize(); });
+        return first_;
     }
-    for (DevicePart& part : parts)
-        for (const GroupedDeviceCall& each : part.calls) {
-            if (part.has_failed || !each.is_waited_for) continue;
-            const Inside inside(*part.member.handle);
-            if (auto done = each.stream->synchronize(); !done) tell(part, done.error());
+
+private:
+    static bool has_more(const DevicePart& part) { return !part.has_failed && part.issued < part.calls.size(); }
+    static bool is_under_way(const DevicePart& part) { return !part.has_failed && !part.is_enqueued; }
+
+    // False if no part was one to act on.
+    bool each(bool (*is_due)(const DevicePart&), Result<void> (*action)(DevicePart&)) {
+        bool any = false;
+        for (DevicePart& part : parts_) {
+            if (!is_due(part)) continue;
+            any = true;
+            act(part, action);
         }
-    return first;
-}
+        return any;
+    }
+
+    template <class Action>
+    void act(DevicePart& part, const Action& action) {
+        const Inside inside(*part.member.handle);
+        tenonResult_t result = tenonSuccess;
+        if (!is_alive(part.member.handle))
+            result = refuse_handle(part.member.handle, "tenonGroupEnd");
+        else if (auto done = action(part); !done)
+            result = report(done.error(), part.member.handle);
+        part.has_failed = result != tenonSuccess;
+        if (first_ == tenonSuccess) first_ = result;
+    }
+
+    std::vector<DevicePart>& parts_;
+    tenonResult_t first_ = tenonSuccess;
+};
 
 // Each in a thread of its own, since each waits for other ranks, which may be this thread's too. The first error
 // counts, and is this thread's.
@@ -245,7 +284,7 @@ tenonResult_t issue_alone(tenonComm* comm, const Call& call, tenonStream_t strea
     if (device != nullptr) {
         std::vector<DevicePart> parts;
         add(parts, comm, call, device, stream == nullptr);
-        return issue(parts);
+        return DeviceIssue{parts}.run();
     }
     std::vector<Part> parts;
     add(parts, comm, call, stream);
@@ -274,7 +313,7 @@ tenonResult_t tenonGroupEnd(void) {
         if (const tenonResult_t made = make_all(makings); made != tenonSuccess) return made;
         if (device_parts.empty()) return issue(parts);
         // Devices first: what runs in this thread may wait for them.
-        const tenonResult_t on_devices = issue(device_parts);
+        const tenonResult_t on_devices = DeviceIssue{device_parts}.run();
         const tenonResult_t on_host = issue(parts);
         return on_devices != tenonSuccess ? on_devices : on_host;
     });

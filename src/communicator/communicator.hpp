@@ -93,6 +93,7 @@ public:
     // of this communicator. By the thread that makes the calls.
     Result<void> issue(const Call& call, const std::shared_ptr<DeviceStream>& stream);
     Result<void> issue(std::span<const Call> sends_and_receives, const std::shared_ptr<DeviceStream>& stream);
+    Result<bool> enqueue_more();  // see DeviceCalls
 
     void abort();
     bool aborted() const { return aborted_.load(std::memory_order_relaxed); }

@@ -10,7 +10,6 @@
 #include "execution/program.hpp"
 #include "os/clock.hpp"
 #include "os/thread.hpp"
-#include "plan/boards.hpp"
 
 namespace tenon {
 namespace {
@@ -18,7 +17,6 @@ namespace {
 constexpr std::size_t most_in_flight = 64;
 // On an H200, a stream took fewer than 128 times wait, copy and signal, each of which may be several commands.
 constexpr std::size_t most_operations_in_flight = 200;
-constexpr std::size_t most_prepared = 128;
 constexpr Channel most_channels = 8;
 constexpr std::uint64_t patience_ms = 5'000;  // for what was given up to end
 
@@ -82,175 +80,6 @@ Result<void> DeviceCalls::start(const Facts& facts, const DeviceIntroductions& i
 
 DeviceCalls::~DeviceCalls() { leave(); }
 
-// ------------------------------------------------------------------------------------------------ Choice, preparation
-
-Result<bool> DeviceCalls::is_of_device(const Call& call) const {
-    const bool is_pair = is_point_to_point(call.collective);
-    const bool reads = is_pair ? call.collective == Collective::send
-                               : is_v(call.collective) || input_blocks(call.collective, facts_.rank, facts_.rank_count,
-                                                                       call.root) != 0;
-    const bool writes = is_pair ? call.collective == Collective::receive
-                                : is_v(call.collective) || output_blocks(call.collective, facts_.rank,
-                                                                         facts_.rank_count, call.root) != 0;
-    // All ranks agree on a call without elements, and its buffers may be anything.
-    if (call.count == 0 && !is_v(call.collective) && !is_pair) return false;
-    std::optional<bool> found;
-    for (const auto& [buffer, name] :
-         {std::pair{reads ? call.send : nullptr, "sendbuff"},
-          std::pair{writes ? static_cast<const void*>(call.receive) : nullptr, "recvbuff"}}) {
-        if (buffer == nullptr) continue;
-        const auto at = device_->device->locate(buffer);
-        if (!at) return std::unexpected(at.error());
-        const bool is_device = at->kind == device::MemoryKind::device;
-        if (is_device && at->device != device_->device->index())
-            return fail(Status::invalid_argument,
-                        fmt::format("rank {}: {}: {} is memory of {}:{}, but the communicator was made with {}",
-                                    facts_.rank, name_of(call.collective), name, device_->provider->name(), at->device,
-                                    device_->name));
-        if (found && *found != is_device)
-            return fail(Status::invalid_argument,
-                        fmt::format("rank {}: {}: sendbuff is memory of {} and recvbuff of {}: both must be of one",
-                                    facts_.rank, name_of(call.collective), *found ? device_->name : "the host",
-                                    is_device ? device_->name : "the host"));
-        found = is_device;
-    }
-    // Who has no part in a call with counts for each rank follows the others, who most likely use their devices.
-    return found.value_or(is_v(call.collective));
-}
-
-Result<Choice> DeviceCalls::choice(const Request& request) {
-    const std::scoped_lock lock(mutex_);
-    return choose(request);
-}
-
-// Whether the plans of all ranks keep within what devices have; of many ranks, those that may differ.
-bool DeviceCalls::fits(const Algorithm& algorithm, Request request) {
-    const std::pair key{&algorithm, request.root};
-    if (fitting_.contains(key)) return true;
-    if (unfitting_.contains(key)) return false;
-    constexpr Rank most_built = 64;
-    const bool all = request.rank_count <= most_built;
-    const auto build = [&](Rank rank) {
-        request.rank = rank;
-        const auto built = algorithm.build(request, topology_.topology);
-        if (!built) return false;
-        const Plan plan = without_boards(*built);
-        if (plan.lanes.size() > topology_.independent_streams) return false;
-        for (const Lane& lane : plan.lanes)
-            for (const Step& step : lane.steps)
-                if ((sends(step.kind) && step.send_channel >= links_->channels()) ||
-                    (receives(step.kind) && step.receive_channel >= links_->channels()))
-                    return false;
-        return true;
-    };
-    bool fit = build(request.root) && build(0) && build(request.rank_count - 1);
-    for (Rank rank = 0; fit && all && rank < request.rank_count; rank++) fit = build(rank);
-    (fit ? fitting_ : unfitting_).insert(key);
-    return fit;
-}
-
-Result<Choice> DeviceCalls::choose(const Request& request) {
-    auto chosen = selection_.choose(request, topology_.topology, &priced_);
-    if (!chosen || fits(*chosen->algorithm, request)) return chosen;
-    std::multimap<double, const Algorithm*> others;  // by price
-    for (const Candidate& other : selection_.candidates(request, topology_.topology))
-        if (other.price) others.emplace(other.price->total_ns, other.algorithm);
-    for (const auto& [price, algorithm] : others)
-        if (fits(*algorithm, request))
-            return Choice{algorithm, fmt::format("the lowest price of those whose plans have no more than {} lanes and "
-                                                 "{} channels",
-                                                 topology_.independent_streams, links_->channels())};
-    return fail(Status::invalid_usage, fmt::format("no algorithm of {} has plans of no more than {} lanes and {} "
-                                                   "channels, as {} needs",
-                                                   name_of(request.collective), topology_.independent_streams,
-                                                   links_->channels(), device_->name));
-}
-
-// Of all calls, as they run one after the other. Never freed while any may run, since that may wait for them.
-Result<std::byte*> DeviceCalls::staging(std::uint64_t bytes) {
-    if (staging_.empty() || staging_.back()->bytes().value < bytes) {
-        auto made = device_->device->allocate({.bytes = {std::bit_ceil(bytes)}});
-        if (!made) return std::unexpected(made.error());
-        staging_.push_back(std::move(*made));
-    }
-    return staging_.back()->data();
-}
-
-Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepared_for(const Call& call) {
-    if (call.factor != nullptr)
-        return fail(
-            Status::invalid_usage,
-            fmt::format("rank {}: {}: devices do not multiply, so there are no sums of tenonRedOpCreatePreMulSum: "
-                        "scale the input before the call",
-                        facts_.rank, name_of(call.collective)));
-    if (is_v(call.collective)) return prepare_v(call);
-    const Key key{call.collective, call.type, call.op, call.root, call.count, call.send, call.receive};
-    if (const auto known = prepared_.find(key); known != prepared_.end()) return known->second;
-    auto made = prepare(call);
-    if (!made) return made;
-    // What is in flight stays.
-    if (prepared_.size() >= most_prepared) prepared_.clear();
-    return prepared_.emplace(key, std::move(*made)).first->second;
-}
-
-Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare(const Call& call) {
-    const Request request = owner_.request_of(call);
-    const auto chosen = choose(request);
-    if (!chosen) return std::unexpected(chosen.error());
-    const auto plan = plans_.plan_for(*chosen->algorithm, request, topology_.topology);
-    if (!plan) return std::unexpected(plan.error());
-    auto prepared = std::make_shared<Prepared>();
-    prepared->algorithm = chosen->algorithm->name;
-    DeviceBuffers buffers{call.send, call.receive};
-    const bool is_copied = !chosen->algorithm->in_place || call.collective == Collective::all_to_all;
-    const std::uint64_t bytes = call.count * element_bytes(call.type) *
-                                input_blocks(call.collective, request.rank, request.rank_count, call.root);
-    if (is_copied && call.send == call.receive && bytes != 0) {
-        const auto staged = staging(bytes);
-        if (!staged) return std::unexpected(staged.error());
-        prepared->staged = *staged;
-        prepared->input = call.send;
-        prepared->input_bytes = bytes;
-        buffers.input = prepared->staged;
-    }
-    auto made = execution_->prepare(without_boards(**plan), request, buffers);
-    if (!made) return std::unexpected(made.error());
-    prepared->call = std::move(*made);
-    return prepared;
-}
-
-Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare_v(const Call& call) {
-    auto prepared = std::make_shared<Prepared>();
-    prepared->algorithm = "exchange";
-    const auto ranks = static_cast<std::size_t>(facts_.rank_count);
-    const auto add = [&](Result<DeviceCall> made) -> Result<std::shared_ptr<const Prepared>> {
-        if (!made) return std::unexpected(made.error());
-        prepared->call = std::move(*made);
-        return prepared;
-    };
-    if (call.collective == Collective::reduce_scatter_v)
-        return add(execution_->prepare_reduce_scatter_v(owner_.request_of(call), {call.receive_counts, ranks},
-                                                        {call.send, call.receive}));
-    const std::uint64_t width = element_bytes(call.type);
-    std::vector<DeviceMessage> messages;
-    for (std::size_t r = 0; r < ranks; r++) {
-        const bool to_all = call.collective == Collective::all_gather_v;
-        auto* const from = static_cast<std::byte*>(const_cast<void*>(call.send));  // only ever read
-        const std::uint64_t sent = to_all ? call.count : call.send_counts[r];
-        messages.push_back({.is_send = true,
-                            .peer = static_cast<Rank>(r),
-                            .address = sent == 0 ? nullptr : from + (to_all ? 0 : call.send_offsets[r] * width),
-                            .bytes = sent * width});
-        const std::uint64_t received = call.receive_counts[r];
-        auto* const into = static_cast<std::byte*>(call.receive);
-        messages.push_back({.is_send = false,
-                            .peer = static_cast<Rank>(r),
-                            .address = received == 0 ? nullptr : into + call.receive_offsets[r] * width,
-                            .bytes = received * width});
-    }
-    return add(execution_->prepare(messages));
-}
-
 // --------------------------------------------------------------------------------------------------------------- Issue
 
 CallRecord DeviceCalls::record_of(const Call& call, std::string_view algorithm) {
@@ -273,7 +102,7 @@ Result<void> DeviceCalls::issue(const Call& call, const std::shared_ptr<DeviceSt
     if (auto room = wait_for_room(lock, (*prepared)->call.operations().size()); !room) return room;
     last_call_ = owner_.note_device_call(record_of(call, (*prepared)->algorithm));
     if (auto differs = owner_.device_disagreement(last_call_.number)) return std::unexpected(end(*differs, last_call_));
-    return issue(std::move(*prepared), last_call_, stream);
+    return issue(*prepared, last_call_, stream);
 }
 
 Result<void> DeviceCalls::issue(std::span<const Call> sends_and_receives,
@@ -294,10 +123,10 @@ Result<void> DeviceCalls::issue(std::span<const Call> sends_and_receives,
     auto prepared = std::make_shared<Prepared>();
     prepared->call = std::move(*made);
     if (auto room = wait_for_room(lock, prepared->call.operations().size()); !room) return room;
-    return issue(std::move(prepared), {}, stream);
+    return issue(prepared, {}, stream);
 }
 
-Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRecord record,
+Result<void> DeviceCalls::issue(const std::shared_ptr<const Prepared>& prepared, CallRecord record,
                                 const std::shared_ptr<DeviceStream>& stream) {
     auto begun = event(), done = event();
     if (!begun || !done) return std::unexpected(end(begun ? done.error() : begun.error(), record));
@@ -307,19 +136,44 @@ Result<void> DeviceCalls::issue(std::shared_ptr<const Prepared> prepared, CallRe
         if (!in_flight_.empty() && in_flight_.back().stream != stream)
             if (auto waits = on.wait(*in_flight_.back().done); !waits) return waits;
         if (auto marked = on.record(**begun); !marked) return marked;
-        if (prepared->staged != nullptr)
-            if (auto copied = on.copy(prepared->staged, prepared->input, {prepared->input_bytes}); !copied)
-                return copied;
-        if (auto issued = execution_->issue(prepared->call, on); !issued) return issued;
-        return on.record(**done);
+        if (prepared->staged == nullptr) return {};
+        return on.copy(prepared->staged, prepared->input, {prepared->input_bytes});
     });
     operations_in_flight_ += prepared->call.operations().size();
     for (const DeviceCallTraffic& sent : prepared->call.traffic())
         owner_.count_sent(sent.peer, sent.bytes, sent.messages);
-    in_flight_.push_back({record, std::move(prepared), stream, std::move(*begun), std::move(*done), 0});
-    if (!enqueued) return std::unexpected(end(enqueued.error(), record));
+    in_flight_.push_back({record, prepared, stream, std::move(*begun), std::move(*done)});
     if (is_watch_asleep_) wake_.notify_all();
-    return {};
+    if (!enqueued) return std::unexpected(end(enqueued.error(), record));
+    const auto all = enqueue_parts();
+    return all ? Result<void>{} : std::unexpected(all.error());
+}
+
+// Of the last call, those for which there is room; whether no more are left.
+Result<bool> DeviceCalls::enqueue_parts() {
+    InFlight& last = in_flight_.back();
+    const DeviceCall& call = last.prepared->call;
+    const auto enqueue = [&]() -> Result<void> {
+        return last.stream->enqueue([&](device::Stream& on) -> Result<void> {
+            if (auto issued = execution_->issue(call, last.parts++, on); !issued) return issued;
+            if (last.parts < call.part_count()) return {};
+            last.is_enqueued = true;
+            return on.record(*last.done);
+        });
+    };
+    while (!last.is_enqueued) {
+        const auto room = last.parts < 2 ? Result<bool>{true} : call.is_done(last.parts - 2);
+        if (room && !*room) return false;
+        if (auto enqueued = room ? enqueue() : std::unexpected(room.error()); !enqueued)
+            return std::unexpected(end(enqueued.error(), last.record));
+    }
+    return true;
+}
+
+Result<bool> DeviceCalls::enqueue_more() {
+    const std::scoped_lock lock(mutex_);
+    if (error_) return std::unexpected(*error_);
+    return in_flight_.empty() || in_flight_.back().is_enqueued ? Result<bool>{true} : enqueue_parts();
 }
 
 Result<std::unique_ptr<device::Event>> DeviceCalls::event() {
@@ -352,6 +206,7 @@ Result<void> DeviceCalls::wait_for_room(Lock& lock, std::size_t operations) {
 Result<void> DeviceCalls::retire() {
     while (!error_ && !in_flight_.empty()) {
         InFlight& first = in_flight_.front();
+        if (!first.is_enqueued) return {};
         const auto reached = first.done->reached();
         if (!reached) return std::unexpected(end(reached.error(), first.record));
         if (first.stream->is_abandoned()) return std::unexpected(end(given_up_before(*first.stream), first.record));

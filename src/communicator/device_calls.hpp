@@ -24,7 +24,6 @@
 #include "communicator/device_stream.hpp"
 #include "communicator/device_topology.hpp"
 #include "device_execution/stream_execution.hpp"
-#include "plan/cache.hpp"
 #include "selection/selection.hpp"
 
 namespace tenon {
@@ -66,9 +65,12 @@ public:
     Result<bool> is_of_device(const Call& call) const;
     Result<Choice> choice(const Request& request);
 
-    // The call has been checked. An error of its arguments changes nothing; others end the communicator.
+    // The call has been checked. An error of its arguments changes nothing; others end the communicator. Of a long
+    // call, enqueues what there is room for: to be followed by enqueue_more(), of all communicators of a thread by
+    // turns, since what makes room may wait for another of them, until nothing is left.
     Result<void> issue(const Call& call, const std::shared_ptr<DeviceStream>& stream);
     Result<void> issue(std::span<const Call> sends_and_receives, const std::shared_ptr<DeviceStream>& stream);
+    Result<bool> enqueue_more();  // whether nothing is left; does not wait
     // For calls that return when they are done.
     const std::shared_ptr<DeviceStream>& own_stream() const { return own_stream_; }
 
@@ -100,6 +102,8 @@ private:
         std::shared_ptr<DeviceStream> stream;
         std::unique_ptr<device::Event> begun, done;  // what the program has before it in the stream is not its time
         std::uint64_t begun_ns = 0;                  // when that was seen; 0: not yet
+        std::size_t parts = 0;                       // that have been enqueued
+        bool is_enqueued = false;                    // all of it
     };
     using Lock = std::unique_lock<std::mutex>;
 
@@ -112,8 +116,9 @@ private:
     Result<std::shared_ptr<const Prepared>> prepared_for(const Call& call);
     Result<std::shared_ptr<const Prepared>> prepare(const Call& call);
     Result<std::shared_ptr<const Prepared>> prepare_v(const Call& call);
-    Result<void> issue(std::shared_ptr<const Prepared> prepared, CallRecord record,
+    Result<void> issue(const std::shared_ptr<const Prepared>& prepared, CallRecord record,
                        const std::shared_ptr<DeviceStream>& stream);
+    Result<bool> enqueue_parts();
     Result<void> refuse_if_over();
     Result<void> wait_for_room(Lock& lock, std::size_t operations);
     Result<std::unique_ptr<device::Event>> event();
@@ -140,7 +145,6 @@ private:
     std::mutex mutex_;  // of all below, and of execution_
     std::condition_variable ended_;  // nothing is in flight after an error, or the communicator leaves
     std::condition_variable wake_;   // of the watch, when it sleeps for long
-    PlanCache plans_;
     PricedChoices priced_;
     std::map<Key, std::shared_ptr<const Prepared>> prepared_;
     std::deque<InFlight> in_flight_;

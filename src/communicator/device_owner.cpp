@@ -49,6 +49,8 @@ Result<void> Communicator::issue(std::span<const Call> sends_and_receives,
     return device_calls_->issue(sends_and_receives, stream);
 }
 
+Result<bool> Communicator::enqueue_more() { return device_calls_->enqueue_more(); }
+
 CallRecord Communicator::note_device_call(CallRecord call) {
     call.number = ++call_number_;
     record_ = call;

@@ -1,10 +1,17 @@
 // A call on device streams, ready to be issued as often as wanted: its operations, in the order in which they are
 // enqueued, with all addresses and signals resolved. Issuing it allocates nothing and knows no plan.
 //
+// A long call has parts, of which no more than two are to be under way, so that who enqueues never waits within a
+// runtime whose queue is full, where nothing could end the wait:
+//
+//   for (part...) { if (part > 1) wait until call.is_done(part - 2); call.issue(part, stream, lanes); }
+//
 // Bound to the buffers, the links and the device that it was prepared with; lives no longer than their StreamExecution.
 #pragma once
 
+#include <array>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "tenon/plugin/device.hpp"
@@ -31,8 +38,12 @@ struct DeviceCallTraffic {
 
 class DeviceCall {
 public:
-    // Enqueues all of it; `lanes` are the streams of the lanes from the second on.
-    Result<void> issue(device::Stream& stream, std::span<const std::unique_ptr<device::Stream>> lanes) const;
+    std::size_t part_count() const { return part_ends_.size(); }  // at least 1
+    // Enqueues a part, after those before it; `lanes` are the streams of the lanes from the second on.
+    Result<void> issue(std::size_t part, device::Stream& stream,
+                       std::span<const std::unique_ptr<device::Stream>> lanes) const;
+    // Whether the device is done with a part of which the next but one has not been issued.
+    Result<bool> is_done(std::size_t part) const;
     const std::vector<StreamOperation>& operations() const { return operations_; }
     std::size_t lane_count() const { return lane_count_; }
     const std::vector<DeviceCallTraffic>& traffic() const { return traffic_; }
@@ -41,9 +52,15 @@ private:
     friend class Preparation;
     friend class ExchangePreparation;
     void count_sent(Rank peer, std::uint64_t bytes);
+    // Once all operations are there.
+    Result<void> cut_into_parts(device::Device& device);
+    Result<device::Event*> new_event(device::Device& device);
     std::vector<StreamOperation> operations_;
     std::vector<DeviceCallTraffic> traffic_;  // by peer
     std::vector<std::unique_ptr<device::Event>> events_;
+    std::vector<std::size_t> part_ends_;  // as numbers of operations
+    // What the lanes reach at the end of parts, which take turns of two; of a call of one part there are none.
+    std::array<std::vector<device::Event*>, 2> part_events_{};
     std::size_t lane_count_ = 0;
     DataType type_ = DataType::int8;
     ReduceOp op_ = ReduceOp::sum;

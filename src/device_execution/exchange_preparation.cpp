@@ -4,12 +4,17 @@
 
 #include <algorithm>
 #include <bit>
+#include <map>
+#include <tuple>
 #include <utility>
 
 namespace tenon {
 namespace {
 
-constexpr std::size_t most_lanes = 8;
+// Of sends, and as many of receives.
+constexpr std::size_t most_lanes = 4;
+// So many peers' messages take turns, and only then the next peers'. Of all ranks: their orders must agree.
+constexpr std::uint64_t rounds_at_once = 4;
 
 }  // namespace
 
@@ -20,11 +25,14 @@ ExchangePreparation::ExchangePreparation(device::Device& device, DeviceLinks& li
     for (const DeviceMessage& message : messages)
         if (message.peer != links.rank() && message.bytes != 0)
             (message.is_send ? sends : receives).push_back(&message);
-    const std::size_t room = std::clamp<std::size_t>(device.facts().independent_streams / 2, 1, most_lanes / 2);
+    const std::size_t room = std::clamp<std::size_t>(device.facts().independent_streams / 2, 1, most_lanes);
     const std::size_t send_lanes = std::min(room, sends.size()), receive_lanes = std::min(room, receives.size());
-    lanes_.resize(std::max<std::size_t>(1, send_lanes + receive_lanes));
-    deal(std::move(sends), 0, send_lanes);
-    deal(std::move(receives), send_lanes, receive_lanes);
+    lane_count_ = std::max<std::size_t>(1, send_lanes + receive_lanes);
+    deal(sends, 0, send_lanes);
+    deal(receives, send_lanes, receive_lanes);
+    std::ranges::sort(tiles_, {}, [](const Tile& tile) {
+        return std::tuple{tile.round / rounds_at_once, tile.turn, tile.round, !tile.message->is_send};
+    });
 }
 
 std::uint64_t ExchangePreparation::round_of(const DeviceMessage& message) const {
@@ -33,42 +41,49 @@ std::uint64_t ExchangePreparation::round_of(const DeviceMessage& message) const 
 }
 
 // Those of one peer stay in one lane and in their order.
-void ExchangePreparation::deal(std::vector<const DeviceMessage*> messages, std::size_t first_lane, std::size_t lanes) {
-    std::ranges::sort(messages, {}, [this](const DeviceMessage* message) {
-        return std::pair{round_of(*message), message};  // which lie in their order
-    });
+void ExchangePreparation::deal(std::span<const DeviceMessage* const> messages, std::size_t first_lane,
+                               std::size_t lanes) {
     const std::uint64_t slot = links_.slot_bytes().value;
-    for (const DeviceMessage* message : messages)
+    std::map<std::uint64_t, std::uint64_t> turns;  // by round
+    for (const DeviceMessage* message : messages) {
+        const std::uint64_t round = round_of(*message);
+        const auto lane = static_cast<LaneNumber>(first_lane + round % lanes);
         for (std::uint64_t offset = 0; offset < message->bytes; offset += slot)
-            lanes_[first_lane + round_of(*message) % lanes].push_back(
-                {message, offset, std::min(slot, message->bytes - offset)});
+            tiles_.push_back({message, round, turns[round]++, lane, offset, std::min(slot, message->bytes - offset)});
+    }
 }
 
 Result<DeviceCall> ExchangePreparation::prepare(const DeviceSum* sum) {
-    call_.lane_count_ = lanes_.size();
+    call_.lane_count_ = lane_count_;
     if (sum != nullptr) {
         call_.type_ = sum->type;
         call_.op_ = sum->op;
     }
     if (auto started = start_or_join(true); !started) return std::unexpected(started.error());
     if (auto own = add_own(); !own) return std::unexpected(own.error());
-    add_tiles();
+    for (const Tile& tile : tiles_) {
+        if (tile.message->is_send)
+            add_send(tile);
+        else
+            add_receive(tile);
+    }
     if (auto joined = start_or_join(false); !joined) return std::unexpected(joined.error());
     if (sum != nullptr && sum->elements.value != 0) {
         add_sum(*sum, 0, links_.rank_count());
         add_copy(0, sum->destination, sum->cells, sum->elements.value * element_bytes(sum->type));
     }
+    if (auto cut = call_.cut_into_parts(device_); !cut) return std::unexpected(cut.error());
     return std::move(call_);
 }
 
 // The first lane runs on the caller's stream, the others beside it in between.
 Result<void> ExchangePreparation::start_or_join(bool starts) {
     device::Event* begin = nullptr;
-    for (LaneNumber lane = 1; lane < lanes_.size(); lane++) {
+    for (LaneNumber lane = 1; lane < lane_count_; lane++) {
         if (!starts || begin == nullptr) {
-            auto made = device_.create_event();
+            const auto made = call_.new_event(device_);
             if (!made) return std::unexpected(made.error());
-            begin = call_.events_.emplace_back(std::move(*made)).get();
+            begin = *made;
             call_.operations_.push_back({.kind = StreamOperation::Kind::record_event, .lane = starts ? 0 : lane,
                                          .event = begin});
         }
@@ -92,42 +107,25 @@ Result<void> ExchangePreparation::add_own() {
     return {};
 }
 
-// In turns, since a runtime's queues are bounded: see preparation.hpp.
-void ExchangePreparation::add_tiles() {
-    bool any = true;
-    for (std::size_t turn = 0; any; turn++) {
-        any = false;
-        for (LaneNumber lane = 0; lane < lanes_.size(); lane++) {
-            if (turn >= lanes_[lane].size()) continue;
-            any = true;
-            const Tile& tile = lanes_[lane][turn];
-            if (tile.message->is_send)
-                add_send(lane, tile);
-            else
-                add_receive(lane, tile);
-        }
-    }
-}
-
-void ExchangePreparation::add_send(LaneNumber lane, const Tile& tile) {
+void ExchangePreparation::add_send(const Tile& tile) {
     DeviceLinks::SendEnd& end = links_.send_end(tile.message->peer, links_.exchange_channel());
     const std::size_t slot = end.exchanged++ % DeviceLinks::slots_per_channel;
     call_.operations_.push_back(
-        {.kind = StreamOperation::Kind::wait_notify, .lane = lane, .notify = end.free[slot].get()});
-    add_copy(lane, end.slots[slot], tile.message->address + tile.offset, tile.bytes);
+        {.kind = StreamOperation::Kind::wait_notify, .lane = tile.lane, .notify = end.free[slot].get()});
+    add_copy(tile.lane, end.slots[slot], tile.message->address + tile.offset, tile.bytes);
     call_.operations_.push_back(
-        {.kind = StreamOperation::Kind::record_notify, .lane = lane, .notify = end.arrived[slot].get()});
+        {.kind = StreamOperation::Kind::record_notify, .lane = tile.lane, .notify = end.arrived[slot].get()});
     call_.count_sent(tile.message->peer, tile.bytes);
 }
 
-void ExchangePreparation::add_receive(LaneNumber lane, const Tile& tile) {
+void ExchangePreparation::add_receive(const Tile& tile) {
     DeviceLinks::ReceiveEnd& end = links_.receive_end(tile.message->peer, links_.exchange_channel());
     const std::size_t slot = end.exchanged++ % DeviceLinks::slots_per_channel;
     call_.operations_.push_back(
-        {.kind = StreamOperation::Kind::wait_notify, .lane = lane, .notify = end.arrived[slot].get()});
-    add_copy(lane, tile.message->address + tile.offset, end.slots[slot], tile.bytes);
+        {.kind = StreamOperation::Kind::wait_notify, .lane = tile.lane, .notify = end.arrived[slot].get()});
+    add_copy(tile.lane, tile.message->address + tile.offset, end.slots[slot], tile.bytes);
     call_.operations_.push_back(
-        {.kind = StreamOperation::Kind::record_notify, .lane = lane, .notify = end.free[slot].get()});
+        {.kind = StreamOperation::Kind::record_notify, .lane = tile.lane, .notify = end.free[slot].get()});
 }
 
 // Into the first cell of [first, end): the tree splits at the largest power of two below its size.

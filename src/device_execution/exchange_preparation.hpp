@@ -5,8 +5,9 @@
 // exchange ended, because what one rank puts into one call its peer may receive in two. So a DeviceCall of them is
 // issued once, in the order in which they were prepared.
 //
-// Round k sends to the k-th rank behind this one and receives from the k-th before it. Each lane has rounds in
-// ascending order, of sends or of receives; so of all rounds that ranks are in, the lowest can always go on.
+// Round k sends to the k-th rank behind this one and receives from the k-th before it. All ranks enqueue in one order
+// (see enqueue_order.hpp) that needs no rank's counts: by groups of rounds, in a group by tiles, the pair's first
+// before its second, and of a tile all sends before all receives of a round.
 #pragma once
 
 #include <vector>
@@ -37,32 +38,35 @@ struct DeviceSum {
 class ExchangePreparation {
 public:
     ExchangePreparation(device::Device& device, DeviceLinks& links, std::span<const DeviceMessage> messages);
-    std::size_t lane_count() const { return lanes_.size(); }
+    std::size_t lane_count() const { return lane_count_; }
     // An error where what this rank sends to itself is not what it receives.
     Result<DeviceCall> prepare(const DeviceSum* sum);
 
 private:
+    using LaneNumber = std::uint32_t;
     // What a lane does with a tile of a message.
     struct Tile {
         const DeviceMessage* message = nullptr;
+        std::uint64_t round = 0;
+        std::uint64_t turn = 0;  // of the pair's tiles
+        LaneNumber lane = 0;
         std::uint64_t offset = 0, bytes = 0;
     };
-    using LaneNumber = std::uint32_t;
 
     std::uint64_t round_of(const DeviceMessage& message) const;
-    void deal(std::vector<const DeviceMessage*> messages, std::size_t first_lane, std::size_t lanes);
+    void deal(std::span<const DeviceMessage* const> messages, std::size_t first_lane, std::size_t lanes);
     Result<void> add_own();
     Result<void> start_or_join(bool starts);
-    void add_tiles();
-    void add_send(LaneNumber lane, const Tile& tile);
-    void add_receive(LaneNumber lane, const Tile& tile);
+    void add_send(const Tile& tile);
+    void add_receive(const Tile& tile);
     void add_sum(const DeviceSum& sum, Rank first, Rank end);
     void add_copy(LaneNumber lane, void* destination, const void* source, std::uint64_t bytes);
 
     device::Device& device_;
     DeviceLinks& links_;
     std::span<const DeviceMessage> messages_;
-    std::vector<std::vector<Tile>> lanes_;
+    std::size_t lane_count_ = 1;
+    std::vector<Tile> tiles_;  // in the order in which they are enqueued
     DeviceCall call_;
 };
 

@@ -17,32 +17,33 @@ std::uint64_t partial_sums_of(std::size_t operands) { return static_cast<std::ui
 
 }  // namespace
 
-Preparation::Preparation(device::Device& device, DeviceLinks& links, const Plan& plan, const Request& request,
-                         const DeviceBuffers& buffers)
+Preparation::Preparation(device::Device& device, DeviceLinks& links, std::span<const Plan> plans,
+                         const Request& request, const DeviceBuffers& buffers)
     : device_{device},
       links_{links},
-      plan_{plan},
+      plans_{plans},
+      plan_{plans[static_cast<std::size_t>(request.rank)]},
       request_{request},
       buffers_{buffers},
       element_bytes_{element_bytes(request.type)},
-      tile_bytes_{links.slot_bytes().value},
-      is_cut_{plan.tile_bytes != one_tile},
-      lanes_(plan.lanes.size()),
-      is_awaited_(plan.lanes.size()) {
-    if (is_cut_ && plan.tile_bytes != 0) tile_bytes_ = std::min(tile_bytes_, plan.tile_bytes);
-    tile_bytes_ -= tile_bytes_ % element_bytes_;
-    const auto ends = static_cast<std::size_t>(plan.rank_count) * links.channels();
+      cut_{.count = request.count, .type = request.type, .tile_bytes = links.slot_bytes().value},
+      is_cut_{plan_.tile_bytes != one_tile},
+      lanes_(plan_.lanes.size()),
+      is_awaited_(plan_.lanes.size()) {
+    if (is_cut_ && plan_.tile_bytes != 0) cut_.tile_bytes = std::min(cut_.tile_bytes, plan_.tile_bytes);
+    cut_.tile_bytes -= cut_.tile_bytes % element_bytes_;
+    const auto ends = static_cast<std::size_t>(plan_.rank_count) * links.channels();
     sent_.resize(ends);
     received_.resize(ends);
-    for (std::uint32_t lane = 0; lane < plan.lanes.size(); lane++) {
+    for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++) {
         lanes_[lane].number = lane;
-        is_awaited_[lane].resize(plan.lanes[lane].steps.size());
-        for (const Step& step : plan.lanes[lane].steps)
-            lanes_[lane].tiles = std::max(lanes_[lane].tiles, tiles_of(step));
+        is_awaited_[lane].resize(plan_.lanes[lane].steps.size());
+        for (const Step& step : plan_.lanes[lane].steps)
+            lanes_[lane].tiles = std::max(lanes_[lane].tiles, cut_.tiles_of(plan_, step));
     }
-    for (std::uint32_t lane = 0; lane < plan.lanes.size(); lane++)
-        for (const Step& step : plan.lanes[lane].steps)
-            for (const StepRef& earlier : plan.dependencies_of(step))
+    for (std::uint32_t lane = 0; lane < plan_.lanes.size(); lane++)
+        for (const Step& step : plan_.lanes[lane].steps)
+            for (const StepRef& earlier : plan_.dependencies_of(step))
                 if (earlier.lane != lane) is_awaited_[earlier.lane][earlier.step] = true;
 }
 
@@ -55,7 +56,7 @@ std::uint64_t Preparation::partial_sum_bytes() const {
     std::size_t most_operands = 0;
     for (const Lane& lane : plan_.lanes)
         for (const Step& step : lane.steps) most_operands = std::max<std::size_t>(most_operands, step.operand_count);
-    return most_operands < 2 ? 0 : partial_sums_of(most_operands) * aligned(tile_bytes_);
+    return most_operands < 2 ? 0 : partial_sums_of(most_operands) * aligned(cut_.tile_bytes);
 }
 
 std::uint64_t Preparation::scratch_bytes() const { return cell_bytes() + partial_sum_bytes() * lanes_.size(); }
@@ -67,36 +68,22 @@ Result<DeviceCall> Preparation::prepare(std::byte* scratch) {
     scratch_ = scratch;
     for (LaneState& lane : lanes_) lane.partial_sums = scratch + cell_bytes() + lane.number * partial_sum_bytes();
     if (auto started = start_lanes(); !started) return std::unexpected(started.error());
-    for (bool all_done = false; !all_done;) {
-        bool any_moved = false;
-        all_done = true;
-        for (LaneState& lane : lanes_) {
-            const auto moved = advance(lane);
-            if (!moved) return std::unexpected(moved.error());
-            any_moved = any_moved || *moved;
-            all_done = all_done && lane.done;
-        }
-        TENON_ASSERT(any_moved || all_done, "the steps of a verified plan do not wait for each other in a circle");
-    }
+    const auto order = enqueue_order(plans_, request_.rank, cut_, DeviceLinks::slots_per_channel);
+    if (!order) return std::unexpected(order.error());
+    if (auto added = is_cut_ ? add_by_tiles(*order) : add_by_steps(*order); !added)
+        return std::unexpected(added.error());
     if (auto joined = join_lanes(); !joined) return std::unexpected(joined.error());
+    if (auto cut = call_.cut_into_parts(device_); !cut) return std::unexpected(cut.error());
     return std::move(call_);
-}
-
-Result<device::Event*> Preparation::new_event() {
-    auto made = device_.create_event();
-    if (!made) return std::unexpected(made.error());
-    call_.events_.push_back(std::move(*made));
-    return call_.events_.back().get();
 }
 
 // The first lane runs on the caller's stream, the others beside it from here on.
 Result<void> Preparation::start_lanes() {
     device::Event* begin = nullptr;
     for (LaneState& lane : lanes_) {
-        lane.done = plan_.lanes[lane.number].steps.empty();
         if (lane.number == 0) continue;
         if (begin == nullptr) {
-            const auto event = new_event();
+            const auto event = call_.new_event(device_);
             if (!event) return std::unexpected(event.error());
             begin = *event;
             add_record(lanes_[0], *begin);
@@ -109,7 +96,7 @@ Result<void> Preparation::start_lanes() {
 Result<void> Preparation::join_lanes() {
     for (const LaneState& lane : lanes_) {
         if (lane.number == 0) continue;
-        const auto event = new_event();
+        const auto event = call_.new_event(device_);
         if (!event) return std::unexpected(event.error());
         add_record(lane, **event);
         add_wait(lanes_[0], **event);
@@ -117,11 +104,38 @@ Result<void> Preparation::join_lanes() {
     return {};
 }
 
-std::uint64_t Preparation::tiles_of(const Step& step) const {
-    const Chunk& sized = writes_destination(step.kind) ? step.destination : step.source;
-    const std::uint64_t bytes =
-        element_range(sized, plan_.pieces, request_.count, request_.type).count * element_bytes_;
-    return std::max<std::uint64_t>(1, (bytes + tile_bytes_ - 1) / tile_bytes_);
+Result<void> Preparation::add_by_tiles(std::span<const StepRef> order) {
+    std::uint64_t most_tiles = 0;
+    for (const LaneState& lane : lanes_) most_tiles = std::max(most_tiles, lane.tiles);
+    for (std::uint64_t tile = 0; tile < most_tiles; tile++)
+        for (const StepRef& at : order)
+            if (tile < lanes_[at.lane].tiles)
+                if (auto added = add_part(at, tile); !added) return added;
+    return {};
+}
+
+// A step comes as often as it has tiles, and no other of its lane between.
+Result<void> Preparation::add_by_steps(std::span<const StepRef> order) {
+    std::vector<std::pair<std::uint32_t, std::uint64_t>> next(lanes_.size());  // step and tile
+    for (const StepRef& at : order) {
+        auto& [step, tile] = next[at.lane];
+        if (step != at.step) next[at.lane] = {at.step, 0};
+        if (auto added = add_part(at, tile++); !added) return added;
+    }
+    return {};
+}
+
+Result<void> Preparation::add_part(const StepRef& at, std::uint64_t tile) {
+    LaneState& lane = lanes_[at.lane];
+    const Step& step = plan_.lanes[at.lane].steps[at.step];
+    wait_for_dependencies(lane, step, tile);
+    if (const Range range = range_of(step, tile); !range.is_empty()) add(lane, step, range);
+    if (!is_awaited_[at.lane][at.step]) return {};
+    const auto event = call_.new_event(device_);
+    if (!event) return std::unexpected(event.error());
+    add_record(lane, **event);
+    lane.reached[{at.step, tile}] = *event;
+    return {};
 }
 
 Preparation::Range Preparation::range_of(const Step& step, std::uint64_t tile) const {
@@ -129,67 +143,27 @@ Preparation::Range Preparation::range_of(const Step& step, std::uint64_t tile) c
     const bool is_token = sized.count == 0 && (sends(step.kind) || receives(step.kind)) && tile == 0;
     const std::uint64_t bytes =
         element_range(sized, plan_.pieces, request_.count, request_.type).count * element_bytes_;
-    const std::uint64_t offset = tile * tile_bytes_;
+    const std::uint64_t offset = tile * cut_.tile_bytes;
     if (offset >= bytes) return {.offset = 0, .bytes = 0, .is_token = is_token};
-    return {.offset = offset, .bytes = std::min(tile_bytes_, bytes - offset), .is_token = is_token};
-}
-
-void Preparation::step_on(LaneState& lane) const {
-    const auto& steps = plan_.lanes[lane.number].steps;
-    if (is_cut_) {
-        if (++lane.next.step < steps.size()) return;
-        lane.next.step = 0;
-        lane.done = ++lane.next.tile == lane.tiles;
-    } else {
-        if (++lane.next.tile < tiles_of(steps[lane.next.step])) return;
-        lane.next.tile = 0;
-        lane.done = ++lane.next.step == steps.size();
-    }
-}
-
-Result<bool> Preparation::advance(LaneState& lane) {
-    bool any = false;
-    while (!lane.done) {
-        const Part part = lane.next;
-        const Step& step = plan_.lanes[lane.number].steps[part.step];
-        if (!wait_for_dependencies(lane, step, part.tile)) return any;
-        if (const Range range = range_of(step, part.tile); !range.is_empty()) add(lane, step, range);
-        if (is_awaited_[lane.number][part.step]) {
-            const auto event = new_event();
-            if (!event) return std::unexpected(event.error());
-            add_record(lane, **event);
-            lane.reached[{part.step, part.tile}] = *event;
-        }
-        step_on(lane);
-        any = true;
-        // The other lanes' part of this tile first: see the head of preparation.hpp.
-        if (lane.next.tile != part.tile) return any;
-    }
-    return any;
+    return {.offset = offset, .bytes = std::min(cut_.tile_bytes, bytes - offset), .is_token = is_token};
 }
 
 device::Event* Preparation::event_of(const StepRef& dependency, std::uint64_t tile) const {
     const LaneState& of = lanes_[dependency.lane];
     const Step& step = plan_.lanes[dependency.lane].steps[dependency.step];
     // A lane with fewer tiles is done with all of them before.
-    const std::uint64_t awaited = is_cut_ ? std::min(tile, of.tiles - 1) : tiles_of(step) - 1;
+    const std::uint64_t awaited = is_cut_ ? std::min(tile, of.tiles - 1) : cut_.tiles_of(plan_, step) - 1;
     const auto reached = of.reached.find({dependency.step, awaited});
-    return reached == of.reached.end() ? nullptr : reached->second;
+    TENON_ASSERT(reached != of.reached.end(), "a step comes after what it depends on");
+    return reached->second;
 }
 
 // Once for each step of a plan that is not cut: later tiles come after the first in the same stream.
-bool Preparation::wait_for_dependencies(const LaneState& lane, const Step& step, std::uint64_t tile) {
-    if (!is_cut_ && tile != 0) return true;
-    std::vector<device::Event*> events;
-    for (const StepRef& earlier : plan_.dependencies_of(step)) {
+void Preparation::wait_for_dependencies(const LaneState& lane, const Step& step, std::uint64_t tile) {
+    if (!is_cut_ && tile != 0) return;
+    for (const StepRef& earlier : plan_.dependencies_of(step))
         // The stream itself keeps the order within a lane.
-        if (earlier.lane == lane.number) continue;
-        device::Event* const event = event_of(earlier, tile);
-        if (event == nullptr) return false;
-        events.push_back(event);
-    }
-    for (device::Event* const event : events) add_wait(lane, *event);
-    return true;
+        if (earlier.lane != lane.number) add_wait(lane, *event_of(earlier, tile));
 }
 
 std::byte* Preparation::at(const Chunk& chunk, std::uint64_t offset) const {
@@ -305,7 +279,7 @@ void Preparation::add_sum(const LaneState& lane, std::byte* destination, std::sp
     add_sum(lane, destination, operands.first(half), bytes, depth);
     const auto rest = operands.subspan(half);
     if (rest.size() == 1) return add_combination(lane, destination, rest.front(), bytes);
-    std::byte* const partial = lane.partial_sums + depth * aligned(tile_bytes_);
+    std::byte* const partial = lane.partial_sums + depth * aligned(cut_.tile_bytes);
     add_sum(lane, partial, rest, bytes, depth + 1);
     add_combination(lane, destination, partial, bytes);
 }

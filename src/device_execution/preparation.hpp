@@ -1,11 +1,8 @@
 // Makes a DeviceCall of a plan: the part of StreamExecution that knows what a step is.
 //
 // Vocabulary: a *tile* is what fits into a slot. In plans whose chunks are cut a lane runs all its steps on one tile,
-// then on the next; in others (one_tile) it runs a step on all of its tiles before the next step.
-//
-// Lanes take turns of a tile in the order of operations. A runtime's queues are bounded, and whoever enqueues may have
-// to wait until the device has done some of it; if all of one lane came first, two ranks could wait for each other's
-// second lane for ever.
+// then on the next; in others (one_tile) it runs a step on all of its tiles before the next step. Between lanes, the
+// order is that of enqueue_order.hpp, a tile of all lanes before the next.
 #pragma once
 
 #include <map>
@@ -13,29 +10,24 @@
 
 #include "device_execution/device_call.hpp"
 #include "device_execution/device_links.hpp"
+#include "device_execution/enqueue_order.hpp"
 #include "device_execution/stream_execution.hpp"
 
 namespace tenon {
 
 class Preparation {
 public:
-    Preparation(device::Device& device, DeviceLinks& links, const Plan& plan, const Request& request,
+    // `plans`: of all ranks; the request names the one that is prepared.
+    Preparation(device::Device& device, DeviceLinks& links, std::span<const Plan> plans, const Request& request,
                 const DeviceBuffers& buffers);
     // Bytes of scratch memory that the plan needs; prepare() wants them.
     std::uint64_t scratch_bytes() const;
     Result<DeviceCall> prepare(std::byte* scratch);
 
 private:
-    // A step on a tile.
-    struct Part {
-        std::uint32_t step = 0;
-        std::uint64_t tile = 0;
-    };
     struct LaneState {
         std::uint32_t number = 0;
-        std::uint64_t tiles = 1;  // of cut plans
-        Part next{};
-        bool done = false;
+        std::uint64_t tiles = 1;                                                    // of cut plans
         std::map<std::pair<std::uint32_t, std::uint64_t>, device::Event*> reached;  // by step and tile
         std::byte* partial_sums = nullptr;
     };
@@ -50,17 +42,12 @@ private:
     Result<void> join_lanes();
     std::uint64_t cell_bytes() const;
     std::uint64_t partial_sum_bytes() const;  // of one lane
-    // Adds what is left of a lane's tile, as far as it does not wait for steps that were not added yet. True if
-    // anything was.
-    Result<bool> advance(LaneState& lane);
-    void step_on(LaneState& lane) const;
-    std::uint64_t tiles_of(const Step& step) const;
+    Result<void> add_by_tiles(std::span<const StepRef> order);
+    Result<void> add_by_steps(std::span<const StepRef> order);
+    Result<void> add_part(const StepRef& at, std::uint64_t tile);
     Range range_of(const Step& step, std::uint64_t tile) const;
-    // Null where it was not added yet.
     device::Event* event_of(const StepRef& dependency, std::uint64_t tile) const;
-    // False where it must wait for what was not added yet.
-    bool wait_for_dependencies(const LaneState& lane, const Step& step, std::uint64_t tile);
-    Result<device::Event*> new_event();
+    void wait_for_dependencies(const LaneState& lane, const Step& step, std::uint64_t tile);
 
     void add(const LaneState& lane, const Step& step, const Range& range);
     void add_send(const LaneState& lane, const Step& step, const void* source, std::uint64_t bytes);
@@ -79,10 +66,12 @@ private:
 
     device::Device& device_;
     DeviceLinks& links_;
+    std::span<const Plan> plans_;
     const Plan& plan_;
     const Request& request_;
     DeviceBuffers buffers_;
-    std::uint64_t element_bytes_, tile_bytes_;
+    std::uint64_t element_bytes_;
+    TileCut cut_;
     bool is_cut_;
     std::byte* scratch_ = nullptr;
     DeviceCall call_;

@@ -65,7 +65,9 @@ Result<void> check(const Plan& plan, const Request& request, const device::Devic
 
 }  // namespace
 
-Result<DeviceCall> StreamExecution::prepare(const Plan& plan, const Request& request, const DeviceBuffers& buffers) {
+Result<DeviceCall> StreamExecution::prepare(std::span<const Plan> plans, const Request& request,
+                                            const DeviceBuffers& buffers) {
+    const Plan& plan = plans[static_cast<std::size_t>(request.rank)];
     if (auto possible = check(plan, request, device_, links_); !possible) return std::unexpected(possible.error());
     if (request.count.value != 0 && plan.input_blocks != 0)
         if (auto there = expect_on_device(device_, buffers.input, "input"); !there)
@@ -73,7 +75,7 @@ Result<DeviceCall> StreamExecution::prepare(const Plan& plan, const Request& req
     if (request.count.value != 0 && plan.output_blocks != 0)
         if (auto there = expect_on_device(device_, buffers.output, "output"); !there)
             return std::unexpected(there.error());
-    Preparation preparation{device_, links_, plan, request, buffers};
+    Preparation preparation{device_, links_, plans, request, buffers};
     const auto memory = scratch(preparation.scratch_bytes());
     if (!memory) return std::unexpected(memory.error());
     if (auto made = make_lanes(plan.lanes.size()); !made) return std::unexpected(made.error());
@@ -129,8 +131,14 @@ Result<void> StreamExecution::make_lanes(std::size_t count) {
     return {};
 }
 
+Result<void> StreamExecution::issue(const DeviceCall& call, std::size_t part, device::Stream& stream) {
+    return call.issue(part, stream, lanes_);
+}
+
 Result<void> StreamExecution::issue(const DeviceCall& call, device::Stream& stream) {
-    return call.issue(stream, lanes_);
+    Result<void> issued;
+    for (std::size_t part = 0; issued && part < call.part_count(); part++) issued = issue(call, part, stream);
+    return issued;
 }
 
 Result<void> StreamExecution::synchronize(device::Stream& stream, std::uint64_t timeout_ms) {

@@ -36,9 +36,10 @@ class StreamExecution {
 public:
     StreamExecution(device::Device& device, DeviceLinks& links) : device_{device}, links_{links} {}
 
-    // The plan must not publish (see plan/boards.hpp). An invalid_argument error says what of the plan or the buffers
+    // `plans`: of all ranks, since the order in which a rank enqueues its own follows from all (enqueue_order.hpp).
+    // They must not publish (see plan/boards.hpp). An invalid_argument error says what of the plan or the buffers
     // devices cannot do.
-    Result<DeviceCall> prepare(const Plan& plan, const Request& request, const DeviceBuffers& buffers);
+    Result<DeviceCall> prepare(std::span<const Plan> plans, const Request& request, const DeviceBuffers& buffers);
     // The same of messages that follow no plan; to be issued once, before the next is prepared
     // (exchange_preparation.hpp). Buffers of messages without bytes may be anything.
     Result<DeviceCall> prepare(std::span<const DeviceMessage> messages);
@@ -46,7 +47,9 @@ public:
     // buffers.output.
     Result<DeviceCall> prepare_reduce_scatter_v(const Request& request, std::span<const std::size_t> counts,
                                                 const DeviceBuffers& buffers);
-    // Enqueues it; it stays until the device is done with it.
+    // Enqueues a part of it (see DeviceCall); the call stays until the device is done with it.
+    Result<void> issue(const DeviceCall& call, std::size_t part, device::Stream& stream);
+    // All parts; where the queues are full, the runtime waits.
     Result<void> issue(const DeviceCall& call, device::Stream& stream);
     // Waits for what was enqueued there. After an error, all that this object has enqueued is given up.
     Result<void> synchronize(device::Stream& stream, std::uint64_t timeout_ms);

@@ -28,8 +28,12 @@ std::string circle(const World& world, LaneId lane, StepOf step_of, BlockerOf bl
 // Runs the lanes with bounded channels.
 class Scheduler {
 public:
-    Scheduler(const World& world, std::uint32_t depth)
-        : world_(world), depth_(depth), lanes_(world.lane_count()), channels_(world.channels().size()) {}
+    Scheduler(const World& world, std::uint32_t depth, std::span<const std::uint64_t> messages)
+        : world_(world),
+          depth_(depth),
+          messages_(messages),
+          lanes_(world.lane_count()),
+          channels_(world.channels().size()) {}
 
     Result<std::vector<StepId>> run() {
         order_.reserve(world_.step_count());
@@ -62,10 +66,11 @@ public:
 private:
     struct LaneState {
         StepId at = 0;
+        std::uint64_t times = 0;  // that it has occurred
         std::vector<LaneId> waiting;
     };
     struct ChannelState {
-        std::uint32_t sent = 0, taken = 0;
+        std::uint64_t sent = 0, taken = 0;
     };
 
     bool ended(LaneId lane) const { return lanes_[lane].at == world_.end_step(lane); }
@@ -75,7 +80,10 @@ private:
         LaneState& state = lanes_[lane];
         while (!ended(lane)) {
             if (const LaneId blocker = blocker_of(state.at); blocker != none) return blocker;
-            execute(state.at++);
+            execute(state.at);
+            if (!messages_.empty() && ++state.times < messages_[state.at]) continue;
+            state.times = 0;
+            state.at++;
         }
         return none;
     }
@@ -113,6 +121,7 @@ private:
 
     const World& world_;
     std::uint32_t depth_;
+    std::span<const std::uint64_t> messages_;
     std::vector<LaneState> lanes_;
     std::vector<ChannelState> channels_;
     std::vector<StepId> order_;
@@ -192,8 +201,9 @@ private:
 
 Result<void> check_whole_chunks(const World& world) { return WholeChunks{world}.run(); }
 
-Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth) {
-    return Scheduler{world, channel_depth}.run();
+Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth,
+                                     std::span<const std::uint64_t> messages) {
+    return Scheduler{world, channel_depth, messages}.run();
 }
 
 std::uint32_t longest_message_chain(const World& world, std::span<const StepId> order) {

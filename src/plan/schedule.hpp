@@ -11,7 +11,9 @@
 namespace tenon {
 
 // All steps in an order that respects what each waits for; an error that names the cycle where lanes wait for another.
-Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth);
+// `messages`, by step: each occurs so often, one after the other, with a message each time (once without).
+Result<std::vector<StepId>> schedule(const World& world, std::uint32_t channel_depth,
+                                     std::span<const std::uint64_t> messages = {});
 
 // For plans with one_tile: the lanes end even if every chunk is larger than all that a channel buffers.
 Result<void> check_whole_chunks(const World& world);

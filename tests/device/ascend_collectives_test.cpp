@@ -5,7 +5,7 @@
 #include "library/registry.hpp"
 #include "os/clock.hpp"
 #include "os/cpu.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 #include "selection/selection.hpp"
 #include "tests/device/acl_machine.hpp"
 #include "tests/device/meeting.hpp"
@@ -22,9 +22,9 @@ Request request_of(Rank rank, Rank rank_count, std::size_t count) {
             .type = DataType::float32};
 }
 
-Plan plan_of(const Request& request, const char* algorithm) {
-    return without_boards(
-        must(find_algorithm(request.collective, algorithm)->build(request, {.rank_count = request.rank_count})));
+std::vector<Plan> plans_of(const Request& request, const char* algorithm) {
+    return must(plans_of_all_ranks(*find_algorithm(request.collective, algorithm), request,
+                                   {.rank_count = request.rank_count, .has_boards = false}));
 }
 
 TEST(AscendCollectives, CallTheRuntimeNoMoreOnceTheyAreIssued) {
@@ -38,8 +38,8 @@ TEST(AscendCollectives, CallTheRuntimeNoMoreOnceTheyAreIssued) {
         const auto input = own.bench().allocate(200'000), output = own.bench().allocate(200'000);
         own.bench().put(input->data(), numbered_bytes(200'000, 0));
         const Request request = request_of(rank, ranks, 50'000);
-        const Plan plan = plan_of(request, "ring");
-        const auto call = must(own.execution().prepare(plan, request, {input->data(), output->data()}));
+        const auto plans = plans_of(request, "ring");
+        const auto call = must(own.execution().prepare(plans, request, {input->data(), output->data()}));
         must(introduce({}));
         for (int time = 0; time < 3; time++) must(own.execution().issue(call, *own.bench().stream));
         must(introduce({}));
@@ -74,8 +74,8 @@ void expect_nothing_left_by(int calls) {
         own.bench().put(buffer->data(), std::vector<std::byte>(40'000));
         const auto batch = [&](const char* algorithm, std::size_t count) {
             const Request request = request_of(rank, ranks, count);
-            const Plan plan = plan_of(request, algorithm);
-            const auto call = must(own.execution().prepare(plan, request, {buffer->data(), buffer->data()}));
+            const auto plans = plans_of(request, algorithm);
+            const auto call = must(own.execution().prepare(plans, request, {buffer->data(), buffer->data()}));
             for (int n = 0; n < calls_each; n++) must(own.execution().issue(call, *own.bench().stream));
             must(own.execution().synchronize(*own.bench().stream, patience_ms));
         };

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "library/registry.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 #include "selection/selection.hpp"
 #include "tests/device/acl_machine.hpp"
 #include "tests/device/meeting.hpp"
@@ -35,8 +35,9 @@ INSTANTIATE_TEST_SUITE_P(, AscendWorldTest, ::testing::Values(World{2, 1}, World
 // The result's words, "" where it is right or the algorithm is not for this.
 std::string run(DeviceRank& own, const Algorithm& algorithm, const Request& request, std::uint64_t seed) {
     if (!Selection::obstacle(algorithm, request).empty()) return "";
-    const auto plan = algorithm.build(request, {.rank_count = request.rank_count, .slot_bytes = 16384});
-    if (!plan) return plan.error().message;
+    const auto plans = plans_of_all_ranks(
+        algorithm, request, {.rank_count = request.rank_count, .has_boards = false, .slot_bytes = 16384});
+    if (!plans) return plans.error().message;
     const Reference reference{{.collective = request.collective,
                                .type = request.type,
                                .rank_count = request.rank_count,
@@ -44,7 +45,7 @@ std::string run(DeviceRank& own, const Algorithm& algorithm, const Request& requ
                               Values::exact,
                               false,
                               seed};
-    const std::string wrong = own.run(without_boards(*plan), request, reference, false);
+    const std::string wrong = own.run(*plans, request, reference, false);
     return wrong.empty() ? "" : std::string{algorithm.name} + ": " + wrong;
 }
 

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "library/registry.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 #include "selection/selection.hpp"
 #include "tests/device/acl_machine.hpp"
 #include "tests/device/meeting.hpp"
@@ -70,7 +70,7 @@ TEST_P(DeviceCollectivesTest, GivesTheReferencesResults) {
     std::shared_ptr<FakeMachine> gpus;
     auto provider = devices(kind, rank_count, machine, gpus);
     const std::uint64_t seed = test_seed();
-    const Topology topology{.rank_count = rank_count, .slot_bytes = 16384};
+    const Topology topology{.rank_count = rank_count, .has_boards = false, .slot_bytes = 16384};
     Meeting meeting{rank_count};
     on_rank_threads(rank_count, [&](Rank rank) {
         DeviceRank own{
@@ -90,9 +90,8 @@ TEST_P(DeviceCollectivesTest, GivesTheReferencesResults) {
                 false,
                 seed};
             if (!Selection::obstacle(*algorithm, request).empty()) continue;
-            const auto plan = algorithm->build(request, topology);
-            ASSERT_TRUE(plan.has_value()) << plan.error().message;
-            EXPECT_EQ(own.run(without_boards(*plan), request, reference, in_place), "")
+            EXPECT_EQ(own.run(must(plans_of_all_ranks(*algorithm, request, topology)), request, reference, in_place),
+                      "")
                 << "rank " << rank << ": " << in_words(reference.shape()) << (in_place ? ", in place" : "");
         }
         own.close();
@@ -106,17 +105,15 @@ TEST_P(DeviceCollectivesTest, GivesTheReferencesResults) {
 
 class DevicePairTest : public ::testing::Test {
 protected:
-    Plan all_reduce_plan(Rank rank, ReduceOp op = ReduceOp::sum) {
+    std::vector<Plan> all_reduce_plans(Rank rank, ReduceOp op = ReduceOp::sum) {
         request = {.collective = Collective::all_reduce,
                    .rank = rank,
                    .rank_count = 2,
                    .count = {1000},
                    .type = DataType::float32,
                    .op = op};
-        Plan plan =
-            without_boards(must(find_algorithm(Collective::all_reduce, "ring")->build(request, {.rank_count = 2})));
-        plan.algorithm = "ring";
-        return plan;
+        return must(plans_of_all_ranks(*find_algorithm(Collective::all_reduce, "ring"), request,
+                                       {.rank_count = 2, .has_boards = false}));
     }
     std::shared_ptr<emulated::Machine> machine;
     std::shared_ptr<FakeMachine> gpus;
@@ -135,24 +132,24 @@ TEST_F(DevicePairTest, RefusesWhatDevicesCannotDo) {
     DeviceBench& bench = own.bench();
     const auto memory = bench.allocate(4000);
     std::vector<float> on_host(1000);
-    const Plan plan = all_reduce_plan(0);
-    const auto why = [&](const Plan& asked, const DeviceBuffers& buffers) {
+    const auto plans = all_reduce_plans(0);
+    const auto why = [&](std::span<const Plan> asked, const DeviceBuffers& buffers) {
         return refused(own.execution().prepare(asked, request, buffers), Status::invalid_argument);
     };
-    EXPECT_THAT(why(plan, {on_host.data(), memory->data()}), AllOf(HasSubstr("input buffer"), HasSubstr("device 0")));
-    EXPECT_THAT(why(plan, {memory->data(), on_host.data()}), HasSubstr("output buffer"));
-    const Plan average = all_reduce_plan(0, ReduceOp::avg);
+    EXPECT_THAT(why(plans, {on_host.data(), memory->data()}), AllOf(HasSubstr("input buffer"), HasSubstr("device 0")));
+    EXPECT_THAT(why(plans, {memory->data(), on_host.data()}), HasSubstr("output buffer"));
+    const auto average = all_reduce_plans(0, ReduceOp::avg);
     EXPECT_THAT(why(average, {memory->data(), memory->data()}),
                 AllOf(HasSubstr("all_reduce by ring"), HasSubstr("avg"), HasSubstr("float32")));
-    Plan crowded = all_reduce_plan(0);
-    crowded.lanes.resize(bench.device->facts().independent_streams + 1);
+    auto crowded = all_reduce_plans(0);
+    crowded[0].lanes.resize(bench.device->facts().independent_streams + 1);
     EXPECT_THAT(why(crowded, {memory->data(), memory->data()}), HasSubstr("lanes"));
-    Plan remote = all_reduce_plan(0);
-    remote.lanes[0].steps[0].send_channel = 9;
+    auto remote = all_reduce_plans(0);
+    remote[0].lanes[0].steps[0].send_channel = 9;
     EXPECT_THAT(why(remote, {memory->data(), memory->data()}), HasSubstr("channel 9"));
     request.type = DataType::bfloat16;
     request.deterministic = true;
-    EXPECT_THAT(why(plan, {memory->data(), memory->data()}), HasSubstr("deterministic"));
+    EXPECT_THAT(why(plans, {memory->data(), memory->data()}), HasSubstr("deterministic"));
     must(bench.stream->synchronize(patience_ms));
     own.close();
     peer.join();
@@ -166,8 +163,8 @@ TEST_F(DevicePairTest, SaysThatAPeerDoesNotComeAndGivesUp) {
     {
         DeviceRank own{*provider, {.rank = 0, .rank_count = 2, .links = small, .introduce = meeting.of(0)}};
         const auto memory = own.bench().allocate(4000);
-        const Plan plan = all_reduce_plan(0);
-        const auto call = must(own.execution().prepare(plan, request, {memory->data(), memory->data()}));
+        const auto plans = all_reduce_plans(0);
+        const auto call = must(own.execution().prepare(plans, request, {memory->data(), memory->data()}));
         must(own.execution().issue(call, *own.bench().stream));
         const auto done = own.execution().synchronize(*own.bench().stream, 100);
         EXPECT_THAT(refused(done, Status::timeout), HasSubstr("a peer may not have come"));
@@ -175,36 +172,6 @@ TEST_F(DevicePairTest, SaysThatAPeerDoesNotComeAndGivesUp) {
     }
     peer.join();
     EXPECT_EQ(machine->usage(), emulated::Machine::Usage{});
-}
-
-// Streams' queues are bounded: whoever enqueues waits while one is full. No order of lanes may make ranks wait for
-// each other's.
-TEST(DeviceQueues, AreNotFilledByOneLaneBeforeAnother) {
-    constexpr std::size_t tile_bytes = 4096, count = 200 * tile_bytes / sizeof(float);
-    std::shared_ptr<emulated::Machine> machine;
-    std::shared_ptr<FakeMachine> gpus;
-    const auto provider = devices("fake_cuda", 2, machine, gpus);
-    gpus->queue_depth = 32;
-    Meeting meeting{2};
-    const std::uint64_t seed = test_seed();
-    on_rank_threads(2, [&](Rank rank) {
-        DeviceRank own{*provider,
-                       {.rank = rank, .rank_count = 2, .links = {.slot = {tile_bytes}}, .introduce = meeting.of(rank)}};
-        const Request request{.collective = Collective::all_reduce,
-                              .rank = rank,
-                              .rank_count = 2,
-                              .count = {count},
-                              .type = DataType::float32};
-        const Reference reference{
-            {.collective = Collective::all_reduce, .type = DataType::float32, .rank_count = 2, .count = count},
-            Values::exact,
-            false,
-            seed};
-        const Plan plan = must(find_algorithm(Collective::all_reduce, "two_shot")->build(request, {.rank_count = 2}));
-        EXPECT_GT(plan.lanes.size(), 1U);
-        EXPECT_EQ(own.run(plan, request, reference, false), "");
-        own.close();
-    });
 }
 
 TEST_F(DevicePairTest, SlotsShrinkToTheirCap) {

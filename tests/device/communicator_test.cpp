@@ -350,9 +350,10 @@ TEST_P(DeviceCommunicators, ExchangeInAGroupOverTwoStreams) {
     });
 }
 
-TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
-    if (kind() == "cuda") GTEST_SKIP() << "needs a GPU for each rank";
-    constexpr int ranks = 3, calls = 100;  // more than are in flight at once
+// A thread makes the calls of three ranks: so many all-reduces of `count` in one group.
+void issue_by_one_thread(const std::string& kind, int calls, std::size_t count) {
+    constexpr int ranks = 3;
+    const std::size_t bytes = count * 4;
     tenonUniqueId id;
     require(tenonGetUniqueId(&id));
     std::vector<std::unique_ptr<DeviceUser>> users;
@@ -360,9 +361,9 @@ TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
     std::vector<std::byte*> memory;
     std::vector<tenonConfig_t> configs;
     for (int rank = 0; rank < ranks; rank++) {
-        users.push_back(std::make_unique<DeviceUser>(kind() + ":" + std::to_string(rank)));
-        memory.push_back(users.back()->allocate(16));
-        users.back()->put(memory.back(), std::vector<std::byte>(16, std::byte{static_cast<unsigned char>(rank)}));
+        users.push_back(std::make_unique<DeviceUser>(kind + ":" + std::to_string(rank)));
+        memory.push_back(users.back()->allocate(bytes));
+        users.back()->put(memory.back(), std::vector<std::byte>(bytes, std::byte{static_cast<unsigned char>(rank)}));
         configs.push_back(device_config(*users.back(), 30'000));
     }
     const auto of = [](int rank) { return static_cast<std::size_t>(rank); };
@@ -373,13 +374,26 @@ TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
     require(tenonGroupStart());
     for (int rank = 0; rank < ranks; rank++)
         for (int call = 0; call < calls; call++)
-            require(
-                tenonAllReduce(memory[of(rank)], memory[of(rank)], 4, tenonInt32, tenonMax, comms[of(rank)], nullptr));
+            require(tenonAllReduce(memory[of(rank)], memory[of(rank)], count, tenonInt32, tenonMax, comms[of(rank)],
+                                   nullptr));
     EXPECT_EQ(outcome(tenonGroupEnd()), "success");
     for (int rank = 0; rank < ranks; rank++) {
-        EXPECT_EQ(users[of(rank)]->get(memory[of(rank)], 16), std::vector<std::byte>(16, std::byte{2}));
+        EXPECT_TRUE(users[of(rank)]->get(memory[of(rank)], bytes) == std::vector<std::byte>(bytes, std::byte{2}));
         require(tenonCommDestroy(comms[of(rank)]));
     }
+}
+
+TEST_P(DeviceCommunicators, LetOneThreadIssueManyCallsForAllRanks) {
+    if (kind() == "cuda") GTEST_SKIP() << "needs a GPU for each rank";
+    issue_by_one_thread(kind(), 100, 4);  // more than are in flight at once
+}
+
+// Of which each waits for room that there is only once the others are issued, too.
+TEST_P(DeviceCommunicators, LetOneThreadIssueLongCallsForAllRanks) {
+    if (kind() == "cuda") GTEST_SKIP() << "needs a GPU for each rank";
+    setenv("TENON_SLOT_MEMORY_BYTES", "1m", 1);
+    issue_by_one_thread(kind(), 3, 1'000'003);
+    unsetenv("TENON_SLOT_MEMORY_BYTES");
 }
 
 // Of thousands of operations, as slots are small, in several lanes.

@@ -25,7 +25,8 @@ void DeviceRank::close() {
     must(links_->close(introduce_));
 }
 
-std::string DeviceRank::run(const Plan& plan, const Request& request, const Reference& reference, bool in_place) {
+std::string DeviceRank::run(std::span<const Plan> plans, const Request& request, const Reference& reference,
+                            bool in_place) {
     const auto input = reference.input(rank_);
     const std::size_t output_bytes = reference.output(rank_).size();
     const std::size_t width = element_bytes(request.type);
@@ -39,7 +40,7 @@ std::string DeviceRank::run(const Plan& plan, const Request& request, const Refe
     std::vector<std::byte> result(output_bytes);
     const auto source = bench_.allocate(input.size() + 1);
     if (!input.empty()) bench_.put(source->data(), input);
-    const auto call = execution_->prepare(plan, request, {from, into});
+    const auto call = execution_->prepare(plans, request, {from, into});
     if (!call) return call.error().message;
     for (int time = 0; time < 2; time++) {
         if (!input.empty()) must(bench_.stream->copy(from, source->data(), {input.size()}));

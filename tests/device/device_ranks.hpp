@@ -20,9 +20,9 @@ public:
     DeviceRank(device::Provider& provider, const DeviceRankOptions& options);
     void close();
 
-    // Prepares the plan, issues it twice in a row without waiting between, and says what is wrong with the second
-    // result; "" where nothing is. The inputs are the reference's.
-    std::string run(const Plan& plan, const Request& request, const Reference& reference, bool in_place);
+    // Prepares its own of the plans, issues it twice in a row without waiting between, and says what is wrong with the
+    // second result; "" where nothing is. The inputs are the reference's.
+    std::string run(std::span<const Plan> plans, const Request& request, const Reference& reference, bool in_place);
     StreamExecution& execution() { return *execution_; }
     DeviceBench& bench() { return bench_; }
 

@@ -1,6 +1,7 @@
 #include "tests/device/fake_cuda.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <optional>
@@ -17,6 +18,9 @@ using namespace cuda;
 std::atomic_ref<std::uint32_t> word_at(Address address) {
     return std::atomic_ref<std::uint32_t>{*reinterpret_cast<std::uint32_t*>(address)};
 }
+
+constexpr std::chrono::seconds longest_full{20};
+constexpr Code full_for_too_long = 999;  // CUDA_ERROR_UNKNOWN
 
 struct FakeContext {
     int gpu = 0;
@@ -51,7 +55,8 @@ struct FakeStream {
     }
     Code enqueue(std::function<void()> task, std::size_t depth) {
         std::unique_lock held{mutex};
-        changed.wait(held, [&] { return tasks.size() < depth; });
+        // The driver would wait for ever; a test is to fail instead.
+        if (!changed.wait_for(held, longest_full, [&] { return tasks.size() < depth; })) return full_for_too_long;
         tasks.push_back(std::move(task));
         changed.notify_all();
         return success;

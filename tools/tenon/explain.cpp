@@ -10,7 +10,7 @@
 
 #include "communicator/surroundings.hpp"
 #include "config/values.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 #include "plan/verifier.hpp"
 #include "selection/selection.hpp"
 #include "tools/tenon/command.hpp"
@@ -148,16 +148,11 @@ nlohmann::json json_of(const Explanation& e) {
 
 // The chosen algorithm's plans of all ranks, in words; an error where they are wrong.
 Result<std::string> proof(const Explanation& e, const Topology& topology) {
-    std::vector<Plan> plans;
-    for (Request r = e.request; r.rank < r.rank_count; r.rank++) {
-        auto plan = e.choice.algorithm->build(r, topology);
-        if (!plan) return std::unexpected(plan.error());
-        plans.push_back(topology.has_boards ? std::move(*plan) : without_boards(*plan));
-        plans.back().algorithm = e.choice.algorithm->name;
-    }
-    const auto proved = verify(plans);
+    const auto plans = plans_of_all_ranks(*e.choice.algorithm, e.request, topology);
+    if (!plans) return std::unexpected(plans.error());
+    const auto proved = verify(*plans);
     if (!proved) return std::unexpected(proved.error());
-    return fmt::format("verified: the plans of {} ranks of {} {} are right; {} steps", plans.size(),
+    return fmt::format("verified: the plans of {} ranks of {} {} are right; {} steps", plans->size(),
                        e.choice.algorithm->name, name_of(e.request.collective), proved->steps);
 }
 

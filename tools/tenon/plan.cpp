@@ -17,7 +17,7 @@
 #include "library/registry.hpp"
 #include "os/process.hpp"
 #include "os/whole_file.hpp"
-#include "plan/boards.hpp"
+#include "plan/all_ranks.hpp"
 #include "plan/printer.hpp"
 #include "plan/verifier.hpp"
 #include "selection/selection.hpp"
@@ -123,12 +123,9 @@ Result<Plans> built(const PlanOptions& options) {
     const auto choice = choose(options, request, *topology);
     if (!choice) return std::unexpected(choice.error());
     Plans plans{{}, choice->algorithm->in_place, options.algorithm.empty() ? choice->reason : "", ""};
-    for (request.rank = 0; request.rank < rank_count; request.rank++) {
-        auto plan = choice->algorithm->build(request, *topology);
-        if (!plan) return std::unexpected(plan.error());
-        plan->algorithm = choice->algorithm->name;
-        plans.by_rank.push_back(topology->has_boards ? std::move(*plan) : without_boards(*plan));
-    }
+    auto by_rank = plans_of_all_ranks(*choice->algorithm, request, *topology);
+    if (!by_rank) return std::unexpected(by_rank.error());
+    plans.by_rank = std::move(*by_rank);
     plans.payload = payload_in_words(plans.by_rank, request, *topology);
     return plans;
 }

@@ -1,0 +1,34 @@
+// In which order a rank enqueues the steps of a plan, so that no bounded queue stops a call.
+//
+// A runtime's queues are bounded: whoever enqueues into a full one waits until the device has done some of what is in
+// it. So ranks may wait for each other for ever, each with what the other needs behind what is blocked. They cannot if
+// there is one order of all ranks' steps in which each could run after those before it, and every rank enqueues its own
+// in that order: of what has not run, the first in it is next in its stream or not enqueued yet; its rank is held up by
+// nothing, since all that it enqueued before has run; and so has what it waits for. That holds for queues of any
+// length.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "tenon/plugin/plan.hpp"
+
+namespace tenon {
+
+// How a call cuts what its steps move into tiles.
+struct TileCut {
+    ElementCount count{};
+    DataType type = DataType::float32;
+    std::uint64_t tile_bytes = 0;
+
+    // At least 1.
+    std::uint64_t tiles_of(const Plan& plan, const Step& step) const;
+};
+
+// The steps of `rank` in that order, of the plans of all ranks. Where chunks are cut (Plan::tile_bytes), for one tile:
+// the order of all is that of one after the other. With one_tile a step occurs for each of its tiles. An error where
+// the plans are wrong: they do not match, or wait in a circle with `channel_depth` messages in a channel.
+Result<std::vector<StepRef>> enqueue_order(std::span<const Plan> plans, Rank rank, const TileCut& cut,
+                                           std::uint32_t channel_depth);
+
+}  // namespace tenon
