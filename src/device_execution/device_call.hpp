@@ -42,7 +42,7 @@ public:
     // Enqueues a part, after those before it; `lanes` are the streams of the lanes from the second on.
     Result<void> issue(std::size_t part, device::Stream& stream,
                        std::span<const std::unique_ptr<device::Stream>> lanes) const;
-    // Whether the device is done with a part of which the next but one has not been issued.
+    // Whether the device is done with a part whose next but one has not been issued, and is to be.
     Result<bool> is_done(std::size_t part) const;
     const std::vector<StreamOperation>& operations() const { return operations_; }
     std::size_t lane_count() const { return lane_count_; }
@@ -59,7 +59,7 @@ private:
     std::vector<DeviceCallTraffic> traffic_;  // by peer
     std::vector<std::unique_ptr<device::Event>> events_;
     std::vector<std::size_t> part_ends_;  // as numbers of operations
-    // What the lanes reach at the end of parts, which take turns of two; of a call of one part there are none.
+    // What the lanes reach at the end of parts, which take turns of two; of all but the last two.
     std::array<std::vector<device::Event*>, 2> part_events_{};
     std::size_t lane_count_ = 0;
     DataType type_ = DataType::int8;
