@@ -1,6 +1,7 @@
 // The conformance matrix between processes that a launcher has started, on several hosts: every rank runs this program,
-// and all run the same rows in the same order. "Covering" are the rows that cover every two values, "Sample" a few of
-// them, each in a communicator of its own. "Product" is the full product of what a transport can see (product_cases()).
+// and all run the same rows in the same order. "Covering" are the rows that cover every two values, "Sample" and "Few"
+// some of them, each in a communicator of its own. "Product" is the full product of what a transport can see
+// (product_cases()).
 #include <gtest/gtest.h>
 
 #include <set>
@@ -46,16 +47,19 @@ TEST_P(MatrixBetweenHosts, EqualsTheReference) {
     for (int call = 0; call < 3; call++) expect_right(**made, reference, c.in_place, c.memory);
 }
 
-// The first row of each algorithm over each transport: for where there is no time for all.
-std::vector<Case> sample_between_hosts() {
+// For where there is no time for all: the first row of each algorithm, or of each over each transport.
+std::vector<Case> first_between_hosts(bool over_each_transport) {
     std::vector<Case> rows;
     std::set<std::pair<const Algorithm*, TransportChoice>> seen;
     for (const Case& row : cases_between_hosts())
-        if (seen.emplace(row.algorithm, row.transport).second) rows.push_back(row);
+        if (seen.emplace(row.algorithm, over_each_transport ? row.transport : TransportChoice{}).second)
+            rows.push_back(row);
     return rows;
 }
 
-INSTANTIATE_TEST_SUITE_P(Sample, MatrixBetweenHosts, ::testing::ValuesIn(sample_between_hosts()),
+INSTANTIATE_TEST_SUITE_P(Few, MatrixBetweenHosts, ::testing::ValuesIn(first_between_hosts(false)),
+                         [](const auto& row) { return name_of(row.param); });
+INSTANTIATE_TEST_SUITE_P(Sample, MatrixBetweenHosts, ::testing::ValuesIn(first_between_hosts(true)),
                          [](const auto& row) { return name_of(row.param); });
 INSTANTIATE_TEST_SUITE_P(Covering, MatrixBetweenHosts, ::testing::ValuesIn(cases_between_hosts()),
                          [](const auto& row) { return name_of(row.param); });
