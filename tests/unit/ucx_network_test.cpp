@@ -198,6 +198,21 @@ TEST_F(Impostor, AMessageWithTheTokenIsTaken) {
     EXPECT_TRUE(move_until([&] { return try_receive(hosts_.receive_end(1, 0), 8).has_value(); }));
 }
 
+// Its rank may be done with its own part of a call, and so may not be there to make the way to it.
+TEST_F(Impostor, CreditsWaitForAWayToThePeerAndNobodyForThem) {
+    constexpr std::size_t length = 9 * sizeof(PackedLine::data);
+    for (std::uint32_t number = 1; number <= 4; number++) {  // enough for credits
+        head_.frame = {
+            .kind = FrameKind::packed, .signature = network_signature, .number = number, .length = length};
+        say(head_, length);
+        const auto moved = move_until([&] { return try_receive(hosts_.receive_end(1, 0), length).has_value(); });
+        ASSERT_TRUE(moved) << moved.error().message;
+    }
+    const auto all_gone = hosts_.ranks[1]->progress();
+    ASSERT_TRUE(all_gone) << all_gone.error().message;
+    EXPECT_TRUE(*all_gone) << "rank 1 waits for what nobody needs of it";
+}
+
 TEST_F(Impostor, WrongFramesAreErrorsThatNameIt) {
     head_.frame = {.kind = FrameKind::large, .number = 1, .length = 1 << 30};
     EXPECT_THAT(verdict(head_, 100), AllOf(HasSubstr("rank 0 on host0"), HasSubstr("breaks the protocol")));

@@ -99,10 +99,10 @@ std::optional<Mirror::Outgoing> Mirror::next_bulk(Row row) {
     return Outgoing{head, bytes, is_carried, first + (is_carried ? header.result : header.address)};
 }
 
-bool Mirror::has_outgoing() const {
+bool Mirror::has_message() const {
     const auto* lines = reinterpret_cast<const PackedLine*>(outgoing_);
     return is_next(lines[packed_forwarded_ & (shape_.lines - 1)].word) || is_next(next_header(Row::medium).word) ||
-           is_next(next_header(Row::large).word) || credits_are_due();
+           is_next(next_header(Row::large).word);
 }
 
 // With all that has been taken, as far as it is known.

@@ -88,8 +88,9 @@ public:
     Result<Stripe> begin_striped(const FrameHead& head);
     void end_striped(const FrameHead& head, const Stripe& stripe);
 
-    // Would next_outgoing() return something?
-    bool has_outgoing() const;
+    // Would next_outgoing() return something, or a message?
+    bool has_outgoing() const { return has_message() || credits_are_due(); }
+    bool has_message() const;
 
 private:
     std::optional<Outgoing> next_packed(PackedRoom& room);

@@ -248,7 +248,14 @@ Result<bool> UcxConnection::progress() {
     }
     if (stage_ == Stage::ended)
         if (auto ok = drop_credits(); !ok) return std::unexpected(ok.error());
-    return !take_frame() && (all_slots_ & ~free_slots_ & ~notices_) == 0;
+    return !has_something_to_send() && (all_slots_ & ~free_slots_ & ~notices_) == 0;
+}
+
+// As long as there is no way to the peer, credits are for a later call: whoever needs nothing of this one may be done
+// with it, and then nobody is there to make the way.
+bool UcxConnection::has_something_to_send() {
+    if (stage_ == Stage::open || stage_ == Stage::ended) return take_frame();
+    return std::ranges::any_of(mirrors(), [](const Mirror* m) { return m->has_message(); });
 }
 
 // A peer that has left needs nothing any more. One that is not connected yet may be connecting just now.

@@ -116,6 +116,7 @@ private:
     bool has_endpoint() const { return stage_ != Stage::closed && stage_ != Stage::ended; }
     // Leaving.
     bool take_frame();
+    bool has_something_to_send();
     unsigned take_slot(const MessageHead& head);
     void submit(unsigned slot);
     void send(Slot& slot, std::size_t length);
