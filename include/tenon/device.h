@@ -16,7 +16,9 @@
  * of them, or on none.
  *
  * Calls of one communicator run on the device in the order in which they were made, also where they are in different
- * streams. Not more than 64 are in flight, fewer large ones: a further call waits for the first of them.
+ * streams. Not more than 64 are in flight, fewer large ones: a further call waits for the first of them. One that is
+ * longer than a runtime's queues returns when its end is enqueued, so a thread that has several ranks makes their long
+ * calls in one group.
  *
  * What goes wrong while a call runs ends the communicator, as in tenon.h: a rank that dies, does not come within
  * timeoutMs, or makes other calls. Then what waits on the device is given up, the result is undefined, and

@@ -83,6 +83,8 @@ Result<DevicePerfFigures> DevicePerf::measure(const Algorithm& algorithm, const 
     const auto plans = plans_of_all_ranks(
         algorithm, request, {.rank_count = request.rank_count, .cores = request.rank_count, .has_boards = false});
     if (!plans) return std::unexpected(plans.error());
+    const auto plan = execution_.order(*plans, request);
+    if (!plan) return std::unexpected(plan.error());
     const std::vector<std::byte> input = input_of(request);
     std::vector<std::byte> output(request.count.value * element_bytes(request.type) *
                                   blocks_of(request.collective, request.rank_count, false));
@@ -94,7 +96,7 @@ Result<DevicePerfFigures> DevicePerf::measure(const Algorithm& algorithm, const 
     if (!stream) return std::unexpected(stream.error());
     if (!before) return std::unexpected(before.error());
     if (!after) return std::unexpected(after.error());
-    const auto prepared = execution_.prepare(*plans, request, {(*from)->data(), (*into)->data()});
+    const auto prepared = execution_.prepare(*plan, request, {(*from)->data(), (*into)->data()});
     if (!prepared) return std::unexpected(prepared.error());
 
     // In order, until one says no.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <thread>
@@ -9,7 +10,6 @@
 #include <vector>
 
 #include "c_api/handles.hpp"
-#include "os/cpu.hpp"
 #include "os/thread.hpp"
 
 namespace tenon::c_api {
@@ -134,7 +134,9 @@ public:
 
     tenonResult_t run() {
         while (each(has_more, issue_next))
-            while (each(is_under_way, enqueue_more)) os::yield_core();
+            for (each(is_under_way, enqueue_more); std::ranges::any_of(parts_, is_under_way);
+                 each(is_under_way, enqueue_more))
+                std::this_thread::sleep_for(std::chrono::microseconds(20));
         for (DevicePart& part : parts_)
             for (const GroupedDeviceCall& call : part.calls)
                 if (call.is_waited_for && !part.has_failed)

@@ -88,6 +88,8 @@ public:
 
 private:
     using Key = std::tuple<Collective, DataType, ReduceOp, Rank, std::uint64_t, const void*, const void*>;
+    // What a plan and the order of its steps depend on; the count where chunks are not cut.
+    using PlanKey = std::tuple<const Algorithm*, Rank, std::size_t, bool, std::optional<std::uint64_t>>;
     struct Prepared {
         DeviceCall call;
         std::string_view algorithm;
@@ -112,6 +114,7 @@ private:
     Result<void> start(const Facts& facts, const DeviceIntroductions& introduce);
     Result<Choice> choose(const Request& request);
     bool fits(const Algorithm& algorithm, Request request);
+    Result<const OrderedPlan*> plan_for(const Algorithm& algorithm, const Request& request);
     Result<std::byte*> staging(std::uint64_t bytes);
     Result<std::shared_ptr<const Prepared>> prepared_for(const Call& call);
     Result<std::shared_ptr<const Prepared>> prepare(const Call& call);
@@ -146,6 +149,7 @@ private:
     std::condition_variable ended_;  // nothing is in flight after an error, or the communicator leaves
     std::condition_variable wake_;   // of the watch, when it sleeps for long
     PricedChoices priced_;
+    std::map<PlanKey, OrderedPlan> plans_;
     std::map<Key, std::shared_ptr<const Prepared>> prepared_;
     std::deque<InFlight> in_flight_;
     std::set<const DeviceStream*> unsettled_;  // have had calls since they were last waited for

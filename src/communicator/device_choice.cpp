@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <optional>
 
 #include "communicator/device_calls.hpp"
 #include "plan/all_ranks.hpp"
@@ -12,7 +13,7 @@
 namespace tenon {
 namespace {
 
-constexpr std::size_t most_prepared = 128;
+constexpr std::size_t most_prepared = 128, most_plans = 64;
 
 }  // namespace
 
@@ -98,6 +99,21 @@ Result<Choice> DeviceCalls::choose(const Request& request) {
                                                    links_->channels(), device_->name));
 }
 
+Result<const OrderedPlan*> DeviceCalls::plan_for(const Algorithm& algorithm, const Request& request) {
+    const auto key = [&](std::optional<std::uint64_t> count) {
+        return PlanKey{&algorithm, request.root, element_bytes(request.type), request.deterministic, count};
+    };
+    for (const auto& known : {plans_.find(key(std::nullopt)), plans_.find(key(request.count.value))})
+        if (known != plans_.end()) return &known->second;
+    const auto plans = plans_of_all_ranks(algorithm, request, topology_.topology);
+    if (!plans) return std::unexpected(plans.error());
+    auto made = execution_->order(*plans, request);
+    if (!made) return std::unexpected(made.error());
+    if (plans_.size() >= most_plans) plans_.clear();
+    const auto own = key(made->plan.tile_bytes == one_tile ? std::optional{request.count.value} : std::nullopt);
+    return &plans_.emplace(own, std::move(*made)).first->second;
+}
+
 // Of all calls, as they run one after the other. Never freed while any may run, since that may wait for them.
 Result<std::byte*> DeviceCalls::staging(std::uint64_t bytes) {
     if (staging_.empty() || staging_.back()->bytes().value < bytes) {
@@ -129,8 +145,8 @@ Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare(const 
     const Request request = owner_.request_of(call);
     const auto chosen = choose(request);
     if (!chosen) return std::unexpected(chosen.error());
-    const auto plans = plans_of_all_ranks(*chosen->algorithm, request, topology_.topology);
-    if (!plans) return std::unexpected(plans.error());
+    const auto plan = plan_for(*chosen->algorithm, request);
+    if (!plan) return std::unexpected(plan.error());
     auto prepared = std::make_shared<Prepared>();
     prepared->algorithm = chosen->algorithm->name;
     DeviceBuffers buffers{call.send, call.receive};
@@ -145,7 +161,7 @@ Result<std::shared_ptr<const DeviceCalls::Prepared>> DeviceCalls::prepare(const 
         prepared->input_bytes = bytes;
         buffers.input = prepared->staged;
     }
-    auto made = execution_->prepare(*plans, request, buffers);
+    auto made = execution_->prepare(**plan, request, buffers);
     if (!made) return std::unexpected(made.error());
     prepared->call = std::move(*made);
     return prepared;

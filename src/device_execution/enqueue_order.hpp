@@ -15,20 +15,28 @@
 
 namespace tenon {
 
-// How a call cuts what its steps move into tiles.
+// How a call of a plan cuts what its steps move into tiles: by slots, and by what the plan asks for.
 struct TileCut {
     ElementCount count{};
     DataType type = DataType::float32;
     std::uint64_t tile_bytes = 0;
 
+    static TileCut of(const Plan& plan, const Request& request, ByteCount slot);
     // At least 1.
     std::uint64_t tiles_of(const Plan& plan, const Step& step) const;
 };
 
-// The steps of `rank` in that order, of the plans of all ranks. Where chunks are cut (Plan::tile_bytes), for one tile:
-// the order of all is that of one after the other. With one_tile a step occurs for each of its tiles. An error where
-// the plans are wrong: they do not match, or wait in a circle with `channel_depth` messages in a channel.
-Result<std::vector<StepRef>> enqueue_order(std::span<const Plan> plans, Rank rank, const TileCut& cut,
-                                           std::uint32_t channel_depth);
+// A rank's plan and the order of its steps: for one tile where chunks are cut (the order of all is that of one after
+// the other); with one_tile a step occurs for each of its tiles, so that the order is that of one count and width of
+// type.
+struct OrderedPlan {
+    Plan plan;
+    std::vector<StepRef> order;
+};
+
+// request.rank's, from the plans of all ranks. An error where these are wrong: they do not match, or wait in a circle
+// with `channel_depth` messages in a channel.
+Result<OrderedPlan> in_enqueue_order(std::span<const Plan> plans, const Request& request, ByteCount slot,
+                                     std::uint32_t channel_depth);
 
 }  // namespace tenon

@@ -17,21 +17,19 @@ std::uint64_t partial_sums_of(std::size_t operands) { return static_cast<std::ui
 
 }  // namespace
 
-Preparation::Preparation(device::Device& device, DeviceLinks& links, std::span<const Plan> plans,
-                         const Request& request, const DeviceBuffers& buffers)
+Preparation::Preparation(device::Device& device, DeviceLinks& links, const OrderedPlan& ordered, const Request& request,
+                         const DeviceBuffers& buffers)
     : device_{device},
       links_{links},
-      plans_{plans},
-      plan_{plans[static_cast<std::size_t>(request.rank)]},
+      plan_{ordered.plan},
+      order_{ordered.order},
       request_{request},
       buffers_{buffers},
       element_bytes_{element_bytes(request.type)},
-      cut_{.count = request.count, .type = request.type, .tile_bytes = links.slot_bytes().value},
+      cut_{TileCut::of(plan_, request, links.slot_bytes())},
       is_cut_{plan_.tile_bytes != one_tile},
       lanes_(plan_.lanes.size()),
       is_awaited_(plan_.lanes.size()) {
-    if (is_cut_ && plan_.tile_bytes != 0) cut_.tile_bytes = std::min(cut_.tile_bytes, plan_.tile_bytes);
-    cut_.tile_bytes -= cut_.tile_bytes % element_bytes_;
     const auto ends = static_cast<std::size_t>(plan_.rank_count) * links.channels();
     sent_.resize(ends);
     received_.resize(ends);
@@ -68,10 +66,7 @@ Result<DeviceCall> Preparation::prepare(std::byte* scratch) {
     scratch_ = scratch;
     for (LaneState& lane : lanes_) lane.partial_sums = scratch + cell_bytes() + lane.number * partial_sum_bytes();
     if (auto started = start_lanes(); !started) return std::unexpected(started.error());
-    const auto order = enqueue_order(plans_, request_.rank, cut_, DeviceLinks::slots_per_channel);
-    if (!order) return std::unexpected(order.error());
-    if (auto added = is_cut_ ? add_by_tiles(*order) : add_by_steps(*order); !added)
-        return std::unexpected(added.error());
+    if (auto added = is_cut_ ? add_by_tiles() : add_by_steps(); !added) return std::unexpected(added.error());
     if (auto joined = join_lanes(); !joined) return std::unexpected(joined.error());
     if (auto cut = call_.cut_into_parts(device_); !cut) return std::unexpected(cut.error());
     return std::move(call_);
@@ -104,20 +99,20 @@ Result<void> Preparation::join_lanes() {
     return {};
 }
 
-Result<void> Preparation::add_by_tiles(std::span<const StepRef> order) {
+Result<void> Preparation::add_by_tiles() {
     std::uint64_t most_tiles = 0;
     for (const LaneState& lane : lanes_) most_tiles = std::max(most_tiles, lane.tiles);
     for (std::uint64_t tile = 0; tile < most_tiles; tile++)
-        for (const StepRef& at : order)
+        for (const StepRef& at : order_)
             if (tile < lanes_[at.lane].tiles)
                 if (auto added = add_part(at, tile); !added) return added;
     return {};
 }
 
 // A step comes as often as it has tiles, and no other of its lane between.
-Result<void> Preparation::add_by_steps(std::span<const StepRef> order) {
+Result<void> Preparation::add_by_steps() {
     std::vector<std::pair<std::uint32_t, std::uint64_t>> next(lanes_.size());  // step and tile
-    for (const StepRef& at : order) {
+    for (const StepRef& at : order_) {
         auto& [step, tile] = next[at.lane];
         if (step != at.step) next[at.lane] = {at.step, 0};
         if (auto added = add_part(at, tile++); !added) return added;

@@ -17,8 +17,7 @@ namespace tenon {
 
 class Preparation {
 public:
-    // `plans`: of all ranks; the request names the one that is prepared.
-    Preparation(device::Device& device, DeviceLinks& links, std::span<const Plan> plans, const Request& request,
+    Preparation(device::Device& device, DeviceLinks& links, const OrderedPlan& ordered, const Request& request,
                 const DeviceBuffers& buffers);
     // Bytes of scratch memory that the plan needs; prepare() wants them.
     std::uint64_t scratch_bytes() const;
@@ -42,8 +41,8 @@ private:
     Result<void> join_lanes();
     std::uint64_t cell_bytes() const;
     std::uint64_t partial_sum_bytes() const;  // of one lane
-    Result<void> add_by_tiles(std::span<const StepRef> order);
-    Result<void> add_by_steps(std::span<const StepRef> order);
+    Result<void> add_by_tiles();
+    Result<void> add_by_steps();
     Result<void> add_part(const StepRef& at, std::uint64_t tile);
     Range range_of(const Step& step, std::uint64_t tile) const;
     device::Event* event_of(const StepRef& dependency, std::uint64_t tile) const;
@@ -66,8 +65,8 @@ private:
 
     device::Device& device_;
     DeviceLinks& links_;
-    std::span<const Plan> plans_;
     const Plan& plan_;
+    std::span<const StepRef> order_;
     const Request& request_;
     DeviceBuffers buffers_;
     std::uint64_t element_bytes_;

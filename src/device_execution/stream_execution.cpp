@@ -65,9 +65,15 @@ Result<void> check(const Plan& plan, const Request& request, const device::Devic
 
 }  // namespace
 
-Result<DeviceCall> StreamExecution::prepare(std::span<const Plan> plans, const Request& request,
+Result<OrderedPlan> StreamExecution::order(std::span<const Plan> plans, const Request& request) const {
+    if (auto possible = check(plans[static_cast<std::size_t>(request.rank)], request, device_, links_); !possible)
+        return std::unexpected(possible.error());
+    return in_enqueue_order(plans, request, links_.slot_bytes(), DeviceLinks::slots_per_channel);
+}
+
+Result<DeviceCall> StreamExecution::prepare(const OrderedPlan& ordered, const Request& request,
                                             const DeviceBuffers& buffers) {
-    const Plan& plan = plans[static_cast<std::size_t>(request.rank)];
+    const Plan& plan = ordered.plan;
     if (auto possible = check(plan, request, device_, links_); !possible) return std::unexpected(possible.error());
     if (request.count.value != 0 && plan.input_blocks != 0)
         if (auto there = expect_on_device(device_, buffers.input, "input"); !there)
@@ -75,7 +81,7 @@ Result<DeviceCall> StreamExecution::prepare(std::span<const Plan> plans, const R
     if (request.count.value != 0 && plan.output_blocks != 0)
         if (auto there = expect_on_device(device_, buffers.output, "output"); !there)
             return std::unexpected(there.error());
-    Preparation preparation{device_, links_, plans, request, buffers};
+    Preparation preparation{device_, links_, ordered, request, buffers};
     const auto memory = scratch(preparation.scratch_bytes());
     if (!memory) return std::unexpected(memory.error());
     if (auto made = make_lanes(plan.lanes.size()); !made) return std::unexpected(made.error());

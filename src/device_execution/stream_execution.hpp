@@ -21,6 +21,7 @@
 
 #include "device_execution/device_call.hpp"
 #include "device_execution/device_links.hpp"
+#include "device_execution/enqueue_order.hpp"
 #include "device_execution/exchange_preparation.hpp"
 #include "tenon/plugin/device.hpp"
 #include "tenon/plugin/plan.hpp"
@@ -36,10 +37,11 @@ class StreamExecution {
 public:
     StreamExecution(device::Device& device, DeviceLinks& links) : device_{device}, links_{links} {}
 
-    // `plans`: of all ranks, since the order in which a rank enqueues its own follows from all (enqueue_order.hpp).
-    // They must not publish (see plan/boards.hpp). An invalid_argument error says what of the plan or the buffers
-    // devices cannot do.
-    Result<DeviceCall> prepare(std::span<const Plan> plans, const Request& request, const DeviceBuffers& buffers);
+    // request.rank's plan, ready to be prepared (enqueue_order.hpp), from those of all ranks. They must not publish
+    // (see plan/boards.hpp).
+    Result<OrderedPlan> order(std::span<const Plan> plans, const Request& request) const;
+    // An invalid_argument error says what of the plan or the buffers devices cannot do.
+    Result<DeviceCall> prepare(const OrderedPlan& ordered, const Request& request, const DeviceBuffers& buffers);
     // The same of messages that follow no plan; to be issued once, before the next is prepared
     // (exchange_preparation.hpp). Buffers of messages without bytes may be anything.
     Result<DeviceCall> prepare(std::span<const DeviceMessage> messages);

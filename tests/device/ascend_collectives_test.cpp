@@ -39,7 +39,8 @@ TEST(AscendCollectives, CallTheRuntimeNoMoreOnceTheyAreIssued) {
         own.bench().put(input->data(), numbered_bytes(200'000, 0));
         const Request request = request_of(rank, ranks, 50'000);
         const auto plans = plans_of(request, "ring");
-        const auto call = must(own.execution().prepare(plans, request, {input->data(), output->data()}));
+        const auto call = must(own.execution().prepare(must(own.execution().order(plans, request)), request,
+                                                       {input->data(), output->data()}));
         must(introduce({}));
         for (int time = 0; time < 3; time++) must(own.execution().issue(call, *own.bench().stream));
         must(introduce({}));
@@ -75,7 +76,7 @@ void expect_nothing_left_by(int calls) {
         const auto batch = [&](const char* algorithm, std::size_t count) {
             const Request request = request_of(rank, ranks, count);
             const auto plans = plans_of(request, algorithm);
-            const auto call = must(own.execution().prepare(plans, request, {buffer->data(), buffer->data()}));
+            const auto call = must(own.execution().prepare(must(own.execution().order(plans, request)), request, {buffer->data(), buffer->data()}));
             for (int n = 0; n < calls_each; n++) must(own.execution().issue(call, *own.bench().stream));
             must(own.execution().synchronize(*own.bench().stream, patience_ms));
         };

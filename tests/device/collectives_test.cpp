@@ -134,7 +134,9 @@ TEST_F(DevicePairTest, RefusesWhatDevicesCannotDo) {
     std::vector<float> on_host(1000);
     const auto plans = all_reduce_plans(0);
     const auto why = [&](std::span<const Plan> asked, const DeviceBuffers& buffers) {
-        return refused(own.execution().prepare(asked, request, buffers), Status::invalid_argument);
+        const auto ordered = own.execution().order(asked, request);
+        if (!ordered) return refused(ordered, Status::invalid_argument);
+        return refused(own.execution().prepare(*ordered, request, buffers), Status::invalid_argument);
     };
     EXPECT_THAT(why(plans, {on_host.data(), memory->data()}), AllOf(HasSubstr("input buffer"), HasSubstr("device 0")));
     EXPECT_THAT(why(plans, {memory->data(), on_host.data()}), HasSubstr("output buffer"));
@@ -164,7 +166,8 @@ TEST_F(DevicePairTest, SaysThatAPeerDoesNotComeAndGivesUp) {
         DeviceRank own{*provider, {.rank = 0, .rank_count = 2, .links = small, .introduce = meeting.of(0)}};
         const auto memory = own.bench().allocate(4000);
         const auto plans = all_reduce_plans(0);
-        const auto call = must(own.execution().prepare(plans, request, {memory->data(), memory->data()}));
+        const auto call = must(own.execution().prepare(must(own.execution().order(plans, request)), request,
+                                                       {memory->data(), memory->data()}));
         must(own.execution().issue(call, *own.bench().stream));
         const auto done = own.execution().synchronize(*own.bench().stream, 100);
         EXPECT_THAT(refused(done, Status::timeout), HasSubstr("a peer may not have come"));

@@ -40,7 +40,9 @@ std::string DeviceRank::run(std::span<const Plan> plans, const Request& request,
     std::vector<std::byte> result(output_bytes);
     const auto source = bench_.allocate(input.size() + 1);
     if (!input.empty()) bench_.put(source->data(), input);
-    const auto call = execution_->prepare(plans, request, {from, into});
+    const auto plan = execution_->order(plans, request);
+    if (!plan) return plan.error().message;
+    const auto call = execution_->prepare(*plan, request, {from, into});
     if (!call) return call.error().message;
     for (int time = 0; time < 2; time++) {
         if (!input.empty()) must(bench_.stream->copy(from, source->data(), {input.size()}));
