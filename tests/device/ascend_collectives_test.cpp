@@ -76,7 +76,8 @@ void expect_nothing_left_by(int calls) {
         const auto batch = [&](const char* algorithm, std::size_t count) {
             const Request request = request_of(rank, ranks, count);
             const auto plans = plans_of(request, algorithm);
-            const auto call = must(own.execution().prepare(must(own.execution().order(plans, request)), request, {buffer->data(), buffer->data()}));
+            const auto plan = must(own.execution().order(plans, request));
+            const auto call = must(own.execution().prepare(plan, request, {buffer->data(), buffer->data()}));
             for (int n = 0; n < calls_each; n++) must(own.execution().issue(call, *own.bench().stream));
             must(own.execution().synchronize(*own.bench().stream, patience_ms));
         };
