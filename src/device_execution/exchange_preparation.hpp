@@ -7,7 +7,9 @@
 //
 // Round k sends to the k-th rank behind this one and receives from the k-th before it. All ranks enqueue in one order
 // (see enqueue_order.hpp) that needs no rank's counts: by groups of rounds, in a group by tiles, the pair's first
-// before its second, and of a tile all sends before all receives of a round.
+// before its second, and of a round's tile the send before the receive. That is one order where what two ranks exchange
+// in one call is one call on both sides; of other calls, those longer than the queues may wait for each other, and end
+// by the deadline.
 #pragma once
 
 #include <vector>
