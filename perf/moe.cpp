@@ -63,12 +63,9 @@ private:
     void run_routing(const std::string& model_name, const std::string& routing, DataType type) {
         MoeModel model = *moe_model_named(model_name);
         if (options_.moe.hidden != 0) model.hidden = options_.moe.hidden;
-        const auto choices = route(*moe_router_named(routing), model, options_.moe.tokens,
-                                   static_cast<std::uint32_t>(team_.rank()),
-                                   static_cast<std::uint32_t>(team_.rank_count()));
-        if (!choices) throw std::runtime_error(choices.error());
-        const std::uint64_t most_tokens = std::max<std::uint64_t>(team_.largest(choices->tokens), 1);
-        MoeExchange exchange(*choices, most_tokens, options_.moe, type, options_.memory, comm_);
+        const MoeChoices choices = choices_of(team_.rank(), model, routing);
+        const std::uint64_t most_tokens = std::max<std::uint64_t>(team_.largest(choices.tokens), 1);
+        MoeExchange exchange(choices, most_tokens, options_.moe, type, options_.memory, comm_);
         MoeRow row = described(exchange);
         row.model = model_name;
         row.routing = routing;
@@ -78,11 +75,20 @@ private:
         row.path = exchange.is_hierarchical() ? "hierarchical" : "flat";
         run_both(exchange, exchange, row);
         if (options_.moe.against_all_to_all_v) {
-            MoeOverAllToAllV over(exchange, options_.memory);
+            std::vector<MoeChoices> everybody;
+            for (Rank r = 0; r < team_.rank_count(); r++) everybody.push_back(choices_of(r, model, routing));
+            MoeOverAllToAllV over(exchange, everybody, options_.memory);
             row.path = "all_to_all_v";
             run_both(exchange, over, row);
         }
         keep_traffic(exchange, fmt::format("{}, {}: bytes of a dispatch from rank to rank", model_name, routing));
+    }
+
+    MoeChoices choices_of(Rank rank, const MoeModel& model, const std::string& routing) const {
+        const auto choices = route(*moe_router_named(routing), model, options_.moe.tokens,
+                                   static_cast<std::uint32_t>(rank), static_cast<std::uint32_t>(team_.rank_count()));
+        if (!choices) throw std::runtime_error(choices.error());
+        return *choices;
     }
 
     // What the routing alone says.
@@ -151,6 +157,7 @@ private:
                                            : after.combineBytesInsideNode - before.combineBytesInsideNode;
         std::uint64_t leaving = is_dispatch ? after.dispatchBytesLeavingNode - before.dispatchBytesLeavingNode
                                             : after.combineBytesLeavingNode - before.combineBytesLeavingNode;
+        row.calls = calls;
         if (calls != 0) {
             inside /= calls;
             leaving /= calls;

@@ -1,17 +1,15 @@
 // The calls that `tenon-perf moe` times: dispatch and combine of one model, routing and type, with their buffers and
 // what must come of them; and the same exchange written over plain all-to-all-v, on the same buffers.
-//
-// The experts do nothing: what they return is what they were given, so that a combine gives each token times the sum of
-// its weights. Values and weights are such that every order of the sums is exact.
 #pragma once
 
 #include <optional>
 #include <vector>
 
+#include "perf/moe_permutation.hpp"
 #include "perf/moe_routing.hpp"
+#include "perf/moe_values.hpp"
 #include "perf/options.hpp"
 #include "perf/team.hpp"
-#include "reduction/weighted_sum.hpp"
 #include "tenon/moe.hpp"
 
 namespace tenon::perf {
@@ -59,10 +57,7 @@ private:
     float sum_of_weights(std::uint64_t token) const;
     float source_value(std::uint64_t row, std::uint64_t element) const;
     Rank rank_of(std::int64_t expert) const;
-    template <class Value>
-    void fill(MoeBuffer& buffer, std::uint64_t rows, const Value& value) const;
-    template <class Value>
-    std::uint64_t count_wrong(MoeBuffer& buffer, std::uint64_t rows, const Value& value) const;
+    RowsOfValues rows_of(std::uint64_t rows) const { return {type_, rows, model_.hidden}; }
 
     MoeModel model_;
     DataType type_;
@@ -80,25 +75,21 @@ private:
     std::uint64_t turn_ = 0;
 };
 
-// As it is written where there is only all-to-all-v: tokens are copied into the order of their experts, once for each;
-// exchanged; and copied into the order in which experts want them; and back, where they are added by weight. The counts
-// are known beforehand, as they are to a handle. Expert-major rows only.
+// The same over all-to-all-v (moe_permutation.hpp). Expert-major rows only.
 class MoeOverAllToAllV {
 public:
-    MoeOverAllToAllV(MoeExchange& exchange, MemoryKind memory);
+    // `choices`: of every rank.
+    MoeOverAllToAllV(MoeExchange& exchange, const std::vector<MoeChoices>& choices, MemoryKind memory);
     void dispatch();
     void combine();
 
 private:
-    void exchange(std::byte* out, const std::vector<std::size_t>& out_bytes, std::byte* in,
-                  const std::vector<std::size_t>& in_bytes);
+    void exchange(MoeBuffer& out, const MoePermutation::Blocks& out_blocks, MoeBuffer& in,
+                  const MoePermutation::Blocks& in_blocks);
 
     MoeExchange& of_;
-    std::vector<std::size_t> sent_bytes_, received_bytes_;  // by rank
-    std::vector<std::uint64_t> place_of_slot_;  // [tokens][top_k]: which row of those that are sent
-    std::vector<std::uint64_t> place_of_row_;   // which row of those that have come
+    MoePermutation permutation_;
     MoeBuffer sent_, received_;
-    WeightedSumKernel kernel_;
 };
 
 }  // namespace tenon::perf

@@ -39,12 +39,12 @@ void print_json_row(const Options& options, const MoeRow& row, double gbs, doubl
                R"("layout":"{}","path":"{}","type":"{}","hidden":{},"tokens":{},"ranks":{},"memory":"{}",)"
                R"("transport":"{}","time_us":{:.3f},"p50_us":{:.3f},"p95_us":{:.3f},"p99_us":{:.3f},"GBs":{:.4f},)"
                R"("others_GBs":{:.4f},"inside_bytes":{},"leaving_bytes":{},"least_leaving_bytes":{},)"
-               R"("crossing_rows":{},"imbalance":{:.4f},"straggler":{},"straggles":{:.4f},"wrong":{}}})"
+               R"("crossing_rows":{},"calls":{},"imbalance":{:.4f},"straggler":{},"straggles":{:.4f},"wrong":{}}})"
                "\n",
                library_version(), row.call, row.model, escaped(row.routing), layout_of(options), row.path,
                tenon::name_of(row.type), row.hidden, row.tokens, row.ranks, name_of(options.memory), row.transport,
                f.median_us, f.p50_us, f.p95_us, f.p99_us, gbs, others, row.inside_bytes, row.leaving_bytes,
-               row.least_leaving_bytes, row.crossing_rows, row.imbalance, row.straggler, row.straggles,
+               row.least_leaving_bytes, row.crossing_rows, row.calls, row.imbalance, row.straggler, row.straggles,
                row.is_checked ? wrong : "null");
 }
 

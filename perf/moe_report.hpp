@@ -18,6 +18,7 @@ struct MoeRow {
     std::uint64_t inside_bytes = 0, leaving_bytes = 0;  // of a call, that ranks sent others of their node and of others
     std::uint64_t least_leaving_bytes = 0;              // of this routing
     std::uint64_t crossing_rows = 0;                    // of a dispatch, from node to node
+    std::uint64_t calls = 0;                            // of the library's, that were made in all
     double imbalance = 1;                               // the most rows of a rank to the mean
     Rank straggler = 0;                                 // whose calls take longest after a common start
     double straggles = 1;                               // its time to the median rank's

@@ -1,14 +1,17 @@
 // Bytes per second (read and written) of the reductions, per type, for two and four sources, in the cache and in
-// memory, and the time of the smallest calls.
+// memory, and the time of the smallest calls; and of the sums of MoE's combine.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
+#include <numeric>
+#include <random>
 #include <string>
 #include <vector>
 
 #include "reduction/kernels.hpp"
+#include "reduction/weighted_sum.hpp"
 
 namespace tenon {
 namespace {
@@ -56,7 +59,31 @@ void reduce(benchmark::State& state, const Shape& shape) {
     state.SetLabel(reduction_target());
 }
 
+// A combine's rows of a token after the other, each anywhere among `tokens` times as many.
+void weighted_sum(benchmark::State& state, DataType type, std::size_t tokens) {
+    constexpr std::size_t elements = 7168, top_k = 6;
+    const std::size_t row_bytes = elements * element_bytes(type);
+    const Memory rows = allocate(tokens * top_k * row_bytes), sums = allocate(tokens * row_bytes);
+    std::vector<std::size_t> order(tokens * top_k);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::ranges::shuffle(order, std::minstd_rand{});
+    const WeightedSumKernel kernel = weighted_sum_kernel({type, type, type});
+    std::size_t token = 0;
+    for (auto _ : state) {
+        Contribution parts[top_k];
+        for (std::size_t k = 0; k < top_k; k++) parts[k] = {rows.get() + order[token * top_k + k] * row_bytes, 0.5F};
+        run_weighted_sum(kernel, {sums.get() + token * row_bytes, parts, top_k, elements});
+        token = (token + 1) % tokens;
+    }
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * row_bytes * (top_k + 1)));
+    state.SetLabel(reduction_target());
+}
+
 void register_benchmarks() {
+    for (const DataType type : {DataType::bfloat16, DataType::float16, DataType::float32})
+        for (const auto& [where, tokens] : {std::pair{"cached", std::size_t{1}}, {"memory", std::size_t{2048}}})
+            benchmark::RegisterBenchmark(("weighted_sum/" + std::string{name_of(type)} + "/6/" + where).c_str(),
+                                         weighted_sum, type, tokens);
     constexpr std::size_t smallest_bytes = 8;
     constexpr std::size_t cached_bytes = std::size_t{8} << 10;
     constexpr std::size_t uncached_bytes = std::size_t{64} << 20;

@@ -77,7 +77,7 @@ typedef struct {
     tenonMoeLayout_t layout;
     tenonMoePath_t path;
     size_t windowBytes; /* tenonMoeHierarchical: the most bytes of rows that a rank keeps in order to hand them on, but
-                         * room for one token of each rank that it serves; less means more rounds. 0: 64 MiB */
+                         * room for two tokens of each rank that it serves; less means more rounds. 0: 64 MiB */
     int alignment;        /* rows; tenonMoeExpertMajor only, else 1 */
     int placesPerRank;    /* of `placement`; 0 without one */
     const int* placement; /* [ranks][placesPerRank]: the expert at each place, or -1 for none. Copied by the call. An

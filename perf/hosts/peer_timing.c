@@ -37,11 +37,18 @@ const char* take_option(int* argc, char** argv, const char* name, const char* ot
     return otherwise;
 }
 
+struct Batches take_batches(int* argc, char** argv) {
+    const struct Batches batches = {.count = atoi(take_option(argc, argv, "--batches", "7")),
+                                    .batch_s = atof(take_option(argc, argv, "--batch-ms", "30")) * 1e-3};
+    if (batches.count < 1 || batches.count > most_batches)
+        stop("%s: --batches must be from 1 to %d", argv[0], most_batches);
+    return batches;
+}
+
 struct Request read_request(int argc, char** argv) {
     struct Request request = {.collective = collective_count};
     const char* sizes = take_option(&argc, argv, "--sizes", "8");
-    request.batches = atoi(take_option(&argc, argv, "--batches", "7"));
-    request.batch_s = atof(take_option(&argc, argv, "--batch-ms", "30")) * 1e-3;
+    request.batches = take_batches(&argc, argv);
     for (int i = 0; argc == 2 && i < collective_count; i++)
         if (!strcmp(argv[1], names[i])) request.collective = (enum Collective)i;
     const int room = sizeof request.sizes / sizeof *request.sizes;
@@ -50,7 +57,7 @@ struct Request read_request(int argc, char** argv) {
         request.sizes[request.size_count++] = strtoull(start, &end, 10);
         if (end == start) stop("%s: '%s' is no list of sizes in bytes", argv[0], sizes);
     }
-    if (request.collective == collective_count || request.batches < 1 || request.batches > most_batches)
+    if (request.collective == collective_count)
         stop("usage: %s COLLECTIVE [--sizes BYTES,BYTES] [--batches N] [--batch-ms T]", argv[0]);
     return request;
 }
@@ -128,24 +135,30 @@ static double now_s(void) {
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+struct Repeated {
+    const struct Peer* peer;
+    void (*run)(void* what);
+    void* what;
+};
+
 // Seconds per call, the slowest rank's.
-static double batch(const struct Peer* peer, const struct Call* call, int calls) {
-    peer->barrier();
+static double batch(const struct Repeated* call, int calls) {
+    call->peer->barrier();
     const double start = now_s();
-    for (int i = 0; i < calls; i++) peer->run(call);
-    return peer->slowest((now_s() - start) / calls);
+    for (int i = 0; i < calls; i++) call->run(call->what);
+    return call->peer->slowest((now_s() - start) / calls);
 }
 
-static int calls_in_batch(const struct Request* request, double call_s) {
-    const double calls = request->batch_s / call_s;
+static int calls_in_batch(const struct Batches* batches, double call_s) {
+    const double calls = batches->batch_s / call_s;
     return calls < 1 ? 1 : calls > most_calls ? most_calls : (int)calls;
 }
 
-static double warm_up(const struct Peer* peer, const struct Request* request, const struct Call* call) {
-    double call_s = batch(peer, call, 1);
+static double warm_up(const struct Batches* batches, const struct Repeated* call) {
+    double call_s = batch(call, 1);
     for (int i = 0; i < 3 && call_s < known_s; i++) {
-        const int calls = calls_in_batch(request, call_s) / 2;
-        call_s = batch(peer, call, calls > 1 ? calls : 1);
+        const int calls = calls_in_batch(batches, call_s) / 2;
+        call_s = batch(call, calls > 1 ? calls : 1);
     }
     return call_s;
 }
@@ -154,25 +167,42 @@ static int is_greater(const void* a, const void* b) {
     return (*(const double*)a > *(const double*)b) - (*(const double*)a < *(const double*)b);
 }
 
+struct Times time_calls(const struct Peer* peer, const struct Batches* batches, void (*run)(void* what),
+                        void* what) {
+    const struct Repeated call = {peer, run, what};
+    const double estimate_s = warm_up(batches, &call);
+    const int calls = calls_in_batch(batches, estimate_s);
+    const double fitting = row_s / (estimate_s * calls);
+    int count = batches->count;
+    if (fitting < count) count = fitting > fewest_batches ? (int)fitting : fewest_batches;
+    double times_us[most_batches];
+    for (int i = 0; i < count; i++) times_us[i] = 1e6 * batch(&call, calls);
+    qsort(times_us, (size_t)count, sizeof *times_us, is_greater);
+    return (struct Times){(times_us[count / 2] + times_us[(count - 1) / 2]) / 2, times_us[0], calls};
+}
+
+struct PeerCall {
+    const struct Peer* peer;
+    const struct Call* call;
+};
+
+static void run_peer(void* what) {
+    const struct PeerCall* of = what;
+    of->peer->run(of->call);
+}
+
 static void time_size(const struct Peer* peer, const struct Request* request, struct Call* call) {
     const bool is_in_place = call->collective == broadcast || (call->bytes && call->output == call->input);
     check(peer, call);
-    const double estimate_s = warm_up(peer, request, call);
-    const int calls = calls_in_batch(request, estimate_s);
-    const double fitting = row_s / (estimate_s * calls);
-    int batches = request->batches;
-    if (fitting < batches) batches = fitting > fewest_batches ? (int)fitting : fewest_batches;
-    double times_us[most_batches];
-    for (int i = 0; i < batches; i++) times_us[i] = 1e6 * batch(peer, call, calls);
+    struct PeerCall what = {peer, call};
+    const struct Times times = time_calls(peer, &request->batches, run_peer, &what);
     check(peer, call);
     if (call->rank != 0) return;
-    qsort(times_us, (size_t)batches, sizeof *times_us, is_greater);
-    const double median_us = (times_us[batches / 2] + times_us[(batches - 1) / 2]) / 2;
     printf(
         "{\"peer\":\"%s\",\"version\":\"%s\",\"collective\":\"%s\",\"ranks\":%d,\"bytes\":%zu,\"inplace\":%s,"
         "\"us_median\":%.4g,\"us_min\":%.4g,\"calls\":%d}\n",
         peer->name, peer->version, names[call->collective], call->rank_count, call->bytes,
-        is_in_place ? "true" : "false", median_us, times_us[0], calls);
+        is_in_place ? "true" : "false", times.median_us, times.least_us, times.calls);
     fflush(stdout);
 }
 

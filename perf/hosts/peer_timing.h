@@ -30,22 +30,38 @@ struct Peer {
     double (*slowest)(double seconds);  // the largest of all ranks' numbers
 };
 
+struct Batches {
+    int count;
+    double batch_s;
+};
+
 struct Request {
     enum Collective collective;
     size_t sizes[64];
     int size_count;
-    int batches;
-    double batch_s;
+    struct Batches batches;
 };
 
 // Removes `name` and the word behind it from the arguments; `otherwise` where it is not there.
 const char* take_option(int* argc, char** argv, const char* name, const char* otherwise);
+
+// [--batches N] [--batch-ms T], which are removed.
+struct Batches take_batches(int* argc, char** argv);
 
 // COLLECTIVE [--sizes BYTES,BYTES] [--batches N] [--batch-ms T], after a program's own options were taken.
 struct Request read_request(int argc, char** argv);
 
 // To core `rank` modulo the cores; threads that are started later inherit it.
 void pin_to_core_of(int rank);
+
+// Of calls of run(what): microseconds per call, the slowest rank's, the median and the least of the batches, and how
+// many calls a batch has.
+struct Times {
+    double median_us, least_us;
+    int calls;
+};
+struct Times time_calls(const struct Peer* peer, const struct Batches* batches, void (*run)(void* what),
+                        void* what);
 
 void time_peer(const struct Peer* peer, const struct Request* request, int rank, int rank_count);
 

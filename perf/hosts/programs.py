@@ -22,6 +22,7 @@ TUNED = {
                   "binomial": {"bcast_algorithm": 6}, "scatter_ring": {"bcast_algorithm": 9}},
     "barrier": {"recursive_doubling": {"barrier_algorithm": 3}, "tree": {"barrier_algorithm": 6}},
 }
+TUNED_ALL_TO_ALL_V = {"linear": {"alltoallv_algorithm": 1}, "pairwise": {"alltoallv_algorithm": 2}}
 GLOO_ALGORITHMS = {"all_reduce": ("bcube", "halving_doubling")}
 
 
@@ -53,7 +54,8 @@ def shell(words):
     return "exec " + " ".join(word if "$" in word else shlex.quote(word) for word in words)
 
 
-def open_mpi(cluster, path, arguments, collective):
+def open_mpi(cluster, path, arguments, tuned):
+    """With each of the settings `tuned`, and as it comes."""
     hosts = ",".join(f"host{k}:{cluster.ranks_per_host}" for k in range(cluster.hosts))
     within = ",vader" if cluster.ranks_per_host > 1 else ""
     always = {"plm_rsh_agent": "rsh-agent", "oob_tcp_if_include": SUBNET, "btl_tcp_if_include": SUBNET, "pml": "ob1",
@@ -61,10 +63,12 @@ def open_mpi(cluster, path, arguments, collective):
     # Open MPI does so itself where it sees more ranks than cores on a host; that hosts share cores, it cannot see.
     if cluster.ranks > cluster.cores:
         always["mpi_yield_when_idle"] = 1
-    settings = {"default": {}, "two_links": {"btl_tcp_links": 2}}
-    if cluster.ranks_per_host > 1:
+    settings = {"default": {}}
+    if cluster.hosts > 1:
+        settings["two_links"] = {"btl_tcp_links": 2}
+    if cluster.hosts > 1 and cluster.ranks_per_host > 1:
         settings["han"] = {"coll_han_priority": 100}
-    for name, parameters in TUNED[collective].items():
+    for name, parameters in tuned.items():
         settings[name] = {"coll_tuned_use_dynamic_rules": 1} | {f"coll_tuned_{k}": v for k, v in parameters.items()}
     started = shell([str(path), "--rank", "$OMPI_COMM_WORLD_RANK", *arguments])
     for name, parameters in settings.items():
@@ -92,6 +96,14 @@ def programs(cluster, collective, sizes, batch_ms, tenon_perf, peers_folder):
     arguments = [collective, "--sizes", listed, "--batch-ms", f"{batch_ms:g}"]
     yield Program("tenon", "default", tenon_perf,
                   ("ranks", str(tenon_perf), collective, "--sizes", listed, "--format", "jsonl"))
-    yield from open_mpi(cluster, peers_folder / "mpi_peer", arguments, collective)
+    yield from open_mpi(cluster, peers_folder / "mpi_peer", arguments, TUNED[collective])
     yield from gloo(peers_folder / "gloo_peer", arguments, collective)
     yield from sockets(cluster, peers_folder / "sockets_peer", arguments)
+
+
+def moe_programs(cluster, shape, batch_ms, tenon_perf, peers_folder):
+    """Dispatch and combine of one shape: both ways of Tenon, the same over its all-to-all-v, and over Open MPI's."""
+    for path in ("flat", "hierarchical")[:2 if cluster.hosts > 1 else 1]:
+        over = ["--against", "all_to_all_v"] if path == "flat" else []
+        yield Program("tenon", path, tenon_perf, ("ranks", str(tenon_perf), "moe", *shape, "--path", path, *over, "--format", "jsonl"))
+    yield from open_mpi(cluster, peers_folder / "mpi_moe_peer", [*shape, "--batch-ms", f"{batch_ms:g}"], TUNED_ALL_TO_ALL_V)

@@ -249,9 +249,8 @@ Result<void> MoeGroup::prepare_hierarchy(MoeHandle& handle) {
     if (!h.finish(shape_, handle.routing_, forwarders_))
         return std::unexpected(
             communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
-    const std::uint64_t row_bytes =
-        std::max(shape_.dispatch_row_bytes(), shape_.hidden * element_bytes(shape_.partial_type));
-    window_.resize(std::max<std::size_t>(window_.size(), h.window_rows * row_bytes));
+    const std::uint64_t windows = h.rounds.size() > 1 ? 2 : 1;
+    windows_.resize(std::max<std::size_t>(windows_.size(), windows * h.window_rows * window_row_bytes()));
     return {};
 }
 
@@ -302,28 +301,6 @@ MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std:
             .policy = policy};
 }
 
-Result<void> MoeGroup::dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                                    const std::byte* tokens, const MoeRowBuffers& to, bool is_direct,
-                                    bool streaming_stores) {
-    auto done = communicator_.run_in_turn(
-        dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
-            return dispatch_.begin(call_of(shape, routing, signature, is_direct, streaming_stores), tokens, to);
-        });
-    if (done) count(dispatch_, dispatched_);
-    return done;
-}
-
-Result<void> MoeGroup::combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                                   const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens,
-                                   bool is_direct, bool weighted) {
-    auto done = communicator_.run_in_turn(
-        combine_, record_of(handle, Collective::moe_combine, weighted), [&](std::uint32_t signature) {
-            return combine_.begin(call_of(shape, routing, signature, is_direct, false), types, rows, tokens, weighted);
-        });
-    if (done) count(combine_, combined_);
-    return done;
-}
-
 void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) {
     leg.for_each_receiver([&](Rank peer, std::uint64_t bytes, std::uint64_t messages) {
         traffic.sent.add(peer, bytes, messages);
@@ -331,40 +308,89 @@ void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) {
     });
 }
 
-// Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
-// another rank's window or buffer, its readers are not told.
+// Of what lies in a window, whichever way it goes.
+std::uint64_t MoeGroup::window_row_bytes() const {
+    return std::max(shape_.dispatch_row_bytes(), shape_.hidden * element_bytes(shape_.partial_type));
+}
+
+std::byte* MoeGroup::window(const MoeHandle& handle, std::size_t round) {
+    return windows_.data() + round % 2 * handle.hierarchy_.window_rows * window_row_bytes();
+}
+
 Result<void> MoeGroup::dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
                                     bool streaming_stores) {
-    if (!is_hierarchical()) return dispatch_leg(handle, shape_, handle.routing_, tokens, to, true, streaming_stores);
+    if (is_hierarchical()) return dispatch_by_legs(handle, tokens, to, streaming_stores);
+    auto done = communicator_.run_in_turn(
+        dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
+            return dispatch_.begin(call_of(shape_, handle.routing_, signature, true, streaming_stores), tokens, to);
+        });
+    if (done) count(dispatch_, dispatched_);
+    return done;
+}
+
+// Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
+// another rank's window or buffer, its readers are not told.
+Result<void> MoeGroup::dispatch_by_legs(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
+                                        bool streaming_stores) {
+    const std::vector<MoeLegs>& rounds = handle.hierarchy_.rounds;
     const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.dispatch_row_bytes();
-    for (std::size_t i = 0; i < handle.hierarchy_.rounds.size(); i++) {
-        const MoeLegs& legs = handle.hierarchy_.rounds[i];
-        const std::byte* const from = legs.across.tokens != 0 ? tokens + i * block_bytes : tokens;
-        if (auto ok = dispatch_leg(handle, across_shape_, legs.across, from, {.rows = window_.data()}, true, false);
-            !ok)
-            return ok;
-        if (auto ok = dispatch_leg(handle, shape_, legs.within, window_.data(), to, false, streaming_stores); !ok)
-            return ok;
+    for (std::size_t i = 0; i <= rounds.size(); i++) {
+        const bool has_across = i < rounds.size(), has_within = i > 0;
+        const auto begin = [&](std::uint32_t signature) -> Result<void> {
+            legs_.set(has_across ? &dispatch_across_ : nullptr, has_within ? &dispatch_ : nullptr);
+            if (has_across) {
+                const MoeRouting& across = rounds[i].across;
+                auto ok = dispatch_across_.begin(call_of(across_shape_, across, signature, true, false),
+                                                 across.tokens != 0 ? tokens + i * block_bytes : tokens,
+                                                 {.rows = window(handle, i)});
+                if (!ok || !has_within) return ok;
+            }
+            return dispatch_.begin(call_of(shape_, rounds[i - 1].within, signature, false, streaming_stores),
+                                   window(handle, i - 1), to);
+        };
+        auto done = communicator_.run_in_turn(legs_, record_of(handle, Collective::moe_dispatch, false), begin);
+        if (!done) return done;
+        if (has_across) count(dispatch_across_, dispatched_);
+        if (has_within) count(dispatch_, dispatched_);
     }
     return {};
 }
 
 Result<void> MoeGroup::combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted) {
-    const DataType type = shape_.combine_type, partial = shape_.partial_type;
-    if (!is_hierarchical())
-        return combine_leg(handle, shape_, handle.routing_, {type, partial, type}, rows, tokens, true, weighted);
-    const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.combine_row_bytes();
-    for (std::size_t i = 0; i < handle.hierarchy_.rounds.size(); i++) {
-        const MoeLegs& legs = handle.hierarchy_.rounds[i];
-        if (auto ok = combine_leg(handle, shape_, legs.within, {type, partial, partial}, rows, window_.data(), false,
+    if (is_hierarchical()) return combine_by_legs(handle, rows, tokens, weighted);
+    const WeightedSumTypes types{shape_.combine_type, shape_.partial_type, shape_.combine_type};
+    auto done = communicator_.run_in_turn(
+        combine_, record_of(handle, Collective::moe_combine, weighted), [&](std::uint32_t signature) {
+            return combine_.begin(call_of(shape_, handle.routing_, signature, true, false), types, rows, tokens,
                                   weighted);
-            !ok)
-            return ok;
-        std::byte* const to = legs.across.tokens != 0 ? tokens + i * block_bytes : tokens;
-        if (auto ok = combine_leg(handle, across_shape_, legs.across, {partial, partial, type}, window_.data(), to,
-                                  false, false);
-            !ok)
-            return ok;
+        });
+    if (done) count(combine_, combined_);
+    return done;
+}
+
+Result<void> MoeGroup::combine_by_legs(const MoeHandle& handle, const std::byte* rows, std::byte* tokens,
+                                       bool weighted) {
+    const std::vector<MoeLegs>& rounds = handle.hierarchy_.rounds;
+    const DataType type = shape_.combine_type, partial = shape_.partial_type;
+    const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.combine_row_bytes();
+    for (std::size_t i = 0; i <= rounds.size(); i++) {
+        const bool has_within = i < rounds.size(), has_across = i > 0;
+        const auto begin = [&](std::uint32_t signature) -> Result<void> {
+            legs_.set(has_across ? &combine_across_ : nullptr, has_within ? &combine_ : nullptr);
+            if (has_within) {
+                auto ok = combine_.begin(call_of(shape_, rounds[i].within, signature, false, false),
+                                         {type, partial, partial}, rows, window(handle, i), weighted);
+                if (!ok || !has_across) return ok;
+            }
+            const MoeRouting& across = rounds[i - 1].across;
+            std::byte* const to = across.tokens != 0 ? tokens + (i - 1) * block_bytes : tokens;
+            return combine_across_.begin(call_of(across_shape_, across, signature, false, false),
+                                         {partial, partial, type}, window(handle, i - 1), to, false);
+        };
+        auto done = communicator_.run_in_turn(legs_, record_of(handle, Collective::moe_combine, weighted), begin);
+        if (!done) return done;
+        if (has_within) count(combine_, combined_);
+        if (has_across) count(combine_across_, combined_);
     }
     return {};
 }

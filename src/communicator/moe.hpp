@@ -13,6 +13,7 @@
 #include "communicator/communicator.hpp"
 #include "exchange/moe_exchange.hpp"
 #include "exchange/moe_legs.hpp"
+#include "execution/side_by_side.hpp"
 
 namespace tenon {
 
@@ -100,14 +101,13 @@ private:
     CallRecord record_of(const MoeHandle& handle, Collective collective, bool weighted) const;
     MoeCall call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
                     bool streaming_stores) const;
-    Result<void> dispatch_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                              const std::byte* tokens, const MoeRowBuffers& to, bool is_direct,
-                              bool streaming_stores);
-    Result<void> combine_leg(const MoeHandle& handle, const MoeShape& shape, const MoeRouting& routing,
-                             const WeightedSumTypes& types, const std::byte* rows, std::byte* tokens, bool is_direct,
-                             bool weighted);
     Result<void> dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
                               bool streaming_stores);
+    Result<void> dispatch_by_legs(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
+                                  bool streaming_stores);
+    Result<void> combine_by_legs(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
+    std::byte* window(const MoeHandle& handle, std::size_t round);
+    std::uint64_t window_row_bytes() const;
     Result<void> check_dispatch(const MoeRouting& routing, const Dispatched& call) const;
     const std::byte* as_they_travel(const MoeRouting& routing, const Dispatched& call);
     Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
@@ -121,11 +121,12 @@ private:
     std::vector<std::int32_t> nodes_;
     MoeCopies copies_;
     MoeForwarders forwarders_;
-    std::vector<std::byte> window_, quantised_;  // grown by prepare
+    std::vector<std::byte> windows_, quantised_;  // grown by prepare
     std::uint32_t number_ = 0;
     std::uint64_t handles_ = 0;
-    MoeDispatch dispatch_;
-    MoeCombine combine_;
+    MoeDispatch dispatch_, dispatch_across_;
+    MoeCombine combine_, combine_across_;
+    SideBySide legs_;
     MoeTraffic dispatched_, combined_;
     PathTrial storing_;  // whether the rows of large dispatches are stored past the caches
 };

@@ -63,8 +63,18 @@ std::uint64_t MoeForwarders::most_origins() const {
 }
 
 std::uint64_t MoeHierarchy::block_of(const MoeShape& shape, const MoeForwarders& forwarders) {
+    // So many rounds that what does not overlap, a leg of the first and one of the last, is little; but of so many
+    // bytes that a round is not mostly waiting for each other.
+    constexpr std::uint64_t wanted_rounds = 8, least_round_bytes = 256 << 10;
     const std::uint64_t of_token = forwarders.most_origins() * window_row_bytes(shape);
-    return std::clamp<std::uint64_t>(shape.window_bytes / of_token, 1, shape.most_tokens);
+    const std::uint64_t wanted = std::max((shape.most_tokens + wanted_rounds - 1) / wanted_rounds,
+                                          (least_round_bytes + of_token - 1) / of_token);
+    return std::clamp<std::uint64_t>(shape.window_bytes / 2 / of_token, 1, std::min(wanted, shape.most_tokens));
+}
+
+std::uint64_t MoeHierarchy::rounds_of(const MoeShape& shape, const MoeForwarders& forwarders) {
+    const std::uint64_t block = block_of(shape, forwarders);
+    return (shape.most_tokens + block - 1) / block;
 }
 
 // By token, which takes as many steps as there are entries, and within a token by slot.

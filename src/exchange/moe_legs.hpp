@@ -4,7 +4,9 @@
 //            into that rank's window; a combine brings back one sum for each node, and adds them
 //   within   the rows of a window go to the node's ranks that have experts for them; a combine adds their rows, in the
 //            order of the slots, into the window
-// A window is bounded, so tokens go in rounds of `block` of each rank. With one node there is nothing to win.
+// Tokens go in rounds of `block` of each rank, and a round's leg between nodes goes on beside the leg within nodes of
+// the round before it (a combine: after it): no pair of ranks has a part in both. So there are two windows, by turns,
+// which together are bounded. With one node there is nothing to win.
 //
 // What both legs move follows from the flat routing, and from what each rank tells its forwarders (MoeForward). A
 // forwarder takes its window's rows by source rank and token, the order in which their receivers have them too.
@@ -56,6 +58,7 @@ struct MoeHierarchy {
         return std::max(shape.hidden * sizeof(float), shape.dispatch_row_bytes());
     }
     static std::uint64_t block_of(const MoeShape& shape, const MoeForwarders& forwarders);
+    static std::uint64_t rounds_of(const MoeShape& shape, const MoeForwarders& forwarders);
 
     // From the flat routing, when it is finished: what this rank tells its forwarders.
     void tell(const MoeShape& shape, const MoeRouting& flat, const MoeForwarders& forwarders);

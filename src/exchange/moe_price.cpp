@@ -65,14 +65,15 @@ public:
 
     double latency_ns() const { return rounds_ * latency_ns_; }
     const std::vector<double>& level_bytes() const { return level_bytes_; }
+    // Of the busiest core.
+    double cores_ns() const {
+        const double busiest = std::ranges::max(core_ns_);
+        if (!topology_.cores_are_short()) return busiest;
+        return std::max(busiest, std::accumulate(core_ns_.begin(), core_ns_.end(), 0.0) / topology_.cores);
+    }
     // Without the latency; and what it goes into.
     double busy_ns(std::string& limit) const {
-        double busiest = std::ranges::max(core_ns_);
-        if (topology_.cores_are_short()) {
-            double all = 0;
-            for (const double ns : core_ns_) all += ns;
-            busiest = std::max(busiest, all / topology_.cores);
-        }
+        double busiest = cores_ns();
         limit = "cores";
         for (std::size_t level = 0; level < links_.size(); level++) {
             const double ranks = std::max(std::ranges::max(rank_out_[level]), std::ranges::max(rank_in_[level])),
@@ -145,7 +146,7 @@ public:
           map_(topology),
           links_(flow_links(map_, parameters)),
           forwarders_(node_of, shape.masked),
-          rounds_(rounds_of(shape, forwarders_)),
+          rounds_(MoeHierarchy::rounds_of(shape, forwarders_)),
           tokens_(static_cast<double>(shape.most_tokens)),
           row_bytes_(static_cast<double>(shape.dispatch_row_bytes())),
           back_bytes_(static_cast<double>(shape.combine_row_bytes())),
@@ -164,11 +165,6 @@ public:
     double per_expert_leaving() const { return per_expert_leaving_; }
 
 private:
-    static std::uint64_t rounds_of(const MoeShape& shape, const MoeForwarders& forwarders) {
-        const std::uint64_t block = MoeHierarchy::block_of(shape, forwarders);
-        return (shape.most_tokens + block - 1) / block;
-    }
-
     void add_rank(Rank own) {
         const Expected expected = expected_of(shape_, own, node_of_, forwarders_);
         const std::int32_t own_node = forwarders_.node_of(own);
@@ -200,13 +196,17 @@ private:
                       double leaving) const {
         MoeWayPrice made{.leaving_bytes = leaving};
         const auto add = [&](const std::vector<const Load*>& legs, double& ns, std::string& limit) {
-            double longest = -1;
+            // But in the first round and the last, legs overlap, though not on a core.
+            double longest = -1, all = 0, overlapped = 0, cores = 0;
             for (const Load* leg : legs) {
                 std::string of_leg;
                 const double busy = leg->busy_ns(of_leg), latency = leg->latency_ns();
-                ns += busy + latency;
+                all += busy + latency;
+                cores += leg->cores_ns();
+                overlapped = std::max({overlapped, busy + latency, cores});
                 if (busy > longest) longest = busy, limit = latency > busy ? "latency" : of_leg;
             }
+            ns = overlapped + (all - overlapped) / static_cast<double>(rounds_);
         };
         add(out, made.dispatch_ns, made.dispatch_limit);
         add(back, made.combine_ns, made.combine_limit);

@@ -48,6 +48,7 @@ public:
 
 protected:
     bool must_stand_back() const { return load_relaxed(*failure_flag_) != 0; }
+    const std::uint64_t* heeded() const { return failure_flag_; }
 
     bool moved_ = false, sent_ = false;
     Error error_;

@@ -21,36 +21,52 @@ HWY_INLINE hn::Vec<D> rounded_to(D d, hn::Vec<D> lanes) {
     return Number::load(d, stored);
 }
 
-template <class Input, class Partial, class Output, class D>
-HWY_INLINE hn::Vec<D> sum_at(D d, const WeightedSum& sum, std::uint64_t i) {
-    const std::uint64_t offset = i * sizeof(typename Input::Stored);
-    const auto product = [&](const Contribution& c) HWY_ATTR {
-        return hn::Mul(hn::Set(d, c.weight), Input::load(d, static_cast<const std::uint8_t*>(c.source) + offset));
+// Of so many vectors from element i on, 1 or 4. With four, a contribution's weight and place are looked up once for
+// what is a line of most rows. (Not an array of them: where vectors have no fixed size, there is none.)
+template <std::size_t vectors, class Input, class Partial, class Output, class D>
+HWY_INLINE void store_sum(D d, const WeightedSum& sum, std::uint64_t i) {
+    using Stored = typename Output::Stored;
+    constexpr std::size_t bytes = sizeof(typename Input::Stored);
+    const std::size_t lanes = hn::Lanes(d);
+    const auto product = [&](const Contribution& c, std::size_t v) HWY_ATTR {
+        const auto* const at = static_cast<const std::uint8_t*>(c.source) + (i + v % vectors * lanes) * bytes;
+        return hn::Mul(hn::Set(d, c.weight), Input::load(d, at));
     };
-    auto total = hn::Zero(d);
+    const auto store = [&](std::size_t v, hn::Vec<D> lanes_of_sum) HWY_ATTR {
+        if (v >= vectors) return;
+        store_unaligned(hn::Rebind<Stored, D>{}, Output::encode(d, lanes_of_sum),
+                        static_cast<std::uint8_t*>(sum.destination) + (i + v * lanes) * sizeof(Stored));
+    };
+    const auto store_all = [&](hn::Vec<D> v0, hn::Vec<D> v1, hn::Vec<D> v2, hn::Vec<D> v3) HWY_ATTR {
+        store(0, v0), store(1, v1), store(2, v2), store(3, v3);
+    };
+    auto t0 = hn::Zero(d), t1 = t0, t2 = t0, t3 = t0;
     bool is_first_group = true;
     const Contribution* const end = sum.contributions + sum.count;
     for (const Contribution* c = sum.contributions; c != end; c++) {
-        auto group = product(*c);
-        for (; !c->ends_group && c + 1 != end; c++) group = hn::Add(group, product(c[1]));
+        auto g0 = product(*c, 0), g1 = product(*c, 1), g2 = product(*c, 2), g3 = product(*c, 3);
+        for (; !c->ends_group && c + 1 != end; c++) {
+            g0 = hn::Add(g0, product(c[1], 0)), g1 = hn::Add(g1, product(c[1], 1));
+            g2 = hn::Add(g2, product(c[1], 2)), g3 = hn::Add(g3, product(c[1], 3));
+        }
         // The only group is rounded when it is stored, to the same type.
         if constexpr (std::is_same_v<Partial, Output>)
-            if (is_first_group && c + 1 == end) return group;
-        group = rounded_to<Partial>(d, group);
-        total = is_first_group ? group : hn::Add(total, group);
+            if (is_first_group && c + 1 == end) return store_all(g0, g1, g2, g3);
+        g0 = rounded_to<Partial>(d, g0), g1 = rounded_to<Partial>(d, g1);
+        g2 = rounded_to<Partial>(d, g2), g3 = rounded_to<Partial>(d, g3);
+        t0 = is_first_group ? g0 : hn::Add(t0, g0), t1 = is_first_group ? g1 : hn::Add(t1, g1);
+        t2 = is_first_group ? g2 : hn::Add(t2, g2), t3 = is_first_group ? g3 : hn::Add(t3, g3);
         is_first_group = false;
     }
-    return total;
+    store_all(t0, t1, t2, t3);
 }
 
 template <class Input, class Partial, class Output, class D>
 HWY_INLINE std::uint64_t sum_range(D d, const WeightedSum& sum, std::uint64_t i) {
-    using Stored = typename Output::Stored;
     const std::size_t lanes = hn::Lanes(d);
-    auto* const destination = static_cast<std::uint8_t*>(sum.destination);
-    for (; sum.elements - i >= lanes; i += lanes)
-        store_unaligned(hn::Rebind<Stored, D>{}, Output::encode(d, sum_at<Input, Partial, Output>(d, sum, i)),
-                        destination + i * sizeof(Stored));
+    if constexpr (hn::MaxLanes(d) > 1)
+        for (; sum.elements - i >= 4 * lanes; i += 4 * lanes) store_sum<4, Input, Partial, Output>(d, sum, i);
+    for (; sum.elements - i >= lanes; i += lanes) store_sum<1, Input, Partial, Output>(d, sum, i);
     return i;
 }
 

@@ -57,5 +57,22 @@ class Traffic(unittest.TestCase):
         self.expect("all_gather", (HOSTS - 1) * BYTES)
 
 
+class Moe(unittest.TestCase):
+    """Dispatch and combine that hand rows on inside hosts."""
+
+    def test_a_token_leaves_its_host_once_for_each_other_that_needs_it(self):
+        before = carried()
+        done = subprocess.run(["ranks", TENON_PERF, "moe", "--path", "hierarchical", "--hidden", "2048", "--tokens", "256", "-c", "1",
+                               "--batches", "1", "-n", "20", "--format", "jsonl"], capture_output=True, text=True, timeout=DEADLINE_S)
+        sent = sum(carried()) - sum(before)
+        rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        self.assertEqual((done.returncode, len(rows)), (0, 2), done.stdout + done.stderr)
+        for row in rows:
+            self.assertEqual(row["leaving_bytes"], row["least_leaving_bytes"], row["collective"])
+        payload = sum(row["leaving_bytes"] * row["calls"] for row in rows)
+        self.assertGreaterEqual(sent, payload)
+        self.assertLessEqual(sent, payload * (1 + ADDED_BY_NETWORK))  # with all that is said before and between the calls
+
+
 if __name__ == "__main__":
     unittest.main()

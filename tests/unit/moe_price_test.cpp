@@ -94,9 +94,13 @@ TEST(MoePrice, ChoosesByTheLinks) {
 // A supernode and more: in bounded time, and a window that is too small costs rounds.
 TEST(MoePrice, CountsTheRoundsOfASmallWindow) {
     MoeShape shape = v4_pro(64);
-    // 64 MiB hold 292 tokens of each of the 8 ranks that a forwarder serves.
-    EXPECT_EQ(choice(shape, hosts(8, 8, 1'000'000'000)).rounds, 15U);
+    // 64 MiB hold twice 146 tokens of each of the 8 ranks that a forwarder serves.
+    EXPECT_EQ(choice(shape, hosts(8, 8, 1'000'000'000)).rounds, 29U);
+    // However much there is room for, legs are to overlap,
     shape.window_bytes = std::uint64_t{1} << 40;
+    EXPECT_EQ(choice(shape, hosts(8, 8, 1'000'000'000)).rounds, 8U);
+    // unless there is so little that it goes at once.
+    shape.most_tokens = 1;
     EXPECT_EQ(choice(shape, hosts(8, 8, 1'000'000'000)).rounds, 1U);
 }
 
