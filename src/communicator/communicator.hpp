@@ -79,6 +79,7 @@ public:
     Result<void> run_in_turn(Work& exchange, const CallRecord& call,
                              const std::function<Result<void>(std::uint32_t)>& begin);
     Transport& transport() { return *transport_; }
+    bool is_networked() const { return is_networked_; }
     const Decisions& decisions() const { return decisions_; }
     // Of groups of MoE: the same on every rank that makes them in the same order.
     std::uint32_t next_moe_group() { return ++moe_groups_; }

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "base/log.hpp"
+#include "communicator/moe_agreement.hpp"
 #include "exchange/moe_price.hpp"
 #include "os/clock.hpp"
 #include "reduction/floating_point_mode.hpp"
@@ -16,55 +16,27 @@ namespace {
 
 // Dispatches that store less than this never do so past the caches. Of the others each is a sound measurement.
 constexpr std::uint64_t streamed_bytes = 1 << 20;
-constexpr PathTrial::Tries tries_of_storing{.warm_up = 1, .uncounted = 1, .counted = 3, .apart = 10};
 
-std::uint64_t hash_of(std::span<const std::int32_t> values) {
-    std::uint64_t hash = 0xcbf29ce484222325u;
-    for (const std::int32_t v : values) hash = (hash ^ static_cast<std::uint32_t>(v)) * 0x100000001b3u;
-    return hash;
+// How a group's rows may travel, and how many calls try each way. Ranks count the same calls, so that they try the same
+// at the same time; what the largest of these move, all have been told.
+PathTrial trial_of(const Communicator& communicator, const MoeShape& shape, bool is_dispatch) {
+    const Decisions& decisions = communicator.decisions();
+    const std::uint64_t largest = shape.most_tokens * shape.top_k * shape.dispatch_row_bytes();
+    if (communicator.is_networked()) return {};  // where they make no difference that could be told
+    const Path ways{.streaming_stores = is_dispatch && decisions.try_streaming_stores && largest >= streamed_bytes,
+                    .streaming_slots = decisions.try_streaming_stores,
+                    .kernel_copies = decisions.try_kernel_copies};
+    if (ways == Path{}) return {};
+    return {ways, largest >= streamed_bytes
+                      ? PathTrial::Tries{.warm_up = 1, .uncounted = 1, .counted = 3, .apart = 10}
+                      : PathTrial::Tries{.warm_up = 32, .uncounted = 16, .counted = 6}};
 }
 
-// What must be the same on every rank, in the order in which differences are told.
-struct AgreedField {
-    const char* name;
-    std::uint64_t value;
-};
-using AgreedFields = std::array<AgreedField, 17>;
-AgreedFields agreed_fields(const MoeShape& s) {
-    return {{{"experts", s.experts},
-             {"topK", s.top_k},
-             {"hidden", s.hidden},
-             {"maxTokens", s.most_tokens},
-             {"tokenType", static_cast<std::uint64_t>(s.token_type)},
-             {"dispatchType", static_cast<std::uint64_t>(s.dispatch_type)},
-             {"combineType", static_cast<std::uint64_t>(s.combine_type)},
-             {"partialType", static_cast<std::uint64_t>(s.partial_type)},
-             {"layout", static_cast<std::uint64_t>(s.layout)},
-             {"path", static_cast<std::uint64_t>(s.path)},
-             {"windowBytes", s.window_bytes},
-             {"alignment", s.alignment},
-             {"placesPerRank", s.places_per_rank},
-             {"the length of the placement", s.placement.size()},
-             {"a placement with the hash", hash_of(s.placement)},
-             {"dropMissing", s.drops_missing ? 1U : 0U},
-             {"masked ranks with the hash", hash_of(std::vector<std::int32_t>(s.masked.begin(), s.masked.end()))}}};
-}
-
-// The first difference to rank 0, in words.
-Result<void> compare(const MoeShape& shape, std::span<const std::uint64_t> everybody, Rank rank, Rank rank_count) {
-    const AgreedFields fields = agreed_fields(shape);
-    for (std::size_t f = 0; f < fields.size(); f++)
-        for (Rank r = 1; r < rank_count; r++) {
-            const std::uint64_t first = everybody[f],
-                                other = everybody[static_cast<std::size_t>(r) * fields.size() + f];
-            if (first == other) continue;
-            return fail(
-                Status::mismatch,
-                fmt::format("rank {}: MoE group: rank 0 has {} {}, but rank {} has {}; every rank must give the "
-                            "same configuration",
-                            rank, fields[f].name, first, r, other));
-        }
-    return {};
+// Of a leg in which nobody reads its senders' rows where they lie: where that is in another rank's window or buffer,
+// its readers are not told. Of a dispatch's leg between nodes, the numbers of tokens tell it.
+AccessPolicy staged(AccessPolicy policy) {
+    policy.direct_min_bytes = policy.copy_min_bytes = UINT64_MAX;
+    return policy;
 }
 
 void tell_memory(const MoeShape& shape, std::span<const std::int32_t> nodes, std::uint32_t number,
@@ -127,7 +99,8 @@ MoeGroup::MoeGroup(Communicator& communicator, MoeShape shape)
       forwarders_(nodes_, shape_.masked),
       dispatched_{.sent = Traffic(communicator.traffic().levels())},
       combined_{.sent = Traffic(communicator.traffic().levels())},
-      storing_({.streaming_stores = communicator.decisions().try_streaming_stores}, tries_of_storing) {
+      dispatch_trial_(trial_of(communicator, shape_, true)),
+      combine_trial_(trial_of(communicator, shape_, false)) {
     across_shape_.layout = MoeLayout::rank_major;
     across_shape_.placement = {};
 }
@@ -144,14 +117,12 @@ std::string MoeGroup::choose_path(MoeShape& shape, const Communicator& communica
 Result<std::shared_ptr<MoeGroup>> MoeGroup::create(Communicator& communicator, MoeShape shape) {
     const Rank rank = communicator.rank(), ranks = communicator.rank_count();
     if (auto ok = check(shape, rank, ranks); !ok) return std::unexpected(ok.error());
-    const AgreedFields fields = agreed_fields(shape);
-    std::array<std::uint64_t, std::tuple_size_v<AgreedFields>> own{};
-    for (std::size_t f = 0; f < fields.size(); f++) own[f] = fields[f].value;
+    const AgreedValues own = agreed_values(shape);
     std::vector<std::uint64_t> everybody(own.size() * static_cast<std::size_t>(ranks));
     auto told = communicator.run({.collective = Collective::all_gather, .type = DataType::uint64, .send = own.data(),
                                   .receive = everybody.data(), .count = own.size()});
     if (!told) return std::unexpected(told.error());
-    if (auto same = compare(shape, everybody, rank, ranks); !same) return std::unexpected(same.error());
+    if (auto same = compare_agreed(shape, everybody, rank, ranks); !same) return std::unexpected(same.error());
     const std::uint32_t number = communicator.next_moe_group();
     const std::string reason = choose_path(shape, communicator);
     if (rank == 0) {
@@ -186,7 +157,7 @@ Result<void> MoeGroup::mask(std::vector<std::uint8_t> masked) {
     const Rank rank = communicator_.rank(), ranks = communicator_.rank_count();
     MoeShape shape = shape_;
     shape.masked = std::move(masked);
-    const std::uint64_t own = hash_of(std::vector<std::int32_t>(shape.masked.begin(), shape.masked.end()));
+    const std::uint64_t own = hash_of_mask(shape);
     std::vector<std::uint64_t> everybody(static_cast<std::size_t>(ranks));
     auto told = communicator_.run_in_turn({.collective = Collective::all_gather, .type = DataType::uint64, .send = &own,
                                            .receive = everybody.data(), .count = 1});
@@ -292,13 +263,31 @@ CallRecord MoeGroup::record_of(const MoeHandle& handle, Collective collective, b
             .root = static_cast<Rank>(number_ & 0xfffff)};
 }
 
-MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
-                          bool streaming_stores) const {
-    AccessPolicy policy = communicator_.decisions().access;
-    if (!is_direct) policy.direct_min_bytes = UINT64_MAX;
-    policy.streaming_stores = streaming_stores;
+MoeCall MoeGroup::call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature,
+                          const AccessPolicy& policy) const {
     return {.shape = &shape, .routing = &routing, .transport = &communicator_.transport(), .signature = signature,
             .policy = policy};
+}
+
+AccessPolicy MoeGroup::policy_of(const Path& path, std::uint64_t stored_bytes) const {
+    const Decisions& decisions = communicator_.decisions();
+    AccessPolicy policy = decisions.access;
+    policy.streaming_slots = path.streaming_slots || decisions.always_streams;
+    policy.streaming_stores =
+        (path.streaming_stores || decisions.always_streams) && stored_bytes >= streamed_bytes;
+    if (path.kernel_copies) policy.copy_min_bytes = std::min(policy.copy_min_bytes, kernel_copy_bytes);
+    return policy;
+}
+
+// Runs a call the way that the trial has found, or tries next. `bytes`: of the call's rows.
+template <class Run>
+Result<void> MoeGroup::by_trial(PathTrial& trial, std::uint64_t bytes, const Run& run) {
+    trial.next_call();
+    const bool is_try = !trial.decided();
+    const std::uint64_t began_ns = is_try ? os::now_ns() : 0;
+    const auto done = run(policy_of(trial.path(), bytes));
+    if (is_try && done) trial.took(os::now_ns() - began_ns, std::max<std::uint64_t>(bytes, 1));
+    return done;
 }
 
 void MoeGroup::count(const MoeExchange& leg, MoeTraffic& traffic) {
@@ -318,20 +307,20 @@ std::byte* MoeGroup::window(const MoeHandle& handle, std::size_t round) {
 }
 
 Result<void> MoeGroup::dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
-                                    bool streaming_stores) {
-    if (is_hierarchical()) return dispatch_by_legs(handle, tokens, to, streaming_stores);
+                                    const AccessPolicy& policy) {
+    if (is_hierarchical()) return dispatch_by_legs(handle, tokens, to, policy);
     auto done = communicator_.run_in_turn(
         dispatch_, record_of(handle, Collective::moe_dispatch, false), [&](std::uint32_t signature) {
-            return dispatch_.begin(call_of(shape_, handle.routing_, signature, true, streaming_stores), tokens, to);
+            return dispatch_.begin(call_of(shape_, handle.routing_, signature, policy), tokens, to);
         });
     if (done) count(dispatch_, dispatched_);
     return done;
 }
 
-// Only the leg between nodes reads its senders' rows where they lie, by the numbers of tokens; where a row lies in
-// another rank's window or buffer, its readers are not told.
 Result<void> MoeGroup::dispatch_by_legs(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
-                                        bool streaming_stores) {
+                                        const AccessPolicy& policy) {
+    AccessPolicy to_window = policy;
+    to_window.streaming_stores = false;
     const std::vector<MoeLegs>& rounds = handle.hierarchy_.rounds;
     const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.dispatch_row_bytes();
     for (std::size_t i = 0; i <= rounds.size(); i++) {
@@ -340,12 +329,12 @@ Result<void> MoeGroup::dispatch_by_legs(const MoeHandle& handle, const std::byte
             legs_.set(has_across ? &dispatch_across_ : nullptr, has_within ? &dispatch_ : nullptr);
             if (has_across) {
                 const MoeRouting& across = rounds[i].across;
-                auto ok = dispatch_across_.begin(call_of(across_shape_, across, signature, true, false),
+                auto ok = dispatch_across_.begin(call_of(across_shape_, across, signature, to_window),
                                                  across.tokens != 0 ? tokens + i * block_bytes : tokens,
                                                  {.rows = window(handle, i)});
                 if (!ok || !has_within) return ok;
             }
-            return dispatch_.begin(call_of(shape_, rounds[i - 1].within, signature, false, streaming_stores),
+            return dispatch_.begin(call_of(shape_, rounds[i - 1].within, signature, staged(policy)),
                                    window(handle, i - 1), to);
         };
         auto done = communicator_.run_in_turn(legs_, record_of(handle, Collective::moe_dispatch, false), begin);
@@ -356,12 +345,13 @@ Result<void> MoeGroup::dispatch_by_legs(const MoeHandle& handle, const std::byte
     return {};
 }
 
-Result<void> MoeGroup::combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted) {
-    if (is_hierarchical()) return combine_by_legs(handle, rows, tokens, weighted);
+Result<void> MoeGroup::combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted,
+                                   const AccessPolicy& policy) {
+    if (is_hierarchical()) return combine_by_legs(handle, rows, tokens, weighted, staged(policy));
     const WeightedSumTypes types{shape_.combine_type, shape_.partial_type, shape_.combine_type};
     auto done = communicator_.run_in_turn(
         combine_, record_of(handle, Collective::moe_combine, weighted), [&](std::uint32_t signature) {
-            return combine_.begin(call_of(shape_, handle.routing_, signature, true, false), types, rows, tokens,
+            return combine_.begin(call_of(shape_, handle.routing_, signature, policy), types, rows, tokens,
                                   weighted);
         });
     if (done) count(combine_, combined_);
@@ -369,7 +359,7 @@ Result<void> MoeGroup::combine_all(const MoeHandle& handle, const std::byte* row
 }
 
 Result<void> MoeGroup::combine_by_legs(const MoeHandle& handle, const std::byte* rows, std::byte* tokens,
-                                       bool weighted) {
+                                       bool weighted, const AccessPolicy& policy) {
     const std::vector<MoeLegs>& rounds = handle.hierarchy_.rounds;
     const DataType type = shape_.combine_type, partial = shape_.partial_type;
     const std::uint64_t block_bytes = handle.hierarchy_.block * shape_.combine_row_bytes();
@@ -378,13 +368,13 @@ Result<void> MoeGroup::combine_by_legs(const MoeHandle& handle, const std::byte*
         const auto begin = [&](std::uint32_t signature) -> Result<void> {
             legs_.set(has_across ? &combine_across_ : nullptr, has_within ? &combine_ : nullptr);
             if (has_within) {
-                auto ok = combine_.begin(call_of(shape_, rounds[i].within, signature, false, false),
+                auto ok = combine_.begin(call_of(shape_, rounds[i].within, signature, policy),
                                          {type, partial, partial}, rows, window(handle, i), weighted);
                 if (!ok || !has_across) return ok;
             }
             const MoeRouting& across = rounds[i - 1].across;
             std::byte* const to = across.tokens != 0 ? tokens + (i - 1) * block_bytes : tokens;
-            return combine_across_.begin(call_of(across_shape_, across, signature, false, false),
+            return combine_across_.begin(call_of(across_shape_, across, signature, policy),
                                          {partial, partial, type}, window(handle, i - 1), to, false);
         };
         auto done = communicator_.run_in_turn(legs_, record_of(handle, Collective::moe_combine, weighted), begin);
@@ -393,14 +383,6 @@ Result<void> MoeGroup::combine_by_legs(const MoeHandle& handle, const std::byte*
         if (has_across) count(combine_across_, combined_);
     }
     return {};
-}
-
-// Whether a dispatch that stores so much does so past the caches: each rank tries it for itself, since nobody but this
-// one writes there.
-bool MoeGroup::streams(std::uint64_t bytes) {
-    if (bytes < streamed_bytes) return false;
-    storing_.next_call();
-    return communicator_.decisions().always_streams || storing_.path().streaming_stores;
 }
 
 Result<void> MoeGroup::check_dispatch(const MoeRouting& r, const Dispatched& call) const {
@@ -448,16 +430,13 @@ Result<void> MoeGroup::dispatch(const MoeHandle& handle, const Dispatched& call)
     if (auto ok = must_be_ready(handle, "dispatch"); !ok) return ok;
     const MoeRouting& r = handle.routing_;
     if (auto ok = check_dispatch(r, call); !ok) return ok;
-    const std::uint64_t bytes = r.rows * shape_.dispatch_row_bytes();
-    const bool streaming = streams(bytes);
-    const bool is_try = bytes >= streamed_bytes && !storing_.decided();
-    const std::uint64_t began_ns = is_try ? os::now_ns() : 0;
-    const auto done = dispatch_all(handle, as_they_travel(r, call),
-                                   {.rows = static_cast<std::byte*>(call.rows),
-                                    .scales = static_cast<std::byte*>(call.row_scales),
-                                    .scale_bytes = shape_.scale_bytes()},
-                                   streaming);
-    if (is_try && done) storing_.took(os::now_ns() - began_ns, bytes);
+    const MoeRowBuffers to{.rows = static_cast<std::byte*>(call.rows),
+                           .scales = static_cast<std::byte*>(call.row_scales),
+                           .scale_bytes = shape_.scale_bytes()};
+    const std::byte* const tokens = as_they_travel(r, call);
+    auto done = by_trial(dispatch_trial_, r.rows * shape_.dispatch_row_bytes(), [&](const AccessPolicy& policy) {
+        return dispatch_all(handle, tokens, to, policy);
+    });
     if (done) dispatched_.calls.fetch_add(1, std::memory_order_relaxed);
     return done;
 }
@@ -472,7 +451,10 @@ Result<void> MoeGroup::combine(const MoeHandle& handle, const void* rows, void* 
         return wrong("rank-major rows stand for several experts each; weigh them before, and combine without weights");
     if (rows == nullptr && r.rows != 0) return wrong("rows is NULL");
     if (tokens == nullptr && r.tokens != 0) return wrong("tokens is NULL");
-    auto done = combine_all(handle, static_cast<const std::byte*>(rows), static_cast<std::byte*>(tokens), weighted);
+    auto done = by_trial(combine_trial_, r.sent.size() * shape_.combine_row_bytes(), [&](const AccessPolicy& policy) {
+        return combine_all(handle, static_cast<const std::byte*>(rows), static_cast<std::byte*>(tokens), weighted,
+                           policy);
+    });
     if (done) combined_.calls.fetch_add(1, std::memory_order_relaxed);
     return done;
 }

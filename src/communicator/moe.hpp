@@ -99,20 +99,24 @@ private:
     Result<void> exchange_lists(const std::vector<Entry>& out, const std::vector<std::uint64_t>& out_offsets,
                                 std::vector<Entry>& in, const std::vector<std::uint64_t>& in_offsets);
     CallRecord record_of(const MoeHandle& handle, Collective collective, bool weighted) const;
-    MoeCall call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature, bool is_direct,
-                    bool streaming_stores) const;
+    MoeCall call_of(const MoeShape& shape, const MoeRouting& routing, std::uint32_t signature,
+                    const AccessPolicy& policy) const;
+    AccessPolicy policy_of(const Path& path, std::uint64_t stored_bytes) const;
+    template <class Run>
+    Result<void> by_trial(PathTrial& trial, std::uint64_t bytes, const Run& run);
     Result<void> dispatch_all(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
-                              bool streaming_stores);
+                              const AccessPolicy& policy);
     Result<void> dispatch_by_legs(const MoeHandle& handle, const std::byte* tokens, const MoeRowBuffers& to,
-                                  bool streaming_stores);
-    Result<void> combine_by_legs(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
+                                  const AccessPolicy& policy);
+    Result<void> combine_by_legs(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted,
+                                 const AccessPolicy& policy);
     std::byte* window(const MoeHandle& handle, std::size_t round);
     std::uint64_t window_row_bytes() const;
     Result<void> check_dispatch(const MoeRouting& routing, const Dispatched& call) const;
     const std::byte* as_they_travel(const MoeRouting& routing, const Dispatched& call);
-    Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted);
+    Result<void> combine_all(const MoeHandle& handle, const std::byte* rows, std::byte* tokens, bool weighted,
+                             const AccessPolicy& policy);
     void count(const MoeExchange& leg, MoeTraffic& traffic);
-    bool streams(std::uint64_t bytes);
     Result<void> must_be_ready(const MoeHandle& handle, const char* call) const;
 
     Communicator& communicator_;
@@ -128,7 +132,7 @@ private:
     MoeCombine combine_, combine_across_;
     SideBySide legs_;
     MoeTraffic dispatched_, combined_;
-    PathTrial storing_;  // whether the rows of large dispatches are stored past the caches
+    PathTrial dispatch_trial_, combine_trial_;  // how rows travel
 };
 
 }  // namespace tenon

@@ -39,6 +39,7 @@ Result<void> MoeExchange::open(const MoeCall& call, const RowGeometry& geometry,
     // What refers to an element stays where it is.
     senders_.reserve(count), readers_.reserve(count), out_streams_.reserve(count), in_streams_.reserve(count);
     reader_of_.assign(count, no_reader);
+    copied_.resize(std::max(copied_at_once_bytes, call.shape->top_k * geometry.segment_bytes));
     for (Rank k = 1; k < ranks; k++) {
         const Rank to = (own + k) % ranks, from = (own + ranks - k) % ranks;
         if (RowStream stream = stream_of(out, geometry, to); !stream.entries.empty()) {
@@ -131,13 +132,13 @@ Progress MoeDispatch::advance() {
 
 bool MoeDispatch::take_some(RowReader& reader) {
     const std::uint64_t first = call_.routing->received_offsets[static_cast<std::size_t>(reader.peer())];
-    for (std::uint64_t taken = 0; taken < turn_bytes && !reader.done();) {
-        auto ready = reader.ready();
+    for (std::uint64_t taken = 0; (taken < turn_bytes || reader.holds_room()) && !reader.done();) {
+        auto ready = reader.ready(copied_, must_stand_back());
         if (!ready) {
             error_ = std::move(ready.error());
             return false;
         }
-        if (!*ready || (reader.is_direct() && must_stand_back())) return true;
+        if (!*ready) return true;
         const RowCursor& at = reader.cursor();
         const std::uint64_t length = at.row_length();
         store(reader.row(0), first + at.first_entry(), at.run(),
@@ -223,20 +224,30 @@ bool MoeCombine::begins_item(const MoeContribution& part) const {
     return part.entry - call_.routing->sent_offsets[part.rank] == from.cursor().first_entry();
 }
 
-// Where the segment of each of the token's rows lies; blocked where some have not come.
-MoeCombine::Outcome MoeCombine::find(std::span<const MoeContribution> parts) {
-    const MoeRouting& r = *call_.routing;
+// For the items of the other ranks.
+MoeCombine::Outcome MoeCombine::await(std::span<const MoeContribution> parts) {
+    std::span<std::byte> room = copied_;  // which each item has a part of until the token is summed
     for (const MoeContribution& part : parts) {
-        if (static_cast<Rank>(part.rank) == r.rank || !begins_item(part)) continue;
-        auto ready = reader(part).ready();
+        if (static_cast<Rank>(part.rank) == call_.routing->rank || !begins_item(part)) continue;
+        const std::uint64_t bytes = reader(part).cursor().item_bytes();
+        auto ready = reader(part).ready(room.first(bytes), must_stand_back());
         if (!ready) {
             error_ = std::move(ready.error());
             return Outcome::failed;
         }
-        if (*ready && !(reader(part).is_direct() && must_stand_back())) continue;
-        waits_for_ = static_cast<Rank>(part.rank);
-        return Outcome::blocked;
+        if (!*ready) {
+            waits_for_ = static_cast<Rank>(part.rank);
+            return Outcome::blocked;
+        }
+        room = room.subspan(bytes);
     }
+    return Outcome::done;
+}
+
+// Where the segment of each of the token's rows lies; blocked where some have not come.
+MoeCombine::Outcome MoeCombine::find(std::span<const MoeContribution> parts) {
+    const MoeRouting& r = *call_.routing;
+    if (const Outcome outcome = await(parts); outcome != Outcome::done) return outcome;
     Contribution* found = found_;
     for (const MoeContribution& part : parts) {
         const std::uint64_t entry = part.entry - r.sent_offsets[part.rank];

@@ -54,6 +54,7 @@ protected:
     MoeCall call_;
     std::vector<RowReader> readers_;
     std::vector<std::uint32_t> reader_of_;  // by rank
+    std::vector<std::byte> copied_;         // rows that the kernel has copied
     Rank waits_for_ = no_rank;
 
 private:
@@ -104,6 +105,7 @@ private:
     enum class Outcome { done, blocked, failed };
     Outcome sum_segment();
     Outcome find(std::span<const MoeContribution> parts);
+    Outcome await(std::span<const MoeContribution> parts);
     bool begins_item(const MoeContribution& part) const;
     RowReader& reader(const MoeContribution& part) { return readers_[reader_of_[part.rank]]; }
 

@@ -86,10 +86,13 @@ MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of
     const std::uint64_t own = shape.most_tokens * shape.top_k, ranks = node_of.size();
     const std::uint64_t counts = ranks * (shape.places_per_rank + 1) * sizeof(std::uint32_t);
     const std::uint64_t copies = (ranks * shape.places_per_rank + shape.experts) * sizeof(std::uint64_t);
+    constexpr std::uint64_t exchanges = 4;  // of dispatch and combine, and of both their legs
     MoeMemory memory{
         .routing_sent_bytes = own * MoeRouting::bytes_of_sent_entry + (shape.most_tokens + ranks) * 8 + counts,
         .routing_received_bytes = ranks * own * MoeRouting::bytes_of_received_entry + ranks * 8 + counts,
-        .peers_bytes = ranks * (sizeof(RowSender) + sizeof(RowReader)) + copies,
+        .peers_bytes = ranks * (sizeof(RowSender) + sizeof(RowReader)) + copies +
+                       exchanges * std::max(copied_at_once_bytes,
+                                            shape.top_k * MoeHierarchy::window_row_bytes(shape)),
         .quantised_bytes = shape.is_quantised() ? shape.most_tokens * shape.dispatch_row_bytes() : 0};
     const MoeForwarders forwarders(node_of, shape.masked);
     if (shape.path == MoePath::flat || forwarders.nodes() < 2) return memory;

@@ -65,7 +65,7 @@ Result<void> check(const MoeShape& shape, Rank rank, Rank rank_count);
 struct MoeMemory {
     std::uint64_t routing_sent_bytes = 0;      // of a handle: what this rank sends
     std::uint64_t routing_received_bytes = 0;  // of a handle: what could come, if all came here
-    std::uint64_t peers_bytes = 0;             // of the group: for each peer
+    std::uint64_t peers_bytes = 0;             // of the group: for each peer, and rows that the kernel copies
     std::uint64_t legs_bytes = 0;              // hierarchical, of a handle: what is handed on
     std::uint64_t window_bytes = 0;            // hierarchical, of the group
     std::uint64_t quantised_bytes = 0;         // of the group: this rank's tokens, as they travel

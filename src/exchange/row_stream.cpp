@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/assert.hpp"
+#include "reduction/kernels.hpp"
 
 namespace tenon {
 
@@ -39,8 +40,7 @@ RowSender::RowSender(const RowStream& stream, Rank to, Connection& connection, S
       end_(&end),
       buffer_(buffer),
       buffer_bytes_(buffer_bytes),
-      direct_min_bytes_(policy.direct_min_bytes),
-      length_(0),
+      policy_(policy),
       cursor_(stream) {
     length_ = cursor_.message_bytes();
 }
@@ -64,11 +64,19 @@ bool RowSender::send() {
     return true;
 }
 
-// A receiver that addresses the rows itself takes each once; a first message that is short has few to take.
+// A receiver that takes the rows itself takes each once; a first message that is short has few to take. The kernel is
+// asked for each row, so that short ones are not worth it.
+bool RowSender::may_expose(const Exposure& place) const {
+    constexpr std::uint64_t least_copied_row = 2 << 10;
+    if (!is_exposed(place.form)) return false;
+    if (connection_->peer_addresses(place)) return length_ >= policy_.direct_min_bytes;
+    return length_ >= policy_.copy_min_bytes && cursor_.row_length() >= least_copied_row;
+}
+
 bool RowSender::try_expose() {
-    if (length_ < direct_min_bytes_) return false;
+    if (length_ < std::min(policy_.direct_min_bytes, policy_.copy_min_bytes)) return false;
     const auto place = connection_->expose(buffer_, buffer_bytes_);
-    if (!place || !tenon::is_exposed(place->form) || !connection_->peer_addresses(*place)) return false;
+    if (!place || !may_expose(*place)) return false;
     row_ = end_->row_of(length_);
     end_->send_header(row_, place->form, length_, place->address, signature_);
     exposed_count_ = end_->bulk_sent(row_);
@@ -81,8 +89,14 @@ bool RowSender::try_expose() {
 // The items of one message, and the cursor behind them.
 void RowSender::fill(std::byte* message, std::uint64_t length) {
     for (std::uint64_t at = 0; at < length; cursor_.next())
-        for (std::size_t i = 0; i < cursor_.item_rows(); i++, at += cursor_.row_length())
-            std::memcpy(message + at, buffer_ + cursor_.offset_of(i), cursor_.row_length());
+        for (std::size_t i = 0; i < cursor_.item_rows(); i++, at += cursor_.row_length()) {
+            const std::byte* const row = buffer_ + cursor_.offset_of(i);
+            if (policy_.streaming_slots) {
+                copy_streaming(message + at, row, cursor_.row_length());
+            } else {
+                std::memcpy(message + at, row, cursor_.row_length());
+            }
+        }
     sent_bytes_ += length;
     sent_messages_++;
     length_ = cursor_.message_bytes();
@@ -99,16 +113,24 @@ std::unexpected<Error> made_another_call(Rank from) {
 
 }  // namespace
 
-Result<bool> RowReader::ready() {
+Result<bool> RowReader::ready(std::span<std::byte> room, bool stands_back) {
     if (done()) return false;
-    if (base_ != nullptr || is_here_) return true;
-    if (!is_packed()) return take_bulk();
+    if (is_here_) return true;
+    if (!is_exposed()) {
+        auto arrived = is_packed() ? take_packed() : take_bulk();
+        if (!arrived || !*arrived || is_here_) return arrived;
+    }
+    if (stands_back) return false;
+    return base_ != nullptr ? true : copy_items(room);
+}
+
+Result<bool> RowReader::take_packed() {
     const Arrival arrival = end_->packed_arrival(length_, signature_);
     if (arrival == Arrival::none) return false;
     if (arrival == Arrival::mismatch) return made_another_call(from_);
     end_->take_packed(packed_, length_);
-    is_here_ = true;
-    return true;
+    head_ = nullptr;
+    return is_here_ = true;
 }
 
 Result<bool> RowReader::take_bulk() {
@@ -119,16 +141,37 @@ Result<bool> RowReader::take_bulk() {
     if (arrival == Arrival::mismatch || header.length != length_) return made_another_call(from_);
     if (header.form == MessageForm::staged) {
         head_ = end_->payload(row);
-        is_here_ = true;
-        return true;
+        return is_here_ = true;
     }
     const Exposure place{header.form, header.address};
     base_ = connection_->address_of(place, extent());
-    if (base_ != nullptr) return true;
-    // Why not, its own words say.
-    auto read = connection_->read(packed_, place, 1);
-    return read ? fail(Status::internal_error, fmt::format("rank {} exposes rows that cannot be addressed", from_))
-                : std::unexpected(read.error());
+    if (base_ == nullptr) place_ = place;
+    return true;
+}
+
+// Rows that lie one behind the other at the sender's, as a dispatch's mostly do, are one copy.
+Result<bool> RowReader::copy_items(std::span<std::byte> room) {
+    std::uint64_t from = 0, length = 0;
+    copied_ = 0;
+    const auto copy = [&]() -> Result<void> {
+        const Exposure rows{place_->form, place_->address + from};
+        auto ok = length != 0 ? connection_->read(room.data() + copied_, rows, length) : Result<void>{};
+        copied_ += length;
+        return ok;
+    };
+    for (RowCursor item = cursor_; !item.at_end() && copied_ + length + item.item_bytes() <= room.size(); item.next())
+        for (std::size_t i = 0; i < item.item_rows(); i++) {
+            if (const std::uint64_t offset = item.offset_of(i); offset != from + length) {
+                if (auto ok = copy(); !ok) return std::unexpected(ok.error());
+                from = offset;
+                length = 0;
+            }
+            length += item.row_length();
+        }
+    if (auto ok = copy(); !ok) return std::unexpected(ok.error());
+    head_ = room.data();
+    taken_ = 0;
+    return is_here_ = true;
 }
 
 // How far into the sender's buffer the stream's rows reach.
@@ -139,10 +182,11 @@ std::uint64_t RowReader::extent() const {
 }
 
 void RowReader::pass() {
-    taken_ += cursor_.item_bytes();
     const Row row = end_->row_of(length_);
+    taken_ += cursor_.item_bytes();
     cursor_.next();
-    if (base_ != nullptr) {
+    if (is_exposed()) {
+        if (taken_ == copied_) is_here_ = false;
         if (done()) end_->release_bulk(row, true);
         return;
     }

@@ -4,11 +4,13 @@
 // a row for each of its entries, and of each row one *segment*, where an item of whole rows would not fit into a slot.
 // Items follow each other by run, then by segment; a message holds as many whole items as a slot does.
 //
-// Where the receiver can address the sender's memory, the sender's first message says where its rows begin, and is the
-// only one: the receiver takes each row from its place, and acknowledges when it has taken the last.
+// Where the receiver can address the sender's memory, or the kernel copies from there, the sender's first message says
+// where its rows begin, and is the only one: the receiver takes each row from its place, and acknowledges when it has
+// taken the last.
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <span>
 
 #include "exchange/moe_routing.hpp"
@@ -16,6 +18,9 @@
 #include "tenon/plugin/transport.hpp"
 
 namespace tenon {
+
+// What the kernel copies at once, where items are shorter: little enough to be in a near cache when it is used.
+inline constexpr std::uint64_t copied_at_once_bytes = 128 << 10;
 
 // How rows are cut. The same on both ends.
 struct RowGeometry {
@@ -89,6 +94,7 @@ public:
 
 private:
     bool try_expose();
+    bool may_expose(const Exposure& place) const;
     void fill(std::byte* message, std::uint64_t length);
 
     Rank to_;
@@ -96,7 +102,8 @@ private:
     Connection* connection_;
     SendEnd* end_;
     const std::byte* buffer_;
-    std::uint64_t buffer_bytes_, direct_min_bytes_, length_ = 0, sent_bytes_ = 0, sent_messages_ = 0;
+    std::uint64_t buffer_bytes_, length_ = 0, sent_bytes_ = 0, sent_messages_ = 0;
+    AccessPolicy policy_;
     RowCursor cursor_;
     bool is_first_ = true, is_exposed_ = false;
     Row row_ = Row::large;
@@ -109,14 +116,16 @@ public:
         : stream_(&stream), from_(from), signature_(signature), connection_(&connection), end_(&end), cursor_(stream),
           length_(cursor_.message_bytes()) {}
 
-    // Has the item at the cursor arrived? An error where what arrived is no part of this stream.
-    Result<bool> ready();
-    // Of the item, if it is ready, the segment of each of its rows; in the sender's own memory if is_direct().
+    // Has the item at the cursor arrived? What the kernel copies comes into `room`, as many items as it is large enough
+    // for, at least one, and they stay there until the last is passed. Of an item that is in the sender's own memory
+    // false while this rank must stand back from that. An error where what arrived is no part of this stream.
+    Result<bool> ready(std::span<std::byte> room, bool stands_back);
+    bool holds_room() const { return place_ && is_here_; }
+    // Of the item, if it is ready, the segment of each of its rows.
     const std::byte* row(std::size_t row_of_item) const {
         if (base_ != nullptr) return base_ + cursor_.offset_of(row_of_item);
-        return (is_packed() ? packed_ : head_) + taken_ + row_of_item * cursor_.row_length();
+        return (head_ == nullptr ? packed_ : head_) + taken_ + row_of_item * cursor_.row_length();
     }
-    bool is_direct() const { return base_ != nullptr; }
     const RowCursor& cursor() const { return cursor_; }
     const RowStream& stream() const { return *stream_; }
     void pass();  // the item is done with
@@ -125,7 +134,10 @@ public:
 
 private:
     bool is_packed() const { return length_ <= packed_bytes; }
+    bool is_exposed() const { return base_ != nullptr || place_; }
+    Result<bool> take_packed();
     Result<bool> take_bulk();
+    Result<bool> copy_items(std::span<std::byte> room);
     std::uint64_t extent() const;
 
     const RowStream* stream_;
@@ -135,9 +147,11 @@ private:
     ReceiveEnd* end_;
     RowCursor cursor_;
     std::uint64_t length_, taken_ = 0;  // of the message at the cursor
-    bool is_here_ = false;              // that message
+    std::uint64_t copied_ = 0;          // of rows that the kernel copies: how much of them lies at head_
+    bool is_here_ = false;              // that message, or those rows
     const std::byte* head_ = nullptr;   // where it lies, unless it is packed
     const std::byte* base_ = nullptr;   // the sender's buffer, where it is addressed
+    std::optional<Exposure> place_;     // the same, where the kernel copies from there
     std::byte packed_[packed_bytes];    // a packed message, taken out of the ring
 };
 

@@ -46,8 +46,29 @@ TEST(Moe, ProcessesGetTheBitsOfTheRecipe) {
     }
 }
 
+// Rows that are long enough for it, whole and in segments, of tokens that follow each other or not.
+TEST(Moe, ProcessesGetTheBitsOfTheRecipeWhereTheKernelCopies) {
+    SCOPED_TRACE("TENON_TEST_SEED=" + std::to_string(support::test_seed()));
+    auto random = support::random_generator();
+    for (const int rank_count : {2, 3}) {
+        const support::MoeJob job{.rank_count = rank_count,
+                                  .node_of = std::vector<int>(static_cast<std::size_t>(rank_count)),
+                                  .slot_memory = rank_count == 2 ? 0U : 400'000U,
+                                  .has_long_rows = true};
+        std::vector<std::uint64_t> seeds(3);
+        for (std::uint64_t& seed : seeds) seed = random();
+        SCOPED_TRACE(job.in_words());
+        RankProcesses ranks(rank_count, [&](RankProcess& self) {
+            set("TENON_DIRECT_ACCESS", "all");
+            return run_cases(self, job, seeds);
+        });
+        for (const std::string& result : ranks.results()) ASSERT_EQ(result, "right");
+    }
+}
+
 // Dispatches and combines until one fails; says first that it is at it.
-std::string run_until_it_fails(RankProcess& self, bool over_network) {
+std::string run_until_it_fails(RankProcess& self, bool over_network, const char* access = "") {
+    set("TENON_DIRECT_ACCESS", access);
     set("TENON_TRANSPORT", over_network ? "network" : "");
     set("TENON_TIMEOUT_MS", "60000");
     tenonComm_t comm = join(self);
@@ -76,8 +97,8 @@ std::string run_until_it_fails(RankProcess& self, bool over_network) {
     return said;
 }
 
-void kill_one_of_three(bool over_network) {
-    RankProcesses ranks(3, [&](RankProcess& self) { return run_until_it_fails(self, over_network); });
+void kill_one_of_three(bool over_network, const char* access = "") {
+    RankProcesses ranks(3, [&](RankProcess& self) { return run_until_it_fails(self, over_network, access); });
     for (int r = 0; r < 3; r++) ASSERT_EQ(ranks.hear(r), "at it");
     const auto killed = support::now_ms();
     ranks.send_signal(1, SIGKILL);
@@ -146,6 +167,7 @@ TEST(Moe, SurvivorsGoOnWithTheExpertsThatTheyHave) {
 }
 
 TEST(Moe, ADeadRankIsAnErrorOnAll) { kill_one_of_three(false); }
+TEST(Moe, ADeadRankIsAnErrorOnAllWhoseRowsTheKernelCopies) { kill_one_of_three(false, "all"); }
 TEST(Moe, ADeadRankIsAnErrorOnAllOverTheNetwork) { kill_one_of_three(true); }
 
 }  // namespace
