@@ -1,49 +1,26 @@
 // A small language model: from the eight characters before it, how likely is each next character? Nothing here knows of
-// ranks. Embeddings, one tanh layer, softmax; gradients by hand, Adam for the steps. One thread at a time.
+// ranks. Embeddings, one tanh layer, softmax; gradients by hand. One thread at a time.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "../character_text.hpp"
+
 namespace character_model {
 
-inline constexpr std::size_t symbols = 96, context = 8, width = 12, inputs = context * width, hidden = 96;
+inline constexpr std::size_t context = 8, width = 12, inputs = context * width, hidden = 96;
 
 // Where each layer lies in the one vector of parameters; a gradient has the same layout.
 inline constexpr std::size_t embedding = 0, weights_1 = embedding + symbols * width,
                              bias_1 = weights_1 + inputs * hidden, weights_2 = bias_1 + hidden,
                              bias_2 = weights_2 + hidden * symbols, parameter_count = bias_2 + symbols;
 using Vector = std::vector<float>;
-
-struct Text {
-    std::string training, held_out;  // of symbols in [0, 96): printable ASCII, and the end of a line
-};
-
-// Every tenth block of 2,000 characters is held out.
-inline Text read_text(const std::filesystem::path& folder) {
-    std::vector<std::filesystem::path> files;
-    for (const auto& entry : std::filesystem::directory_iterator(folder))
-        if (!entry.is_symlink()) files.push_back(entry.path());
-    std::sort(files.begin(), files.end());
-    Text text;
-    std::size_t position = 0;
-    for (const auto& path : files) {
-        std::ifstream file(path, std::ios::binary);
-        for (std::istreambuf_iterator<char> c(file), end; c != end; ++c, ++position) {
-            const char symbol = *c == '\n' ? 95 : *c > ' ' && *c <= '~' ? static_cast<char>(*c - ' ') : 0;
-            (position / 2000 % 10 == 9 ? text.held_out : text.training).push_back(symbol);
-        }
-    }
-    return text;
-}
 
 // Mean negative log likelihood, in nats per character, of what pairs of characters say: counts of the training text,
 // plus one.
@@ -145,23 +122,5 @@ inline Vector gradient_of(const Vector& parameters, const Text& text, unsigned s
     }
     return gradient;
 }
-
-// Adam (Kingma and Ba, ICLR 2015).
-class Adam {
-public:
-    void step(Vector& parameters, const Vector& gradient, float rate) {
-        correction_1_ *= 0.9F, correction_2_ *= 0.99F;
-        for (std::size_t i = 0; i < parameter_count; ++i) {
-            mean_[i] = 0.9F * mean_[i] + 0.1F * gradient[i];
-            square_[i] = 0.99F * square_[i] + 0.01F * gradient[i] * gradient[i];
-            const float size = std::sqrt(square_[i] / (1 - correction_2_)) + 1e-8F;
-            parameters[i] -= rate * mean_[i] / (1 - correction_1_) / size;
-        }
-    }
-
-private:
-    Vector mean_ = Vector(parameter_count, 0.0F), square_ = Vector(parameter_count, 0.0F);
-    float correction_1_ = 1, correction_2_ = 1;
-};
 
 }  // namespace character_model

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "../adam.hpp"
 #include "../run_ranks.hpp"
 #include "character_model.hpp"
 
@@ -24,7 +25,7 @@ constexpr unsigned rank_count = 4, steps = 800, micro_batch = 32;
 template <class Sum>
 Vector train(Sum sum_of_gradients) {
     Vector parameters = initial_parameters();
-    Adam adam;
+    Adam adam(parameter_count);
     for (unsigned step = 0; step < steps; ++step) {
         const float rate = 0.01F * (1 - static_cast<float>(step) / steps);
         adam.step(parameters, sum_of_gradients(parameters, step), rate);
