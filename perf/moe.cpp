@@ -96,10 +96,10 @@ private:
         MoeRow row{.ranks = team_.rank_count(),
                    .transport = comm_.transport((team_.rank() + 1) % team_.rank_count()),
                    .is_checked = options_.checks > 0};
-        row.received_bytes = team_.largest(exchange.received_bytes(false));
-        row.from_others_bytes = team_.largest(exchange.received_bytes(true));
+        most_received_ = team_.largest(exchange.received_tokens(false));
+        most_from_others_ = team_.largest(exchange.received_tokens(true));
         row.crossing_rows = team_.total(exchange.counts().rows_to_other_nodes);
-        row.least_leaving_bytes = team_.total(exchange.counts().least_rows_to_other_nodes) * exchange.row_bytes();
+        least_leaving_rows_ = team_.total(exchange.counts().least_rows_to_other_nodes);
         const std::uint64_t all_rows = team_.total(exchange.counts().rows);
         if (all_rows != 0)
             row.imbalance = static_cast<double>(team_.largest(exchange.counts().rows)) * team_.rank_count() /
@@ -110,9 +110,17 @@ private:
     template <class Calls>
     void run_both(MoeExchange& exchange, Calls& calls, MoeRow row) {
         row.call = "dispatch";
+        count_least(row, exchange.dispatched_row_bytes());
         run_call(exchange, DispatchCalls<Calls>{exchange, calls}, row);
         row.call = "combine";
+        count_least(row, exchange.row_bytes());
         run_call(exchange, CombineCalls<Calls>{exchange, calls}, row);
+    }
+
+    void count_least(MoeRow& row, std::uint64_t row_bytes) const {
+        row.received_bytes = most_received_ * row_bytes;
+        row.from_others_bytes = most_from_others_ * row_bytes;
+        row.least_leaving_bytes = least_leaving_rows_ * row_bytes;
     }
 
     template <class Subject>
@@ -202,6 +210,7 @@ private:
     std::span<const std::string> hosts_;
     Communicator comm_;
     std::vector<Traffic> traffic_;
+    std::uint64_t most_received_ = 0, most_from_others_ = 0, least_leaving_rows_ = 0;  // of the routing at hand
     std::uint64_t wrong_ = 0;
 };
 

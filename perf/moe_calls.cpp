@@ -8,10 +8,13 @@
 namespace tenon::perf {
 namespace {
 
+DataType type_of_tokens(DataType dispatched) { return is_quantised(dispatched) ? DataType::bfloat16 : dispatched; }
+
 MoeSettings settings(const MoeModel& model, std::uint64_t most_tokens, const MoeOptions& options, DataType type) {
     return {.experts = static_cast<int>(model.experts), .top_k = static_cast<int>(model.top_k), .hidden = model.hidden,
             .max_tokens = most_tokens, .dispatch_type = static_cast<tenonDataType_t>(type),
-            .combine_type = static_cast<tenonDataType_t>(type),
+            .token_type = static_cast<tenonDataType_t>(type_of_tokens(type)),
+            .combine_type = static_cast<tenonDataType_t>(type_of_tokens(type)),
             .layout = options.rank_major ? tenonMoeRankMajor : tenonMoeExpertMajor,
             .path = options.path == "auto"           ? tenonMoeAuto
                     : options.path == "hierarchical" ? tenonMoeHierarchical
@@ -31,11 +34,14 @@ MoeBuffer::MoeBuffer(MemoryKind memory, std::uint64_t bytes) : bytes_(bytes) {
 
 MoeExchange::MoeExchange(const MoeChoices& choices, std::uint64_t most_tokens, const MoeOptions& options, DataType type,
                          MemoryKind memory, Communicator& comm)
-    : model_(choices.model), type_(type), size_(element_bytes(type)), tokens_(choices.tokens), rank_(comm.rank()),
-      rank_count_(comm.rank_count()), rank_major_(options.rank_major), comm_(comm),
+    : model_(choices.model), dispatch_type_(type), type_(type_of_tokens(type)), tokens_(choices.tokens),
+      rank_(comm.rank()), rank_count_(comm.rank_count()), rank_major_(options.rank_major), comm_(comm),
       group_(comm, settings(model_, most_tokens, options, type)), indices_(choices.experts), handle_(prepared()),
       counts_(handle_.counts()), in_(memory, tokens_ * row_bytes()), rows_(memory, counts_.rows * row_bytes()),
-      out_(memory, tokens_ * row_bytes()), ranks_(counts_.rows), sources_(counts_.rows) {
+      out_(memory, tokens_ * row_bytes()),
+      codes_(memory, is_quantised(type) ? counts_.rows * model_.hidden : 0),
+      scales_(memory, counts_.rows * scales_of_row(type, model_.hidden) * sizeof(float)), ranks_(counts_.rows),
+      sources_(counts_.rows) {
     check(tenonMoeGetRows(handle_, ranks_.data(), sources_.data(), nullptr, nullptr, nullptr));
 }
 
@@ -45,16 +51,17 @@ MoeHandle MoeExchange::prepared() {
     return group_.prepare(indices_, weights);
 }
 
-std::uint64_t MoeExchange::received_bytes(bool from_others_alone) const {
+std::uint64_t MoeExchange::received_tokens(bool from_others_alone) const {
     std::uint64_t tokens = 0;
     for (std::size_t r = 0; r < counts_.received_tokens.size(); r++)
         if (!from_others_alone || r != static_cast<std::size_t>(rank_)) tokens += counts_.received_tokens[r];
-    return tokens * row_bytes();
+    return tokens;
 }
 
 std::vector<double> MoeExchange::sent_bytes() const {
     std::vector<double> bytes;
-    for (const std::size_t tokens : counts_.sent_tokens) bytes.push_back(static_cast<double>(tokens * row_bytes()));
+    for (const std::size_t tokens : counts_.sent_tokens)
+        bytes.push_back(static_cast<double>(tokens * dispatched_row_bytes()));
     return bytes;
 }
 
@@ -94,10 +101,40 @@ void MoeExchange::fill_rows() {
                                [&](std::uint64_t i, std::uint64_t e) { return source_value(i, e); });
 }
 
-void MoeExchange::clear_rows() { std::fill_n(rows_.data(), rows_.bytes(), std::byte{0xa5}); }
+void MoeExchange::dispatch() {
+    if (is_quantised(dispatch_type_)) {
+        check(tenonMoeDispatchQuantised(handle_, in_.data(), nullptr, codes_.data(),
+                                        reinterpret_cast<float*>(scales_.data()), counts_.rows, nullptr));
+    } else {
+        check(tenonMoeDispatch(handle_, in_.data(), rows_.data(), counts_.rows, nullptr));
+    }
+}
+
+void MoeExchange::clear_rows() {
+    for (MoeBuffer* buffer : {&rows_, &codes_, &scales_}) std::fill_n(buffer->data(), buffer->bytes(), std::byte{0xa5});
+}
 void MoeExchange::clear_result() { std::fill_n(out_.data(), out_.bytes(), std::byte{0xa5}); }
 
+// Against each row's token, quantised here.
+std::uint64_t MoeExchange::wrong_codes() {
+    const std::uint64_t hidden = model_.hidden, scale_bytes = scales_of_row(dispatch_type_, hidden) * sizeof(float);
+    std::vector<std::byte> token(row_bytes()), expected(hidden + scale_bytes);
+    const QuantiseKernel kernel = quantise_kernel(type_, dispatch_type_);
+    std::uint64_t wrong = 0;
+    for (std::uint64_t r = 0; r < counts_.rows; r++) {
+        rows_of(1).fill(token.data(), [&](std::uint64_t, std::uint64_t e) { return source_value(r, e); });
+        run_quantise(kernel, {.source = token.data(), .source_row_bytes = row_bytes(), .rows = 1, .elements = hidden,
+                              .codes = expected.data(), .stride = expected.size()});
+        const std::span codes(codes_.data() + r * hidden, hidden);
+        const std::span scales(scales_.data() + r * scale_bytes, scale_bytes);
+        for (std::uint64_t e = 0; e < hidden; e++) wrong += codes[e] != expected[e] ? 1 : 0;
+        wrong += std::ranges::equal(scales, std::span(expected).subspan(hidden)) ? 0 : 1;
+    }
+    return wrong;
+}
+
 std::uint64_t MoeExchange::wrong_rows() {
+    if (is_quantised(dispatch_type_)) return wrong_codes();
     return rows_of(counts_.rows).count_wrong(
         rows_.data(), [&](std::uint64_t i, std::uint64_t e) { return source_value(i, e); });
 }

@@ -10,6 +10,7 @@
 #include "perf/moe_values.hpp"
 #include "perf/options.hpp"
 #include "perf/team.hpp"
+#include "reduction/quantise.hpp"
 #include "tenon/moe.hpp"
 
 namespace tenon::perf {
@@ -29,14 +30,19 @@ private:
 // One row's group, handle and buffers.
 class MoeExchange {
 public:
-    // `choices`: of this rank; `most_tokens`: of any.
+    // `choices`: of this rank; `most_tokens`: of any; `type`: as rows are dispatched. Where that is quantised, tokens
+    // and what is combined are bfloat16.
     MoeExchange(const MoeChoices& choices, std::uint64_t most_tokens, const MoeOptions& options, DataType type,
                 MemoryKind memory, Communicator& comm);
 
     const MoeCounts& counts() const { return counts_; }
-    std::uint64_t row_bytes() const { return model_.hidden * size_; }
-    // Rows of tokens that a dispatch brings to this rank, from itself too, each once; and from others alone.
-    std::uint64_t received_bytes(bool from_others_alone) const;
+    // Of a token, and of what a combine brings back.
+    std::uint64_t row_bytes() const { return model_.hidden * element_bytes(type_); }
+    std::uint64_t dispatched_row_bytes() const {  // with its scales
+        return model_.hidden * element_bytes(dispatch_type_) + scales_of_row(dispatch_type_, model_.hidden) * 4;
+    }
+    // How many tokens a dispatch brings to this rank, from itself too, each once; and from others alone.
+    std::uint64_t received_tokens(bool from_others_alone) const;
     // To each rank, in a dispatch that takes the flat way.
     std::vector<double> sent_bytes() const;
     bool is_hierarchical() const { return group_.path() == tenonMoeHierarchical; }
@@ -46,7 +52,7 @@ public:
     void fill_rows();  // as if it had been dispatched
     void clear_rows();
     void clear_result();
-    void dispatch() { check(tenonMoeDispatch(handle_, in_.data(), rows_.data(), counts_.rows, nullptr)); }
+    void dispatch();
     void combine() { check(tenonMoeCombine(handle_, rows_.data(), out_.data(), rank_major_ ? 0 : 1, nullptr)); }
     std::uint64_t wrong_rows();
     std::uint64_t wrong_results();
@@ -57,11 +63,12 @@ private:
     float sum_of_weights(std::uint64_t token) const;
     float source_value(std::uint64_t row, std::uint64_t element) const;
     Rank rank_of(std::int64_t expert) const;
+    std::uint64_t wrong_codes();
     RowsOfValues rows_of(std::uint64_t rows) const { return {type_, rows, model_.hidden}; }
 
     MoeModel model_;
-    DataType type_;
-    std::uint64_t size_, tokens_;
+    DataType dispatch_type_, type_;  // of the elements of dispatched rows, and of all others
+    std::uint64_t tokens_;
     Rank rank_, rank_count_;
     bool rank_major_;
     Communicator& comm_;
@@ -69,7 +76,7 @@ private:
     std::vector<std::int64_t> indices_;
     MoeHandle handle_;
     MoeCounts counts_;
-    MoeBuffer in_, rows_, out_;
+    MoeBuffer in_, rows_, out_, codes_, scales_;
     std::vector<int> ranks_;             // of each row
     std::vector<std::int64_t> sources_;  // and its token there
     std::uint64_t turn_ = 0;

@@ -10,6 +10,7 @@
 
 #include "config/values.hpp"
 #include "perf/moe_routing.hpp"
+#include "reduction/quantise.hpp"
 #include "tenon/tenon.h"
 
 namespace tenon::perf {
@@ -204,10 +205,14 @@ void read_moe(const Words& words, MoeOptions& moe, const std::vector<DataType>& 
     if (moe.against_all_to_all_v && moe.rank_major)
         refuse("--against", words.against, "has a row for each token and expert; use --layout expert");
     moe.types = types.empty() ? std::vector{DataType::bfloat16} : types;
-    constexpr DataType possible[] = {DataType::bfloat16, DataType::float16, DataType::float32};
+    constexpr DataType possible[] = {DataType::bfloat16, DataType::float16, DataType::float32, DataType::float8_e4m3,
+                                     DataType::int8};
     for (const DataType type : moe.types)
         if (moe.asked && std::ranges::find(possible, type) == std::end(possible))
-            refuse("-d", name_of(type), "is no type of moe; it has bfloat16, float16 and float32");
+            refuse("-d", name_of(type), "is no type of moe; it has bfloat16, float16, float32, float8_e4m3 and int8");
+    const auto is_code = [](DataType type) { return is_quantised(type); };
+    if (moe.against_all_to_all_v && std::ranges::any_of(moe.types, is_code))
+        refuse("--against", words.against, "has no quantised rows; use -d bfloat16");
 }
 
 Rank read_root(const std::string& word) {

@@ -207,6 +207,16 @@ class Moe(unittest.TestCase):
         rows = figures(self, "moe", "--model", "v3", "--hidden", 32, "--tokens", 8, "--ranks", 3, "--layout", "rank", *QUICK)
         self.assertEqual([(row["wrong"], row["layout"]) for row in rows], [(0, "rank")] * 2)
 
+    def test_quantised_rows_count_with_their_scales(self):
+        rows = figures(self, "moe", "--model", "small", "--hidden", 256, "--tokens", 50, "--ranks", 2, "-d", "float8_e4m3,int8", *QUICK)
+        self.assertEqual([(row["collective"], row["type"], row["wrong"]) for row in rows],
+                         [(call, of, 0) for of in ("float8_e4m3", "int8") for call in ("moe_dispatch", "moe_combine")])
+        sent = [row["inside_bytes"] for row in rows]
+        tokens = sent[0] // (256 + 2 * 4)
+        self.assertEqual(sent[0], tokens * (256 + 2 * 4))
+        self.assertEqual(sent[2], tokens * (256 + 4))
+        self.assertEqual(sent[1], sent[3])
+
     def test_hierarchical_sends_a_token_once_to_a_node(self):
         # Of 384 experts, 6 for each token, half are on the other of two nodes: 0.985 of the tokens need it, for 3 experts each.
         shape = ["moe", "--model", "v4-pro", "--hidden", 16, "--tokens", 512, "--threads", "--ranks", 8, *QUICK]
@@ -272,7 +282,8 @@ class Moe(unittest.TestCase):
         self.assertEqual([json.loads(line)["wrong"] > 0 for line in result.stdout.splitlines()], [False, True])
 
     def test_bad_input(self):
-        for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "none of uniform"), (["-d", "int8"], "no type of moe"),
+        for arguments, words in ((["--model", "gpt"], "none of v3"), (["--routing", "zipf-2"], "none of uniform"), (["-d", "int32"], "no type of moe"),
+                                 (["-d", "int8", "--against", "all_to_all_v"], "no quantised rows"),
                                  (["--tokens", "0"], "--tokens"), (["--path", "x"], "flat, hierarchical or auto"), (["--hidden", "-1"], "--hidden"),
                                  (["--against", "mpi"], "must be all_to_all_v"), (["--against", "all_to_all_v", "--layout", "rank"], "--layout expert")):
             result = perf("moe", *arguments)
