@@ -1,6 +1,6 @@
-"""What tests rely on in tests/rdma_vm/run and prepare, seen from outside: rdma_vm_test.py [unittest's arguments]
+"""What tests rely on in tests/rdma_vm/run and prepare, seen from outside: rdma_vm_test.py SAVED [unittest's arguments]
 
-Status 77 where the VM cannot run. devices_test.py sees the rest from inside. No test looks at how fast anything is.
+VMs that boot are saved in the folder SAVED, unless a test is about how they boot. Status 77 where the VM cannot run. devices_test.py sees the rest from inside. No test looks at how fast anything is.
 """
 
 import contextlib
@@ -11,11 +11,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 import kernel
 
+SAVED = sys.argv.pop(1)
 HERE = Path(__file__).resolve().parent
 RUN = str(HERE / "run")
 DEADLINE_S = 400
@@ -42,7 +44,7 @@ class Commands(unittest.TestCase):
     def test_run_as_if_they_were_here(self):
         sentence = "words, 'quotes' and\nlines"
         with tempfile.TemporaryDirectory() as folder:
-            done = vm("--ranks-per-host", "2", "--", "sh", "-c", self.SHOW, cwd=folder,
+            done = vm("--saved", SAVED, "--ranks-per-host", "2", "--", "sh", "-c", self.SHOW, cwd=folder,
                       env=os.environ | {"SENTENCE": sentence})
             self.assertEqual((done.returncode, done.stderr), (42, "aside\n"))
             self.assertEqual(os.listdir(folder), [], "what is written stays in the VM")
@@ -51,7 +53,38 @@ class Commands(unittest.TestCase):
         self.assertEqual(sorted(said[2:]), [f"{rank} {rank % 2} 4 2 10.77.0.1 host{rank // 2}" for rank in range(4)])
 
     def test_that_take_too_long_give_124(self):
-        self.assertEqual(vm("--timeout", "1", "--", "tail", "-f", "/dev/null").returncode, 124)
+        self.assertEqual(vm("--saved", SAVED, "--timeout", "1", "--", "tail", "-f", "/dev/null").returncode, 124)
+
+
+def state_in(folder):
+    state, = (path for path in Path(folder).iterdir() if path.name != "lock")
+    return state
+
+
+class Saved(unittest.TestCase):
+    ASK = "--times", "--", "sh", "-c", "cat /proc/sys/kernel/random/uuid; date +%s"
+
+    def test_vms_go_on_in_the_present_each_with_random_numbers_of_its_own(self):
+        vm("--saved", SAVED, "--", "true")
+        drawn = set()
+        for _ in range(2):
+            before = int(time.time())
+            done = vm("--saved", SAVED, *self.ASK)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn("rdma_vm: resumed", done.stderr)
+            number, now = done.stdout.split()
+            drawn.add(number)
+            self.assertTrue(before <= int(now) <= time.time() + 1, (before, now, time.time()))
+        self.assertEqual(len(drawn), 2)
+
+    def test_vms_that_do_not_go_on_are_replaced(self):
+        with tempfile.TemporaryDirectory() as folder:
+            whole = state_in(SAVED)
+            Path(folder, whole.name).write_bytes(whole.read_bytes()[:1 << 20])
+            done = vm("--saved", folder, *self.ASK)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertRegex(done.stderr, r"(?s)\n?rdma_vm: the saved VM does not go on, and is removed[^\n]*\nrdma_vm: booted ")
+            self.assertGreater(state_in(folder).stat().st_size, 1 << 20)
 
 
 class Options(unittest.TestCase):
@@ -101,7 +134,8 @@ class Traces(unittest.TestCase):
 
     def end_with(self, end, folder, is_at_work):
         """While the VM starts, or when the command is at work in it."""
-        with subprocess.Popen([RUN, "--", "sh", "-c", "echo works; exec tail -f /dev/null"], stdout=subprocess.PIPE,
+        saved = ["--saved", SAVED] if is_at_work else []
+        with subprocess.Popen([RUN, *saved, "--", "sh", "-c", "echo works; exec tail -f /dev/null"], stdout=subprocess.PIPE,
                               env=os.environ | {"TMPDIR": folder}) as run:
             if is_at_work:
                 self.assertEqual(run.stdout.readline(), b"works\n")
