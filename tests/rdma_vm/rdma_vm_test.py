@@ -64,18 +64,25 @@ def state_in(folder):
 class Saved(unittest.TestCase):
     ASK = "--times", "--", "sh", "-c", "cat /proc/sys/kernel/random/uuid; date +%s"
 
+    @classmethod
+    def setUpClass(cls):
+        cls.first = vm("--saved", SAVED, *cls.ASK)
+
     def test_vms_go_on_in_the_present_each_with_random_numbers_of_its_own(self):
-        vm("--saved", SAVED, "--", "true")
-        drawn = set()
-        for _ in range(2):
-            before = int(time.time())
-            done = vm("--saved", SAVED, *self.ASK)
-            self.assertEqual(done.returncode, 0, done.stderr)
+        asked = [self.first, self.ask_in_the_present()]
+        if "rdma_vm: booted" in self.first.stderr:
+            asked[0] = self.ask_in_the_present()
+        for done in asked:
             self.assertIn("rdma_vm: resumed", done.stderr)
-            number, now = done.stdout.split()
-            drawn.add(number)
-            self.assertTrue(before <= int(now) <= time.time() + 1, (before, now, time.time()))
-        self.assertEqual(len(drawn), 2)
+        self.assertEqual(len({done.stdout.split()[0] for done in asked}), 2)
+
+    def ask_in_the_present(self):
+        before = int(time.time())
+        done = vm("--saved", SAVED, *self.ASK)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        now = int(done.stdout.split()[1])
+        self.assertTrue(before <= now <= time.time() + 1, (before, now, time.time()))
+        return done
 
     def test_vms_that_do_not_go_on_are_replaced(self):
         with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +90,7 @@ class Saved(unittest.TestCase):
             Path(folder, whole.name).write_bytes(whole.read_bytes()[:1 << 20])
             done = vm("--saved", folder, *self.ASK)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertRegex(done.stderr, r"(?s)\n?rdma_vm: the saved VM does not go on, and is removed[^\n]*\nrdma_vm: booted ")
+            self.assertRegex(done.stderr, r"rdma_vm: the saved VM does not go on, and is removed[^\n]*\nrdma_vm: booted ")
             self.assertGreater(state_in(folder).stat().st_size, 1 << 20)
 
 
