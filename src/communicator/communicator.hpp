@@ -21,6 +21,7 @@
 #include "communicator/device_calls.hpp"
 #include "communicator/job.hpp"
 #include "communicator/job_control.hpp"
+#include "communicator/late_wait.hpp"
 #include "communicator/prepared.hpp"
 #include "communicator/relay.hpp"
 #include "communicator/traffic.hpp"
@@ -203,15 +204,18 @@ private:
     std::optional<Error> disagreement(const Work& work) const;
     std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
-    // A wait in a call: for whom, as far as is known, and where in it.
+    // A wait in a call: for whom, as far as is known; and in words in which call, and where in it. The words, which take
+    // memory, are made when there is something to say.
     struct Wait {
         const CallRecord& record;
-        std::string call;
         Rank peer = no_rank;
-        std::string step;
         std::uint64_t waited_ns = 0;
     };
-    std::optional<Error> lateness(const Wait& wait, bool& warned) const;
+    struct WaitInWords {
+        std::string call, step;
+    };
+    std::optional<Error> lateness(const Wait& wait, LateWait& so_far,
+                                  const std::function<WaitInWords()>& words) const;
     std::string latecomers(const Wait& wait) const;
     bool is_behind(Rank rank, const CallRecord& record) const {
         return record.number != 0 && control_.is_behind(rank, record.number);
@@ -224,7 +228,7 @@ private:
     // DeviceCalls::Owner
     CallRecord note_device_call(CallRecord call) override;
     std::optional<Error> device_disagreement(std::uint64_t number) override;
-    std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) override;
+    std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, LateWait& so_far) override;
     Error end_by_device(Error error, const CallRecord& call) override;
     std::string device_call_in_words(const CallRecord& call) const;
     Error explain(const Error& error);
@@ -267,7 +271,7 @@ private:
     std::uint32_t moe_groups_ = 0;
     CallRecord record_;
     Error execution_error_;
-    bool warned_late_ = false;
+    LateWait late_wait_;
     std::vector<std::byte> scratch_, staged_;
 
     std::atomic<bool> aborted_{false};

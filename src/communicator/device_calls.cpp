@@ -211,7 +211,7 @@ Result<void> DeviceCalls::retire() {
         if (!reached) return std::unexpected(end(reached.error(), first.record));
         if (first.stream->is_abandoned()) return std::unexpected(end(given_up_before(*first.stream), first.record));
         if (!*reached) return {};
-        warned_late_ = false;
+        late_wait_ = {};
         operations_in_flight_ -= first.prepared->call.operations().size();
         free_events_.push_back(std::move(first.begun));
         free_events_.push_back(std::move(first.done));
@@ -236,7 +236,7 @@ Result<void> DeviceCalls::settle(const DeviceStream& stream) {
     if (is_leaving_ || unsettled_.erase(&stream) == 0) return {};
     if (auto retired = retire(); !retired) return retired;
     if (error_) return std::unexpected(*error_);
-    if (const auto why = owner_.device_trouble(last_call_, 0, warned_late_))
+    if (const auto why = owner_.device_trouble(last_call_, 0, late_wait_))
         return std::unexpected(end(*why, last_call_));
     return {};
 }
@@ -317,7 +317,7 @@ void DeviceCalls::look() {
     if (!why) why = execution_->lane_failure();
     const std::uint64_t waited_ns = first.begun_ns == 0 ? 0 : os::now_ns() - first.begun_ns;
     const CallRecord record = first.record;
-    if (!why) why = owner_.device_trouble(record, waited_ns, warned_late_);
+    if (!why) why = owner_.device_trouble(record, waited_ns, late_wait_);
     if (why) end(*why, record);
 }
 

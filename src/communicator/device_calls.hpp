@@ -23,6 +23,7 @@
 #include "communicator/call.hpp"
 #include "communicator/device_stream.hpp"
 #include "communicator/device_topology.hpp"
+#include "communicator/late_wait.hpp"
 #include "device_execution/stream_execution.hpp"
 #include "selection/selection.hpp"
 
@@ -41,7 +42,8 @@ public:
         // Whether another rank has made another call by this number, or one of those shortly before.
         virtual std::optional<Error> device_disagreement(std::uint64_t number) = 0;
         // What ends the wait for a call that has been under way for so long.
-        virtual std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) = 0;
+        virtual std::optional<Error> device_trouble(const CallRecord& call, std::uint64_t waited_ns,
+                                                    LateWait& so_far) = 0;
         // The communicator is over; returns the error that all ranks get.
         virtual Error end_by_device(Error error, const CallRecord& call) = 0;
         virtual void count_sent(Rank peer, std::uint64_t bytes, std::uint64_t messages) = 0;
@@ -160,7 +162,8 @@ private:
     std::uint32_t history_ = 0;  // a hash of all calls so far, which is in each one's signature
     CallRecord last_call_;
     std::optional<Error> error_;
-    bool warned_late_ = false, is_leaving_ = false, is_watch_asleep_ = false;
+    bool is_leaving_ = false, is_watch_asleep_ = false;
+    LateWait late_wait_;
     std::thread watch_;
 };
 

@@ -70,14 +70,16 @@ std::optional<Error> Communicator::device_disagreement(std::uint64_t number) {
     return std::nullopt;
 }
 
-std::optional<Error> Communicator::device_trouble(const CallRecord& call, std::uint64_t waited_ns, bool& warned) {
+std::optional<Error> Communicator::device_trouble(const CallRecord& call, std::uint64_t waited_ns,
+                                                  LateWait& so_far) {
     if (aborted()) return Error{Status::aborted, ""};
     if (control_.failed()) return control_.failure();
     if (call.number != 0)
         if (auto error = device_disagreement(call.number)) return error;
-    const std::string words = device_call_in_words(call);
-    if (const Rank dead = death(); dead != no_rank) return death_of(dead, words);
-    return lateness({call, words, no_rank, "its work on " + device_calls_->device()->name, waited_ns}, warned);
+    if (const Rank dead = death(); dead != no_rank) return death_of(dead, device_call_in_words(call));
+    return lateness({call, no_rank, waited_ns}, so_far, [this, &call] {
+        return WaitInWords{device_call_in_words(call), "its work on " + device_calls_->device()->name};
+    });
 }
 
 Error Communicator::end_by_device(Error error, const CallRecord& call) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.hpp"
 #include "communicator/communicator.hpp"
@@ -87,8 +88,8 @@ Result<void> Communicator::look(Work& work, std::uint64_t waited_ns) {
     if (waited_ns > stall_ns || work.contradiction())
         if (auto error = earlier_disagreement()) return std::unexpected(*error);
     if (const Rank dead = death(); dead != no_rank) return std::unexpected(death_of(dead, current_call()));
-    const Rank peer = work.awaited_peer();
-    if (auto error = lateness({record_, current_call(), peer, work.step_in_words(), waited_ns}, warned_late_))
+    const auto words = [this, &work] { return WaitInWords{current_call(), work.step_in_words()}; };
+    if (auto error = lateness({record_, work.awaited_peer(), waited_ns}, late_wait_, words))
         return std::unexpected(*error);
     return {};
 }
@@ -216,24 +217,29 @@ std::string Communicator::latecomers(const Wait& wait) const {
                           : "the other ranks, which live but do not come";
 }
 
-std::optional<Error> Communicator::lateness(const Wait& wait, bool& warned) const {
-    if (const Rank gone = wait.waited_ns > left_after_ns ? awaited_but_gone(wait) : no_rank; gone != no_rank)
+std::optional<Error> Communicator::lateness(const Wait& wait, LateWait& so_far,
+                                            const std::function<WaitInWords()>& words) const {
+    const Rank gone = wait.waited_ns > left_after_ns ? awaited_but_gone(wait) : no_rank;
+    if (std::exchange(so_far.gone, gone) == gone && gone != no_rank)
         return Error{
             Status::remote_error,
             fmt::format("rank {} has destroyed its communicator, but rank {} still waits for it in {}; every rank must "
                         "make the same calls",
-                        gone, rank_, wait.call)};
+                        gone, rank_, words().call)};
     const std::uint64_t waited_ms = wait.waited_ns / 1'000'000;
-    if (wait.waited_ns > config_.timeout_ms * 1'000'000)
+    if (wait.waited_ns > config_.timeout_ms * 1'000'000) {
+        const auto [call, step] = words();
         return Error{
             Status::timeout,
             fmt::format("rank {}: {}, in {}, waited {} ms for {}. Look at what it does, or allow more time with "
                         "TENON_TIMEOUT_MS",
-                        rank_, wait.call, wait.step, waited_ms, latecomers(wait))};
-    if (!warned && wait.waited_ns > config_.late_warning_ms * 1'000'000) {
-        warned = true;
+                        rank_, call, step, waited_ms, latecomers(wait))};
+    }
+    if (!so_far.warned && wait.waited_ns > config_.late_warning_ms * 1'000'000) {
+        so_far.warned = true;
+        const auto [call, step] = words();
         log(LogLevel::warning, "rank {}: {}, in {}, has waited {} ms for {}; it becomes an error after {} ms", rank_,
-            wait.call, wait.step, waited_ms, latecomers(wait), config_.timeout_ms);
+            call, step, waited_ms, latecomers(wait), config_.timeout_ms);
     }
     return std::nullopt;
 }

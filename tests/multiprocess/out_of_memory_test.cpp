@@ -84,6 +84,29 @@ TEST(NoMemory, IsNeededToSendAndReceiveAsBefore) {
     for (const std::string& line : ranks.results()) EXPECT_EQ(line, "done");
 }
 
+// Nor does waiting for a peer that is busy need any, whatever is looked at meanwhile. And who sends and leaves at once is
+// heard.
+TEST(NoMemory, IsNeededToWaitForAPeerThatThenLeaves) {
+    RankProcesses ranks(2, [](RankProcess& self) -> std::string {
+        tenonComm_t comm = join(self);
+        std::array<int, 2> data{};
+        const auto receive_or_send = [&](bool receives) {
+            require(receives ? tenonRecv(data.data(), data.size(), tenonInt32, 0, comm, nullptr)
+                             : tenonSend(data.data(), data.size(), tenonInt32, 1, comm, nullptr),
+                    comm);
+        };
+        receive_or_send(self.rank() == 1);
+        if (self.rank() == 1) refused_from_bytes = 1;
+        constexpr std::int64_t busy_ms = 1500;  // longer than before all that a wait looks at has its turn
+        for (const auto began = support::now_ms(); self.rank() == 0 && support::now_ms() - began < busy_ms;) {}
+        receive_or_send(self.rank() == 1);
+        refused_from_bytes = SIZE_MAX;
+        require(tenonCommDestroy(comm));
+        return "done";
+    });
+    for (const std::string& line : ranks.results()) EXPECT_EQ(line, "done");
+}
+
 INSTANTIATE_TEST_SUITE_P(Calls, OutOfMemory, ::testing::Values(How::at_once, How::in_group, How::in_stream));
 
 }  // namespace
