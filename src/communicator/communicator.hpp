@@ -204,8 +204,8 @@ private:
     std::optional<Error> disagreement(const Work& work) const;
     std::optional<Error> earlier_disagreement() const;
     Error explain_mismatch();
-    // A wait in a call: for whom, as far as is known; and in words in which call, and where in it. The words, which take
-    // memory, are made when there is something to say.
+    // A wait in a call: for whom, as far as is known; and in words in which call, and where in it. The words, which
+    // take memory, are made when there is something to say.
     struct Wait {
         const CallRecord& record;
         Rank peer = no_rank;

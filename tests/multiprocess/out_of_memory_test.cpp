@@ -84,8 +84,8 @@ TEST(NoMemory, IsNeededToSendAndReceiveAsBefore) {
     for (const std::string& line : ranks.results()) EXPECT_EQ(line, "done");
 }
 
-// Nor does waiting for a peer that is busy need any, whatever is looked at meanwhile. And who sends and leaves at once is
-// heard.
+// Nor does waiting for a peer that is busy need any, whatever is looked at meanwhile. And who sends and leaves at once
+// is heard.
 TEST(NoMemory, IsNeededToWaitForAPeerThatThenLeaves) {
     RankProcesses ranks(2, [](RankProcess& self) -> std::string {
         tenonComm_t comm = join(self);
