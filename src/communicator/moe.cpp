@@ -21,11 +21,12 @@ constexpr std::uint64_t streamed_bytes = 1 << 20;
 // at the same time; what the largest of these move, all have been told.
 PathTrial trial_of(const Communicator& communicator, const MoeShape& shape, bool is_dispatch) {
     const Decisions& decisions = communicator.decisions();
-    const std::uint64_t largest = shape.most_tokens * shape.top_k * shape.dispatch_row_bytes();
+    const std::uint64_t row_bytes = is_dispatch ? shape.dispatch_row_bytes() : shape.combine_row_bytes();
+    const std::uint64_t largest = shape.most_tokens * shape.top_k * row_bytes;
     if (communicator.is_networked()) return {};  // where they make no difference that could be told
     const Path ways{.streaming_stores = is_dispatch && decisions.try_streaming_stores && largest >= streamed_bytes,
                     .streaming_slots = decisions.try_streaming_stores,
-                    .kernel_copies = decisions.try_kernel_copies};
+                    .kernel_copies = decisions.try_kernel_copies && row_bytes >= least_copied_row_bytes};
     if (ways == Path{}) return {};
     return {ways, largest >= streamed_bytes
                       ? PathTrial::Tries{.warm_up = 1, .uncounted = 1, .counted = 3, .apart = 10}
@@ -220,7 +221,7 @@ Result<void> MoeGroup::prepare_hierarchy(MoeHandle& handle) {
     if (!h.finish(shape_, handle.routing_, forwarders_))
         return std::unexpected(
             communicator_.give_up({Status::internal_error, "MoE prepare: an entry that came fits no configuration"}));
-    const std::uint64_t windows = h.rounds.size() > 1 ? 2 : 1;
+    const std::uint64_t windows = MoeHierarchy::windows_of(h.rounds.size());
     windows_.resize(std::max<std::size_t>(windows_.size(), windows * h.window_rows * window_row_bytes()));
     return {};
 }

@@ -59,6 +59,7 @@ struct MoeHierarchy {
     }
     static std::uint64_t block_of(const MoeShape& shape, const MoeForwarders& forwarders);
     static std::uint64_t rounds_of(const MoeShape& shape, const MoeForwarders& forwarders);
+    static std::uint64_t windows_of(std::uint64_t rounds) { return rounds > 1 ? 2 : 1; }
 
     // From the flat routing, when it is finished: what this rank tells its forwarders.
     void tell(const MoeShape& shape, const MoeRouting& flat, const MoeForwarders& forwarders);

@@ -98,11 +98,12 @@ MoeMemory memory_of(const MoeShape& shape, std::span<const std::int32_t> node_of
     if (shape.path == MoePath::flat || forwarders.nodes() < 2) return memory;
     // What this rank tells and is told; and, of both legs, what goes and what comes.
     const std::uint64_t handed_on = forwarders.most_origins() * own, block = MoeHierarchy::block_of(shape, forwarders);
-    const std::uint64_t rounds = MoeHierarchy::rounds_of(shape, forwarders), windows = rounds > 1 ? 2 : 1;
+    const std::uint64_t rounds = MoeHierarchy::rounds_of(shape, forwarders);
     memory.legs_bytes = (own + handed_on) * (sizeof(MoeForward) + MoeRouting::bytes_of_sent_entry) +
                         (handed_on + ranks * own) * MoeRouting::bytes_of_received_entry +
                         rounds * (sizeof(MoeLegs) + ranks * 4 * 8);
-    memory.window_bytes = windows * forwarders.most_origins() * block * MoeHierarchy::window_row_bytes(shape);
+    memory.window_bytes = MoeHierarchy::windows_of(rounds) * forwarders.most_origins() * block *
+                          MoeHierarchy::window_row_bytes(shape);
     return memory;
 }
 

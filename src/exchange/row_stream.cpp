@@ -64,13 +64,11 @@ bool RowSender::send() {
     return true;
 }
 
-// A receiver that takes the rows itself takes each once; a first message that is short has few to take. The kernel is
-// asked for each row, so that short ones are not worth it.
+// A receiver that takes the rows itself takes each once; a first message that is short has few to take.
 bool RowSender::may_expose(const Exposure& place) const {
-    constexpr std::uint64_t least_copied_row = 2 << 10;
     if (!is_exposed(place.form)) return false;
     if (connection_->peer_addresses(place)) return length_ >= policy_.direct_min_bytes;
-    return length_ >= policy_.copy_min_bytes && cursor_.row_length() >= least_copied_row;
+    return length_ >= policy_.copy_min_bytes && cursor_.row_length() >= least_copied_row_bytes;
 }
 
 bool RowSender::try_expose() {

@@ -21,6 +21,8 @@ namespace tenon {
 
 // What the kernel copies at once, where items are shorter: little enough to be in a near cache when it is used.
 inline constexpr std::uint64_t copied_at_once_bytes = 128 << 10;
+// It is asked for each row, so that shorter ones go through slots.
+inline constexpr std::uint64_t least_copied_row_bytes = 2 << 10;
 
 // How rows are cut. The same on both ends.
 struct RowGeometry {
