@@ -1,4 +1,4 @@
-"""Runs a program on the hosts of tests/cluster/run, and says where."""
+"""Runs programs on the hosts of tests/cluster/run, by turns, and says where."""
 
 import contextlib
 import json
@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,3 +55,25 @@ def run(options, program):
         return lines, reason_of(started.returncode, errors, options.limit)
     wrong = sum(line.get("wrong") or 0 for line in lines)
     return lines, f"{wrong} elements were wrong" if wrong else "" if lines else "printed no figure"
+
+
+def take_turns(options, programs, keep, about=""):
+    """Hands every line to `keep`. The programs take turns, forwards and backwards, so that drift hits all alike. One of a
+    peer that fails is tried once more, since starting some of them fails now and then; one of Tenon's is not."""
+    failed = set()
+    for number in range(options.rounds):
+        for program in programs if number % 2 == 0 else reversed(programs):
+            if program.label in failed:
+                continue
+            start = time.monotonic()
+            lines, reason = run(options, program)
+            if reason and program.peer != "tenon":
+                print(f"# {about}{program.label} is tried again: {reason}", file=sys.stderr, flush=True)
+                lines, reason = run(options, program)
+            for line in lines:
+                keep(line | {"setting": program.setting, "round": number})
+            if reason:
+                failed.add(program.label)
+                keep({"failed": program.label, "why": reason})
+            print(f"# {about}round {number + 1} of {options.rounds}: {program.label}, {time.monotonic() - start:.1f} s {reason}".rstrip(),
+                  file=sys.stderr, flush=True)
