@@ -1,9 +1,11 @@
 // Bytes per second (read and written) of the reductions, per type, for two and four sources, in the cache and in
-// memory, and the time of the smallest calls; and of the sums of MoE's combine.
+// memory, and the time of the smallest calls; of the sums of MoE's combine; and of copies, as a slot's into a buffer that
+// lies so many bytes behind it modulo a page.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -79,7 +81,27 @@ void weighted_sum(benchmark::State& state, DataType type, std::size_t tokens) {
     state.SetLabel(reduction_target());
 }
 
+using Copy = void (*)(void*, const void*, std::size_t);
+
+void copy(benchmark::State& state, Copy way, std::size_t bytes, std::size_t behind) {
+    const Memory source = allocate(bytes), destination = allocate(bytes + behind);
+    for (auto _ : state) {
+        way(destination.get() + behind, source.get(), bytes);
+        benchmark::ClobberMemory();
+    }
+    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * bytes));
+}
+
+void memcpy_of_libc(void* destination, const void* source, std::size_t bytes) {
+    std::memcpy(destination, source, bytes);
+}
+
 void register_benchmarks() {
+    for (const std::size_t behind : {0, 16, 64})
+        for (const auto& [name, way] : {std::pair<const char*, Copy>{"memcpy", memcpy_of_libc},
+                                      {"copy_bytes", copy_bytes}})
+            benchmark::RegisterBenchmark((std::string{name} + "/8_KiB/behind:" + std::to_string(behind)).c_str(), copy, way,
+                                         std::size_t{8} << 10, behind);
     for (const DataType type : {DataType::bfloat16, DataType::float16, DataType::float32})
         for (const auto& [where, tokens] : {std::pair{"cached", std::size_t{1}}, {"memory", std::size_t{2048}}})
             benchmark::RegisterBenchmark(("weighted_sum/" + std::string{name_of(type)} + "/6/" + where).c_str(),

@@ -180,7 +180,7 @@ void MoeDispatch::copy(std::byte* to, const std::byte* from, std::uint64_t lengt
     if (call_.policy.streaming_stores) {
         copy_streaming(to, from, length);
     } else {
-        std::memcpy(to, from, length);
+        copy_bytes(to, from, length);
     }
 }
 

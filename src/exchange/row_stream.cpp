@@ -92,7 +92,7 @@ void RowSender::fill(std::byte* message, std::uint64_t length) {
             if (policy_.streaming_slots) {
                 copy_streaming(message + at, row, cursor_.row_length());
             } else {
-                std::memcpy(message + at, row, cursor_.row_length());
+                copy_bytes(message + at, row, cursor_.row_length());
             }
         }
     sent_bytes_ += length;

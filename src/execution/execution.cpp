@@ -169,7 +169,7 @@ void Execution::copy(std::byte* to, const std::byte* from, std::size_t length) c
     if (policy_.streaming_stores) {
         copy_streaming(to, from, length);
     } else {
-        std::memcpy(to, from, length);
+        copy_bytes(to, from, length);
     }
 }
 
@@ -177,7 +177,7 @@ void Execution::stage(std::byte* slot, const std::byte* from, std::size_t length
     if (policy_.streaming_slots) {
         copy_streaming(slot, from, length);
     } else {
-        std::memcpy(slot, from, length);
+        copy_bytes(slot, from, length);
     }
 }
 

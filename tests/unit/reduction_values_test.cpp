@@ -230,23 +230,31 @@ TEST_P(MemoryEdges, NothingBeyondTheBuffersIsTouched) {
 
 INSTANTIATE_TEST_SUITE_P(EveryType, MemoryEdges, testing::ValuesIn(every_data_type), type_name);
 
-TEST(CopyStreaming, CopiesEveryByteAndNoOther) {
+class Copying : public testing::TestWithParam<void (*)(void*, const void*, std::size_t)> {};
+
+TEST_P(Copying, CopiesEveryByteAndNoOther) {
     std::vector<std::byte> source(5000);
     for (std::size_t i = 0; i < source.size(); ++i) {
         source[i] = static_cast<std::byte>(i % 251);
     }
     for_each_reduction_target([&] {
-        for (const std::size_t bytes : {0u, 1u, 63u, 64u, 511u, 512u, 513u, 1000u, 4096u, 4500u}) {
+        for (const std::size_t bytes : {0u, 1u, 63u, 64u, 95u, 96u, 97u, 200u, 511u, 512u, 513u, 1000u, 2047u, 2048u, 4096u, 4500u}) {
             for (std::size_t offset = 0; offset < 70; ++offset) {
                 std::vector<std::byte> destination(source.size() + 100, std::byte{0xa5});
                 std::vector<std::byte> wanted = destination;
                 std::memcpy(wanted.data() + offset, source.data() + 3 * offset, bytes);
-                copy_streaming(destination.data() + offset, source.data() + 3 * offset, bytes);
+                GetParam()(destination.data() + offset, source.data() + 3 * offset, bytes);
                 ASSERT_EQ(destination, wanted) << bytes << " bytes at offset " << offset;
             }
         }
     });
 }
+
+std::string way_name(const testing::TestParamInfo<Copying::ParamType>& way) {
+    return std::array{"bytes", "vectors", "streaming"}[way.index];
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryWay, Copying, testing::Values(copy_bytes, copy_vectors, copy_streaming), way_name);
 
 TEST(ReductionTarget, IsNamed) { EXPECT_STRNE(reduction_target(), "Unknown"); }
 

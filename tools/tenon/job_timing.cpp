@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <random>
 
 #include "bootstrap/launch.hpp"
 #include "communicator/batch.hpp"
@@ -23,7 +24,7 @@ namespace {
 constexpr std::uint64_t small_message = 8, large_message = 1 << 20;
 constexpr double level_round_ms = 20;
 constexpr int level_rounds = 3;
-constexpr int warming_calls = 8;
+constexpr int warming_calls = 8, most_warming_calls = 512;
 // Nothing that is done once counts beside calls that take so long.
 constexpr double long_call_seconds = 0.02;
 // So many times slower than the quickest in its first calls, an algorithm is not timed any further.
@@ -104,13 +105,16 @@ Result<double> JobTiming::seconds(int calls, const Body& body) {
     return largest(static_cast<double>(os::now_ns() - start) / 1e9);
 }
 
-Result<JobTiming::Rounds> JobTiming::rounds_of(double round_ms, const Body& body) {
-    // The first calls of a shape make its plan and try ways to run it.
+Result<JobTiming::Rounds> JobTiming::rounds_of(const Communicator& ranks, double round_ms, const Body& body) {
+    // The first calls of a shape make its plan and try ways to run it; all ranks count the same tries.
     double first = 0;
-    for (int i = 0; i < warming_calls && first < long_call_seconds; i++) {
+    bool tries = true;
+    for (int i = 0; first < long_call_seconds && (i < warming_calls || (tries && i < most_warming_calls)); i++) {
+        const std::uint64_t before = ranks.tries();
         const auto took = seconds(1, body);
         if (!took) return std::unexpected(took.error());
         first = *took;
+        tries = ranks.tries() != before;
     }
     if (first >= long_call_seconds) return Rounds{1, first};
     for (int calls = 1;; calls *= 4) {
@@ -120,6 +124,16 @@ Result<JobTiming::Rounds> JobTiming::rounds_of(double round_ms, const Body& body
         if (*took * 1e3 >= round_ms / 4 || calls >= most)
             return Rounds{std::clamp(static_cast<int>(round_ms / 1e3 / (*took / calls)), 1, most), *took / calls};
     }
+}
+
+Result<void> JobTiming::make_room(std::uint64_t send_bytes, std::uint64_t receive_bytes) {
+    for (const auto& [mapping, bytes] : {std::pair(&send_, send_bytes), std::pair(&receive_, receive_bytes)}) {
+        if (bytes <= mapping->size()) continue;
+        auto made = os::Mapping::anonymous({bytes});
+        if (!made) return std::unexpected(made.error());
+        *mapping = std::move(*made);
+    }
+    return {};
 }
 
 Result<Communicator*> JobTiming::forcing(std::size_t number) {
@@ -141,8 +155,7 @@ Result<std::vector<std::optional<double>>> JobTiming::time_all(const Request& re
             most = std::max<std::uint64_t>(most, blocks(request.collective, r, request.rank_count, request.root));
         return block * most;
     };
-    send_.resize(std::max<std::size_t>(send_.size(), bytes_of(input_blocks)));
-    receive_.resize(std::max<std::size_t>(receive_.size(), bytes_of(output_blocks)));
+    if (auto ok = make_room(bytes_of(input_blocks), bytes_of(output_blocks)); !ok) return std::unexpected(ok.error());
     const Call call{.collective = request.collective,
                     .type = request.type,
                     .op = request.op,
@@ -165,19 +178,28 @@ Result<std::vector<std::optional<double>>> JobTiming::time_all(const Request& re
         if (!Selection::obstacle(a, request).empty()) continue;
         const auto ranks = forcing(at);
         if (!ranks) return std::unexpected(ranks.error());
-        const auto first = rounds_of(round_ms, [&, r = *ranks] { return r->run(call); });
+        const auto first = rounds_of(**ranks, round_ms, [&, r = *ranks] { return r->run(call); });
         if (!first) continue;  // it is the algorithm's own refusal, and the same on every rank
         least = std::min(least, first->seconds_per_call);
         timed.push_back({at, *ranks, *first});
     }
-    for (int round = 0; round < rounds; round++)
-        for (Timed& t : timed) {
-            if (t.rounds.seconds_per_call > std::max(hopeless * least, long_call_seconds)) continue;
-            const auto took = seconds(t.rounds.calls, [&] { return t.ranks->run(call); });
-            if (!took) return std::unexpected(took.error());
-            t.ns.push_back(*took * 1e9 / t.rounds.calls);
-        }
     std::vector<std::optional<double>> all(index);
+    std::vector<Timed*> turns;
+    for (Timed& t : timed)
+        if (t.rounds.seconds_per_call <= std::max(hopeless * least, long_call_seconds)) turns.push_back(&t);
+    std::minstd_rand order;  // the same on every rank
+    for (int round = 0; round < rounds; round++) {
+        std::ranges::shuffle(turns, order);
+        for (Timed* t : turns) {
+            const Body body = [&] { return t->ranks->run(call); };
+            // What another has left in the caches is not this one's.
+            const bool warms = t->rounds.calls > 1;
+            if (auto ok = warms ? seconds(1, body) : 0; !ok) return std::unexpected(ok.error());
+            const auto took = seconds(t->rounds.calls, body);
+            if (!took) return std::unexpected(took.error());
+            t->ns.push_back(*took * 1e9 / t->rounds.calls);
+        }
+    }
     for (Timed& t : timed) all[t.index] = t.ns.empty() ? t.rounds.seconds_per_call * 1e9 : median(std::move(t.ns));
     return all;
 }
@@ -193,7 +215,7 @@ Result<void> JobTiming::exchange(std::span<const Call> calls) {
 // Of one exchange.
 Result<double> JobTiming::exchange_seconds(std::span<const Call> calls, double round_ms) {
     const auto body = [&] { return exchange(calls); };
-    const auto first = rounds_of(round_ms, body);
+    const auto first = rounds_of(*ranks_, round_ms, body);
     if (!first) return std::unexpected(first.error());
     std::vector<double> rounds;
     for (int round = 0; round < level_rounds; round++) {
@@ -226,8 +248,7 @@ Call message(bool is_send, Rank peer, void* bytes, std::uint64_t count) {
 Result<LevelTimes> JobTiming::time_level(std::size_t level, Rank one, Rank other) {
     const LevelMap map(ranks_->topology());
     const Rank own = ranks_->rank();
-    send_.resize(std::max<std::size_t>(send_.size(), large_message));
-    receive_.resize(std::max<std::size_t>(receive_.size(), large_message));
+    if (auto ok = make_room(large_message, large_message); !ok) return std::unexpected(ok.error());
     const bool is_first = own == one, is_of_pair = is_first || own == other;
     const Rank peer = is_first ? other : one;
     LevelTimes times;
@@ -240,7 +261,7 @@ Result<LevelTimes> JobTiming::time_level(std::size_t level, Rank one, Rank other
         if (auto ok = exchange({&there, 1}); !ok) return ok;
         return exchange({&back, 1});
     };
-    const auto first = rounds_of(level_round_ms, body);
+    const auto first = rounds_of(*ranks_, level_round_ms, body);
     if (!first) return std::unexpected(first.error());
     std::vector<double> round_trips;
     for (int round = 0; round < level_rounds; round++) {

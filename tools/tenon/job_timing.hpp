@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "communicator/communicator.hpp"
+#include "os/memory.hpp"
 
 namespace tenon {
 
@@ -29,8 +30,8 @@ public:
     std::span<const Algorithm> algorithms() const { return algorithms_; }
 
     // Nanoseconds of a call, by the collective's algorithms in the manifest's order: the median over rounds of calls
-    // back to back, in which the algorithms take turns. Nothing for those that cannot serve the call; of those that are
-    // far from the quickest, the time of their first calls.
+    // back to back, in which the algorithms take turns, none always after the same other. Nothing for those that cannot
+    // serve the call; of those that are far from the quickest, the time of their first calls.
     Result<std::vector<std::optional<double>>> time_all(const Request& request, double round_ms, int rounds);
     // Of each level of the topology, the innermost first; nothing where no ranks are joined by it.
     Result<std::vector<std::optional<LevelTimes>>> time_levels();
@@ -48,7 +49,10 @@ private:
         int calls = 1;  // of a round: as many as take about so long; at least one
         double seconds_per_call = 0;  // of the first calls
     };
-    Result<Rounds> rounds_of(double round_ms, const Body& body);
+    // Of calls of that communicator, after those that find out how to run them.
+    Result<Rounds> rounds_of(const Communicator& ranks, double round_ms, const Body& body);
+    // Buffers of at least so much, as a program's large ones are: of whole pages.
+    Result<void> make_room(std::uint64_t send_bytes, std::uint64_t receive_bytes);
     Result<Communicator*> forcing(std::size_t number);
     Result<void> exchange(std::span<const Call> calls);
     Result<double> exchange_seconds(std::span<const Call> calls, double round_ms);
@@ -58,7 +62,7 @@ private:
     std::unique_ptr<Communicator> ranks_;
     std::span<const Algorithm> algorithms_;
     std::vector<std::unique_ptr<Communicator>> forcing_;  // the n-th forces each collective's n-th algorithm
-    std::vector<std::byte> send_, receive_;
+    os::Mapping send_, receive_;
 };
 
 }  // namespace tenon
