@@ -1,6 +1,6 @@
 // Bytes per second (read and written) of the reductions, per type, for two and four sources, in the cache and in
-// memory, and the time of the smallest calls; of the sums of MoE's combine; and of copies, as a slot's into a buffer that
-// lies so many bytes behind it modulo a page.
+// memory, and the time of the smallest calls; of the sums of MoE's combine; and of copies, as a slot's into a buffer
+// that lies so many bytes behind it modulo a page.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -100,8 +100,8 @@ void register_benchmarks() {
     for (const std::size_t behind : {0, 16, 64})
         for (const auto& [name, way] : {std::pair<const char*, Copy>{"memcpy", memcpy_of_libc},
                                       {"copy_bytes", copy_bytes}})
-            benchmark::RegisterBenchmark((std::string{name} + "/8_KiB/behind:" + std::to_string(behind)).c_str(), copy, way,
-                                         std::size_t{8} << 10, behind);
+            benchmark::RegisterBenchmark((std::string{name} + "/8_KiB/behind:" + std::to_string(behind)).c_str(), copy,
+                                         way, std::size_t{8} << 10, behind);
     for (const DataType type : {DataType::bfloat16, DataType::float16, DataType::float32})
         for (const auto& [where, tokens] : {std::pair{"cached", std::size_t{1}}, {"memory", std::size_t{2048}}})
             benchmark::RegisterBenchmark(("weighted_sum/" + std::string{name_of(type)} + "/6/" + where).c_str(),

@@ -38,8 +38,8 @@ void scale_elements(DataType type, void* destination, const void* source, const 
 // memcpy by vectors.
 void copy_vectors(void* destination, const void* source, std::size_t bytes);
 
-// memcpy, for what users' buffers hold. The C library's copies from 2 KiB on by one string instruction, which AMD's Zen 3
-// runs 20 to 30 times slower where the destination lies 1 to 31 bytes behind the source modulo 4096 (perf's
+// memcpy, for what users' buffers hold. The C library's copies from 2 KiB on by one string instruction, which AMD's
+// Zen 3 runs 20 to 30 times slower where the destination lies 1 to 31 bytes behind the source modulo 4096 (perf's
 // reduction_benchmark): as from a slot at the start of a page into a large buffer of malloc's, 16 bytes behind one.
 inline void copy_bytes(void* destination, const void* source, std::size_t bytes) {
     constexpr std::size_t page = 4096, near = 32, least_by_string = 2 << 10;

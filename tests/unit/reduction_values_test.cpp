@@ -238,7 +238,8 @@ TEST_P(Copying, CopiesEveryByteAndNoOther) {
         source[i] = static_cast<std::byte>(i % 251);
     }
     for_each_reduction_target([&] {
-        for (const std::size_t bytes : {0u, 1u, 63u, 64u, 95u, 96u, 97u, 200u, 511u, 512u, 513u, 1000u, 2047u, 2048u, 4096u, 4500u}) {
+        for (const std::size_t bytes : {0u, 1u, 63u, 64u, 95u, 96u, 97u, 200u, 511u, 512u, 513u, 1000u, 2047u, 2048u,
+                                        4096u, 4500u}) {
             for (std::size_t offset = 0; offset < 70; ++offset) {
                 std::vector<std::byte> destination(source.size() + 100, std::byte{0xa5});
                 std::vector<std::byte> wanted = destination;

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "bootstrap/launch.hpp"
 #include "communicator/batch.hpp"
@@ -24,7 +25,7 @@ namespace {
 constexpr std::uint64_t small_message = 8, large_message = 1 << 20;
 constexpr double level_round_ms = 20;
 constexpr int level_rounds = 3;
-constexpr int warming_calls = 8, most_warming_calls = 512;
+constexpr int long_warming_calls = 2, warming_calls = 8, most_warming_calls = 512;
 // Nothing that is done once counts beside calls that take so long.
 constexpr double long_call_seconds = 0.02;
 // So many times slower than the quickest in its first calls, an algorithm is not timed any further.
@@ -106,15 +107,17 @@ Result<double> JobTiming::seconds(int calls, const Body& body) {
 }
 
 Result<JobTiming::Rounds> JobTiming::rounds_of(const Communicator& ranks, double round_ms, const Body& body) {
-    // The first calls of a shape make its plan and try ways to run it; all ranks count the same tries.
-    double first = 0;
-    bool tries = true;
-    for (int i = 0; first < long_call_seconds && (i < warming_calls || (tries && i < most_warming_calls)); i++) {
-        const std::uint64_t before = ranks.tries();
+    // The first calls of a shape make its plan, open connections and try ways to run it: as many on every rank.
+    double first = std::numeric_limits<double>::infinity();
+    auto is_warm = [&, before = ranks.tries()](int calls) mutable {
+        const bool tries = std::exchange(before, ranks.tries()) != ranks.tries();
+        if (first >= long_call_seconds) return calls >= long_warming_calls;
+        return calls >= warming_calls && (!tries || calls >= most_warming_calls);
+    };
+    for (int calls = 0; !is_warm(calls); calls++) {
         const auto took = seconds(1, body);
         if (!took) return std::unexpected(took.error());
-        first = *took;
-        tries = ranks.tries() != before;
+        first = std::min(first, *took);
     }
     if (first >= long_call_seconds) return Rounds{1, first};
     for (int calls = 1;; calls *= 4) {
@@ -200,7 +203,17 @@ Result<std::vector<std::optional<double>>> JobTiming::time_all(const Request& re
             t->ns.push_back(*took * 1e9 / t->rounds.calls);
         }
     }
-    for (Timed& t : timed) all[t.index] = t.ns.empty() ? t.rounds.seconds_per_call * 1e9 : median(std::move(t.ns));
+    // The cores are near each other, then far, for whole rounds: what counts is how each compares to the others.
+    std::vector<double> means;
+    for (std::size_t round = 0; round < static_cast<std::size_t>(rounds); round++) {
+        double logarithms = 0;
+        for (const Timed* t : turns) logarithms += std::log(t->ns[round]);
+        means.push_back(std::exp(logarithms / static_cast<double>(std::max<std::size_t>(turns.size(), 1))));
+    }
+    for (Timed& t : timed) {
+        for (std::size_t round = 0; round < t.ns.size(); round++) t.ns[round] /= means[round];
+        all[t.index] = t.ns.empty() ? t.rounds.seconds_per_call * 1e9 : median(std::move(t.ns)) * median(means);
+    }
     return all;
 }
 

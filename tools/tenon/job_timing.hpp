@@ -29,9 +29,10 @@ public:
     Communicator& ranks() { return *ranks_; }
     std::span<const Algorithm> algorithms() const { return algorithms_; }
 
-    // Nanoseconds of a call, by the collective's algorithms in the manifest's order: the median over rounds of calls
-    // back to back, in which the algorithms take turns, none always after the same other. Nothing for those that cannot
-    // serve the call; of those that are far from the quickest, the time of their first calls.
+    // Nanoseconds of a call, by the collective's algorithms in the manifest's order, in rounds of calls back to back in
+    // which the algorithms take turns, none always after the same other: the median over rounds of how one compares to
+    // the geometric mean of all, times the median of these means. Nothing for those that cannot serve the call; of
+    // those that are far from the quickest, the time of their first calls.
     Result<std::vector<std::optional<double>>> time_all(const Request& request, double round_ms, int rounds);
     // Of each level of the topology, the innermost first; nothing where no ranks are joined by it.
     Result<std::vector<std::optional<LevelTimes>>> time_levels();
