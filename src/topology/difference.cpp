@@ -32,6 +32,12 @@ Lines lines_of(const Map& map) {
         line += fmt::format("{}{} x {} bytes/s, {} ns{}", line.empty() ? "" : "; ", link.count, link.bytes_per_s,
                             link.latency_ns, words(link.facts));
     }
+    for (const LikePairs& pairs : map.pairs()) {
+        const char* where = pairs.is_between_servers ? "between servers" : "within a server";
+        std::string& line = lines[{"pairs", fmt::format("{} {}", where, pairs.transport)}];
+        line += fmt::format("{}{} such as {} and {}{}, {} bytes/s", line.empty() ? "" : "; ", pairs.count, pairs.first,
+                            pairs.second, pairs.over.empty() ? "" : " over " + pairs.over, pairs.bytes_per_s);
+    }
     return lines;
 }
 
@@ -50,7 +56,7 @@ std::string difference_of(const Map& one, const Map& other) {
     }
     for (const auto& [what, line] : theirs)
         if (!ours.contains(what)) text += fmt::format("+ {} {}: {}\n", std::get<0>(what), std::get<1>(what), line);
-    if (text.empty() && one != other) text = "~ the order of places or links\n";
+    if (text.empty() && one != other) text = "~ the order of places, links or pairs\n";
     return text;
 }
 

@@ -139,6 +139,37 @@ void MapBuilder::add_link(Link link) {
     if (!problem_) links_.push_back(std::move(link));
 }
 
+void MapBuilder::add_pairs(LikePairs pairs) {
+    if (problem_ || !check_text("a transport's name", pairs.transport, max_name_bytes)) return;
+    if (!pairs.over.empty() && !check_text("what pairs are reached over", pairs.over, max_name_bytes)) return;
+    if (pairs_.size() == max_like_pairs)
+        refuse(fmt::format("there are more than {} kinds of pairs", max_like_pairs));
+    else if (pairs.bytes_per_s > max_link_bytes_per_s)
+        refuse(fmt::format("{} bytes/s over {} are not believed; {} are", pairs.bytes_per_s, shown(pairs.transport),
+                           max_link_bytes_per_s));
+    else if (pairs.count == 0)
+        refuse(fmt::format("there are no pairs over {}", shown(pairs.transport)));
+    else if (pairs.first < 0 || pairs.first >= pairs.second)
+        refuse(fmt::format("ranks {} and {} are no pair, of which the lower rank comes first", pairs.first,
+                           pairs.second));
+    if (!problem_) pairs_.push_back(std::move(pairs));
+}
+
+// No more pairs than the ranks can be, of those ranks.
+void MapBuilder::check_pairs() {
+    const std::uint64_t ranks = by_rank_.size();
+    std::uint64_t left = ranks < 2 ? 0 : ranks * (ranks - 1) / 2;
+    for (const LikePairs& pairs : pairs_) {
+        if (std::cmp_greater_equal(pairs.second, ranks))
+            return refuse(fmt::format("ranks {} and {} are a pair, but there are {} ranks", pairs.first, pairs.second,
+                                      ranks));
+        if (pairs.count > left)
+            return refuse(fmt::format("there are more pairs than {} ranks can be: {} over {}, of {} that are left",
+                                      ranks, pairs.count, shown(pairs.transport), left));
+        left -= pairs.count;
+    }
+}
+
 void MapBuilder::check_ranks() {
     for (Rank rank = 0; std::cmp_less(rank, by_rank_.size()); rank++)
         if (!by_rank_.contains(rank))
@@ -171,6 +202,7 @@ std::vector<PlaceIndex> MapBuilder::depth_first(std::vector<PlaceIndex>& ends) c
 
 Result<Map> MapBuilder::finish() && {
     if (!problem_) check_ranks();
+    if (!problem_) check_pairs();
     if (problem_) return fail(Status::invalid_argument, std::move(*problem_));
     Map map;
     map.ends_.resize(places_.size());
@@ -188,6 +220,7 @@ Result<Map> MapBuilder::finish() && {
         if (link.to < link.from) std::swap(link.from, link.to);
     }
     map.links_ = std::move(links_);
+    map.pairs_ = std::move(pairs_);
     return map;
 }
 

@@ -12,7 +12,8 @@ namespace tenon {
 std::string rate_words(std::uint64_t bytes_per_s);
 std::string latency_words(std::uint64_t latency_ns);
 
-// How many places and links of each kind there are, and the places as a tree, in which like siblings are one line.
+// How many places and links of each kind there are, how pairs of ranks are reached where the map says so, and the
+// places as a tree, in which like siblings are one line.
 std::string text_of(const Map& map);
 // Its levels, as algorithms see them.
 std::string text_of(const Topology& topology);

@@ -23,7 +23,7 @@ using picture::Picture;
 struct Colours {
     std::string_view name, fill, edge;
 };
-constexpr std::array<Colours, 13> box_colours{{{"cluster", "#f8fafc", "#94a3b8"},
+constexpr std::array<Colours, 14> box_colours{{{"cluster", "#f8fafc", "#94a3b8"},
                                                {"supernode", "#eef2ff", "#818cf8"},
                                                {"server", "#ffffff", "#475569"},
                                                {"package", "#f8fafc", "#94a3b8"},
@@ -32,6 +32,7 @@ constexpr std::array<Colours, 13> box_colours{{{"cluster", "#f8fafc", "#94a3b8"}
                                                {"npu", "#eff6ff", "#60a5fa"},
                                                {"device", "#dbeafe", "#2563eb"},
                                                {"die", "#dbeafe", "#2563eb"},
+                                               {"process", "#dbeafe", "#2563eb"},
                                                {"nic", "#dcfce7", "#16a34a"},
                                                {"switch", "#fef3c7", "#d97706"},
                                                {"mesh", "#fff7ed", "#ea580c"},

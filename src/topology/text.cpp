@@ -49,6 +49,16 @@ std::string named(const Map& map, const LikePlaces& like) {
     return text;
 }
 
+std::string words_for(const LikePairs& pairs) {
+    std::string text = fmt::format("{}: {}", pairs.is_between_servers ? "between servers" : "within a server",
+                                   pairs.transport);
+    if (!pairs.over.empty()) text += " over " + pairs.over;
+    if (pairs.bytes_per_s != 0) text += ", at most " + rate_words(pairs.bytes_per_s);
+    return text + (pairs.count == 1 ? fmt::format(" (ranks {} and {})", pairs.first, pairs.second)
+                                    : fmt::format(" ({} pairs, such as ranks {} and {})", pairs.count, pairs.first,
+                                                  pairs.second));
+}
+
 class Tree {
 public:
     explicit Tree(const Map& map) : map_(map), shapes_(shapes_of(map)), links_(map.place_count()) {
@@ -113,6 +123,8 @@ std::string text_of(const Map& map) {
                             rate_words(rate), latency_words(latency));
         is_first = false;
     }
+    for (const LikePairs& pairs : map.pairs())
+        text += fmt::format("  {}   {}\n", &pairs == map.pairs().data() ? "pairs" : "     ", words_for(pairs));
     for (const Fact& fact : map[outermost].facts) text += fmt::format("  {}: {}\n", fact.name, fact.value);
     text += "\n";
     Tree{map}.write(outermost, "  ", text);

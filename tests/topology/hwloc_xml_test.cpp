@@ -1,8 +1,10 @@
 // hwloc's XML, of each of its three versions, becomes the places that matter to collectives, or is refused by line.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/topology/reading.hpp"
+#include "topology/core_words.hpp"
 #include "topology/projection.hpp"
 
 namespace tenon {
@@ -76,6 +78,23 @@ TEST(HwlocXml, OfVersion2HasItsDevicesInTheirNumaNode) {
     ASSERT_TRUE(topology) << topology.error().message;
     EXPECT_EQ(topology->rank_count, 2);
     EXPECT_EQ(topology->levels.back().link.rank_bytes_per_s, 25'000'000'000u);
+}
+
+TEST(HwlocXml, SaysWhichProcessorsAPlaceHas) {
+    const auto processors_of = [](std::string_view mask) {
+        const std::string package = "type=\"Package\" os_index=\"0\"";
+        const std::string with_mask = fmt::format("{} cpuset=\"{}\"", package, mask);
+        const Map map = read_or_fail(changed(version_2, package, with_mask));
+        return std::string{map[PlaceIndex{1}].fact(processors_fact).value_or("not said")};
+    };
+    EXPECT_EQ(processors_of("0x0000010f"), "0-3,8");
+    EXPECT_EQ(processors_of("0x80000000,,0x00000003"), "0-1,95");
+    EXPECT_EQ(processors_of("0x0"), "not said");
+    EXPECT_EQ(processors_of("0xf...f"), "not said") << "it has no end";
+    EXPECT_EQ(processors_of("0x1,7"), "not said");
+    std::string beyond = "0x1";
+    for (int word = 0; word < 32; word++) beyond += ",0x0";
+    EXPECT_EQ(processors_of(beyond), "not said") << "more than Tenon counts";
 }
 
 TEST(HwlocXml, OfVersion3HasOsDevicesAsBits) {

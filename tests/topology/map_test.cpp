@@ -100,6 +100,21 @@ const Refusal refusals[] = {
     {"no links at all",
      [](MapBuilder& map) { map.add_link({.to = map.add_place(outermost, "nic", "n"), .kind = "pcie", .count = 0}); },
      "there are 0 pcie links"},
+    {"a rank as a pair", [](MapBuilder& map) { map.add_pairs({.transport = "shm", .first = 1, .second = 1}); },
+     "ranks 1 and 1 are no pair"},
+    {"pairs without a transport", [](MapBuilder& map) { map.add_pairs({.transport = "", .second = 1}); }, "is empty"},
+    {"no pairs at all", [](MapBuilder& map) { map.add_pairs({.transport = "shm", .count = 0, .second = 1}); },
+     "there are no pairs over shm"},
+    {"a pair of no ranks", [](MapBuilder& map) { map.add_pairs({.transport = "shm", .second = 1}); },
+     "ranks 0 and 1 are a pair, but there are 0 ranks"},
+    {"more pairs than there can be",
+     [](MapBuilder& map) {
+         for (Rank rank = 0; rank < 3; rank++)
+             map.set_rank(map.add_place(outermost, "process", std::to_string(rank)), rank);
+         map.add_pairs({.transport = "shm", .count = 2, .second = 1});
+         map.add_pairs({.transport = "tcp", .count = 2, .second = 2});
+     },
+     "there are more pairs than 3 ranks can be: 2 over tcp, of 1 that are left"},
     {"a fact twice",
      [](MapBuilder& map) {
          map.set_fact(outermost, "model", "x");

@@ -70,6 +70,42 @@ TEST(TenonJson, IsRefusedWithPointerAndReason) {
     EXPECT_THAT(refusal_of("{\"tenon_topology\": 1,\n\"place\": {,}}"), HasSubstr("f.json:2: not well-formed JSON"));
 }
 
+constexpr std::string_view job = R"({"tenon_topology": 1, "place": {"kind": "cluster", "name": "c", "places": [
+  {"kind": "process", "name": "a", "rank": 0}, {"kind": "process", "name": "b", "rank": 1}]}, "pairs": [%s]})";
+
+std::string with_pairs(std::string_view pairs) {
+    std::string json{job};
+    return json.replace(json.find("%s"), 2, pairs);
+}
+
+TEST(TenonJson, SaysHowPairsAreReached) {
+    const auto read = read_map(with_pairs(R"({"where": "between servers", "transport": "tcp", "over": "eth0",
+                                              "bytes_per_s": 125000000, "such_as": [0, 1]})"),
+                               "f.json");
+    ASSERT_TRUE(read) << read.error().message;
+    const LikePairs pairs{.is_between_servers = true, .transport = "tcp", .over = "eth0", .bytes_per_s = 125'000'000,
+                          .first = 0, .second = 1};
+    EXPECT_THAT(read->map.pairs(), testing::ElementsAre(pairs));
+    const auto again = read_map(json_of(read->map), "f.json");
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(again->map, read->map);
+    EXPECT_NE(read_map(with_pairs(""), "f.json")->map, read->map);
+}
+
+TEST(TenonJson, IsRefusedWherePairsMakeNoSense) {
+    EXPECT_THAT(refusal_of(with_pairs(R"({"where": "here", "transport": "shm", "such_as": [0, 1]})")),
+                HasSubstr("/pairs/0/where: is neither \"within a server\" nor \"between servers\""));
+    EXPECT_THAT(refusal_of(with_pairs(R"({"where": "within a server", "transport": "shm", "such_as": [0]})")),
+                HasSubstr("/pairs/0/such_as: is not two ranks"));
+    EXPECT_THAT(refusal_of(with_pairs(R"({"where": "within a server", "transport": "shm", "such_as": [1, 0]})")),
+                HasSubstr("/pairs/0: ranks 1 and 0 are no pair"));
+    EXPECT_THAT(refusal_of(with_pairs(R"({"where": "within a server", "transport": "shm", "rate": 1})")),
+                HasSubstr("/pairs/0/rate: is no key here"));
+    EXPECT_THAT(refusal_of(with_pairs(
+                    R"({"where": "within a server", "transport": "shm", "such_as": [0, 1], "count": 2})")),
+                HasSubstr("there are more pairs than 2 ranks can be"));
+}
+
 TEST(TenonJson, IsRefusedWhereItIsNestedWithoutEnd) {
     EXPECT_THAT(refusal_of(std::string(1'000'000, '[')),
                 HasSubstr("f.json:1: arrays and objects lie inside one another"));

@@ -15,6 +15,7 @@
 #include <charconv>
 #include <map>
 
+#include "topology/core_words.hpp"
 #include "topology/files/readers.hpp"
 #include "topology/files/xml_file.hpp"
 
@@ -41,6 +42,27 @@ DeviceUse use_of(std::int64_t osdev_type, int version) {
     if (osdev_type < 0) return {};
     if (version >= 3) return {.computes = (osdev_type & 8) != 0, .networks = (osdev_type & (16 | 32)) != 0};
     return {.computes = osdev_type == 5, .networks = osdev_type == 2 || osdev_type == 3};
+}
+
+// "0x00000001,,0x0000ffff": words of 32 bits, the highest first, of which those of 0 may be left out. Nothing for what
+// is no such set, or is one without an end.
+std::optional<os::CoreSet> cores_of_mask(std::string_view mask) {
+    os::CoreSet cores;
+    for (std::size_t first = 0; !mask.empty(); first += 32) {
+        const std::size_t comma = mask.rfind(',');
+        std::string_view digits = mask.substr(comma == std::string_view::npos ? 0 : comma + 1);
+        mask = comma == std::string_view::npos ? std::string_view{} : mask.substr(0, comma);
+        if (digits.empty()) continue;
+        std::uint32_t word = 0;
+        if (!digits.starts_with("0x")) return std::nullopt;
+        digits.remove_prefix(2);
+        const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), word, 16);
+        if (problem != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+        if (word != 0 && first >= cores.size()) return std::nullopt;
+        for (std::size_t bit = 0; bit < 32 && word != 0; bit++, word >>= 1)
+            if ((word & 1) != 0) cores.set(first + bit);
+    }
+    return cores;
 }
 
 class Reader {
@@ -153,6 +175,8 @@ private:
             add(object, parent, kind, number < 0 ? std::string(word) : fmt::format("{}{}{}", word, apart, number));
         set_fact_if_plain(builder_, place, "memory_bytes", object.attribute("local_memory").value());
         set_fact_if_plain(builder_, place, "model", info_of(object, "CPUModel"));
+        if (const auto cores = cores_of_mask(object.attribute("cpuset").value()))
+            set_fact_if_plain(builder_, place, processors_fact, core_words(*cores));
         builder_.add_link({.from = place, .to = parent, .kind = "processor"});
         note_index(object, place);
         return place;

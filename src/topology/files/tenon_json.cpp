@@ -1,4 +1,5 @@
-// Tenon's own JSON: a tree of places, and links that name their ends by path; tenon_topology.schema.json describes it.
+// Tenon's own JSON: a tree of places, links that name their ends by path, and of a job's map how pairs of ranks are
+// reached; tenon_topology.schema.json describes it.
 //
 // Keys that are not known are refused: a misspelt "latency" would otherwise be silently not known.
 #include <fmt/format.h>
@@ -17,6 +18,7 @@ using topology_files::JsonElement;
 using topology_files::JsonReader;
 
 constexpr std::uint64_t format_version = 1;
+constexpr std::string_view within_a_server = "within a server", between_servers = "between servers";
 
 class Reader {
 public:
@@ -24,7 +26,7 @@ public:
 
     Result<Map> read(const JsonElement& root) {
         reader_.require_object(root);
-        only(root, {"$schema", "tenon_topology", "place", "links"});
+        only(root, {"$schema", "tenon_topology", "place", "links", "pairs"});
         reader_.number(reader_.member(root, "tenon_topology"), format_version, format_version);
         const JsonElement place = reader_.member(root, "place");
         MapBuilder builder{text_member(place, "kind", "?"), text_member(place, "name", "?")};
@@ -35,6 +37,11 @@ public:
             const JsonElement links = root["links"];
             const std::size_t count = reader_.array_size(links, max_links);
             for (std::size_t i = 0; i < count && !reader_.is_refused(); i++) read_link(builder, links[i]);
+        }
+        if (root.has("pairs")) {
+            const JsonElement pairs = root["pairs"];
+            const std::size_t count = reader_.array_size(pairs, max_like_pairs);
+            for (std::size_t i = 0; i < count && !reader_.is_refused(); i++) read_pairs(builder, pairs[i]);
         }
         if (reader_.is_refused()) return reader_.error();
         auto map = std::move(builder).finish();
@@ -119,6 +126,36 @@ private:
         note(element, builder);
     }
 
+    bool is_between_servers(const JsonElement& element) {
+        const std::string where = text_member(element, "where");
+        if (where != within_a_server && where != between_servers)
+            reader_.refuse(element["where"],
+                           fmt::format("is neither \"{}\" nor \"{}\"", within_a_server, between_servers));
+        return where == between_servers;
+    }
+
+    void read_pairs(MapBuilder& builder, const JsonElement& element) {
+        reader_.require_object(element);
+        only(element, {"where", "transport", "over", "bytes_per_s", "count", "such_as"});
+        if (reader_.is_refused()) return;
+        const JsonElement ranks = reader_.member(element, "such_as");
+        if (reader_.array_size(ranks, 2) != 2) reader_.refuse(ranks, "is not two ranks");
+        if (reader_.is_refused()) return;
+        const auto rank = [&](std::size_t i) {
+            return static_cast<Rank>(reader_.number(ranks[i], 0, max_places - 1));
+        };
+        LikePairs pairs{.is_between_servers = is_between_servers(element),
+                        .transport = text_member(element, "transport"),
+                        .over = element.has("over") ? reader_.text(element["over"]) : std::string{},
+                        .bytes_per_s = figure(element, "bytes_per_s", 0, max_link_bytes_per_s),
+                        .count = figure(element, "count", 1, std::uint64_t{max_places} * max_places),
+                        .first = rank(0),
+                        .second = rank(1)};
+        if (reader_.is_refused()) return;
+        builder.add_pairs(std::move(pairs));
+        note(element, builder);
+    }
+
     JsonReader reader_;
     std::unordered_map<std::string, PlaceIndex> paths_;
 };
@@ -157,6 +194,15 @@ std::string written(const Link& link, const std::vector<std::string>& paths) {
     return json + "}";
 }
 
+std::string written(const LikePairs& pairs) {
+    std::string json = fmt::format("{{\"where\": {}, \"transport\": {}",
+                                   as_json(pairs.is_between_servers ? between_servers : within_a_server),
+                                   as_json(pairs.transport));
+    if (!pairs.over.empty()) json += fmt::format(", \"over\": {}", as_json(pairs.over));
+    if (pairs.bytes_per_s != 0) json += fmt::format(", \"bytes_per_s\": {}", pairs.bytes_per_s);
+    return json + fmt::format(", \"count\": {}, \"such_as\": [{}, {}]}}", pairs.count, pairs.first, pairs.second);
+}
+
 }  // namespace
 
 namespace topology_files {
@@ -176,7 +222,10 @@ std::string json_of(const Map& map) {
     const std::vector<std::string> paths = map.paths();
     for (std::size_t i = 0; i < map.links().size(); i++)
         json += (i == 0 ? "\n  " : ",\n  ") + written(map.links()[i], paths);
-    return json + "]}\n";
+    json += "]";
+    for (std::size_t i = 0; i < map.pairs().size(); i++)
+        json += (i == 0 ? ",\n \"pairs\": [\n  " : ",\n  ") + written(map.pairs()[i]);
+    return json + (map.pairs().empty() ? "}\n" : "]}\n");
 }
 
 }  // namespace tenon
