@@ -17,6 +17,9 @@ NCCL = SOURCE / "tests/fuzz/corpus/nccl_xml/nvlink.xml"
 SCHEMA = SOURCE / "src/topology/files/tenon_topology.schema.json"
 
 
+NO_MACHINE = {"HWLOC_COMPONENTS": "stop"}  # hwloc has no way left to find out about it
+
+
 def topo(*arguments):
     return subprocess.run([PROGRAM, "topo", *map(str, arguments)], capture_output=True, text=True, timeout=60, env=CLEAN)
 
@@ -28,12 +31,20 @@ def well(*arguments):
     return result.stdout
 
 
-class Topologies(unittest.TestCase):
+def job(*arguments, environment={}):
+    """Of four ranks, whose output has no prefixes."""
+    return subprocess.run([PROGRAM, "run", "-n", "4", "--no-prefix", "--", PROGRAM, "topo", *map(str, arguments)],
+                          capture_output=True, text=True, timeout=120, env=CLEAN | environment)
+
+
+class Folder(unittest.TestCase):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name)
 
+
+class Topologies(Folder):
     def assert_is_bad_input(self, words, *arguments):
         result = topo(*arguments)
         self.assertEqual((result.returncode, result.stdout), (2, ""))
@@ -136,6 +147,64 @@ class Topologies(unittest.TestCase):
         result = topo("generate", "atlas-a2", "--out", self.folder / "missing" / "a.json")
         self.assertEqual(result.returncode, 1)
         self.assertIn("cannot write", result.stderr)
+
+
+class Jobs(Folder):
+    def well(self, *arguments):
+        result = job(*arguments)
+        self.assertEqual((result.returncode, result.stderr), (0, ""), arguments)
+        return result.stdout
+
+    def test_are_shown_once_with_how_pairs_are_reached(self):
+        shown = self.well("show")
+        self.assertEqual(shown.count("cluster job\n"), 1, shown)
+        self.assertIn("  pairs   within a server: shm (6 pairs, such as ranks 0 and 1)\n", shown)
+        self.assertRegex(shown, r"process rank0 \.\. rank3 \(4 alike\), ranks 0 \.\. 3;")
+        self.assertRegex(shown, r"as algorithms see it: 4 ranks on 1 host\n")
+
+    def test_fit_the_schema_and_read_back(self):
+        path, again = self.folder / "job.json", self.folder / "again.json"
+        self.assertEqual(self.well("convert", "--out", path, "--svg", self.folder / "job.svg"), "")
+        self.assertIn("rank3", (self.folder / "job.svg").read_text())
+        written = json.loads(path.read_text())
+        self.assertEqual(written["pairs"],
+                         [{"where": "within a server", "transport": "shm", "count": 6, "such_as": [0, 1]}])
+        self.assertIn("Tenon topology, 1", well("validate", path))
+        self.assertIn("within a server: shm (6 pairs", well("show", path))
+        well("convert", path, "--out", again)
+        self.assertEqual(again.read_text(), path.read_text())
+        self.assertEqual(self.well("diff", path), "", "the same job, once more")
+        try:
+            import jsonschema
+        except ImportError:
+            self.skipTest("python3-jsonschema is not installed")
+        validator = jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text()))
+        validator.validate(written)
+        del written["pairs"][0]["transport"]
+        self.assertFalse(validator.is_valid(written))
+
+    def test_that_differ_in_pairs_are_told_apart(self):
+        path, other = self.folder / "job.json", self.folder / "other.json"
+        self.well("convert", "--out", path)
+        other.write_text(path.read_text().replace('"transport": "shm"', '"transport": "tcp"'))
+        result = topo("diff", path, other)
+        self.assertEqual((result.returncode, result.stderr), (1, ""))
+        self.assertEqual(result.stdout.splitlines(),
+                         ['- pairs within a server shm: 6 such as 0 and 1, 0 bytes/s',
+                          '+ pairs within a server tcp: 6 such as 0 and 1, 0 bytes/s'])
+
+    def test_whose_machine_cannot_be_read_fail_by_name(self):
+        result = job("show", environment=NO_MACHINE)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertRegex(result.stderr, r"tenon: rank 0 cannot tell what machine \S+ is: hwloc cannot")
+
+    def test_of_wrong_variables_are_bad_input(self):
+        result = job("show", environment={"TENON_SPIN": "much"})
+        self.assertEqual((result.returncode, result.stdout), (2, ""))
+        self.assertIn("TENON_SPIN", result.stderr)
+
+    def test_show_files_on_every_rank(self):
+        self.assertEqual(self.well("validate", TABLE).count("HCCL rank table 1.x"), 4)
 
 
 if __name__ == "__main__":

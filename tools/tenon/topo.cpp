@@ -1,5 +1,6 @@
 // `tenon topo show FILE`: topology files of any known format, and this machine: shown, checked, compared, converted to
-// Tenon's own JSON, drawn; and maps of named machines, made from parameters.
+// Tenon's own JSON, drawn; and maps of named machines, made from parameters. In a launcher's job, what is said of this
+// machine elsewhere is said of all of the job's, once, by rank 0.
 //
 // Exit status: 1 when a file is wrong (validate), two differ (diff) or something cannot be written; 2 for bad input.
 #include <fmt/format.h>
@@ -9,8 +10,8 @@
 
 #include "tools/tenon/command.hpp"
 #include "topology/files/files.hpp"
+#include "tools/tenon/job_map.hpp"
 #include "topology/generators.hpp"
-#include "topology/machine/machine.hpp"
 #include "topology/printer.hpp"
 #include "topology/projection.hpp"
 
@@ -36,22 +37,30 @@ int write_out(const Output& output, const Map& map, const std::string& text) {
     return 0;
 }
 
-// Without a file, this machine.
-Result<Map> map_of(const std::string& file, const std::string& companion) {
-    if (file.empty()) return map_of_this_machine();
+// Without a file, this machine or this job; nothing where another rank has it.
+Result<std::optional<Map>> map_of(const std::string& file, const std::string& companion) {
+    if (file.empty()) return map_of_what_runs_this();
     auto read = read_map_file(file, companion);
     if (!read) return std::unexpected(read.error());
     return std::move(read->map);
 }
 
+// What was read was bad input; a job or a machine has failed.
+int refused(const std::string& file, const Error& error) {
+    const int status = bad_input(error.message);
+    return file.empty() && error.status != Status::invalid_argument ? 1 : status;
+}
+
 int show(const TopoOptions& options) {
-    const auto map = map_of(options.file, options.companion);
-    if (!map) return bad_input(map.error().message);
-    std::string text = text_of(*map);
-    const auto topology = topology_of(*map, options.rank_count);
+    const auto found = map_of(options.file, options.companion);
+    if (!found) return refused(options.file, found.error());
+    if (!*found) return 0;
+    const Map& map = **found;
+    std::string text = text_of(map);
+    const auto topology = topology_of(map, options.rank_count);
     if (!topology && options.rank_count) return bad_input(topology.error().message);
     text += "\n" + (topology ? text_of(*topology) : fmt::format("no ranks: {}\n", topology.error().message));
-    return write_out(options.output, *map, text);
+    return write_out(options.output, map, text);
 }
 
 int validate(const TopoOptions& options) {
@@ -71,8 +80,8 @@ int validate(const TopoOptions& options) {
 
 int convert(const TopoOptions& options) {
     const auto map = map_of(options.file, options.companion);
-    if (!map) return bad_input(map.error().message);
-    return write_out(options.output, *map, json_of(*map));
+    if (!map) return refused(options.file, map.error());
+    return *map ? write_out(options.output, **map, json_of(**map)) : 0;
 }
 
 int diff(const TopoOptions& options) {
@@ -80,8 +89,9 @@ int diff(const TopoOptions& options) {
         return bad_input("topo diff: name a topology file, which is compared with this machine, or two");
     const auto one = map_of(options.file, {}), other = map_of(options.other_file, {});
     if (!one) return bad_input(one.error().message);
-    if (!other) return bad_input(other.error().message);
-    const std::string difference = difference_of(*one, *other);
+    if (!other) return refused(options.other_file, other.error());
+    if (!*other) return 0;
+    const std::string difference = difference_of(**one, **other);
     fmt::print("{}", difference);
     return difference.empty() ? 0 : 1;
 }
@@ -153,7 +163,8 @@ void add_topo_command(CLI::App& program, Action& action) {
     };
     CLI::App* command = added("show", "What is there, and what algorithms see of it", show);
     command->add_option("file", options->file,
-                        "hwloc XML, NCCL XML, HCCL rank table, Tenon JSON (default: this machine)");
+                        "hwloc XML, NCCL XML, HCCL rank table, Tenon JSON (default: this machine, or the job of "
+                        "which this is a rank)");
     command->add_option("--ranks", options->rank_count, "Only the first ranks, in the table of levels")
         ->check(CLI::Range(1, 1 << 20));
     add_companion(*command, *options);
@@ -164,13 +175,16 @@ void add_topo_command(CLI::App& program, Action& action) {
     add_companion(*command, *options);
 
     command = added("convert", "To Tenon's own JSON", convert);
-    command->add_option("file", options->file, "A topology file of any known format (default: this machine)");
+    command->add_option("file", options->file,
+                        "A topology file of any known format (default: this machine, or the job of which this is a "
+                        "rank)");
     add_companion(*command, *options);
     add_output(*command, options->output);
 
     command = added("diff", "What two topologies differ in", diff);
     command->add_option("one", options->file, "A topology file of any known format");
-    command->add_option("other", options->other_file, "Another (default: this machine)");
+    command->add_option("other", options->other_file,
+                        "Another (default: this machine, or the job of which this is a rank)");
 
     add_generate_command(*topo, action);
     add_probe_command(*topo, action);
