@@ -50,22 +50,34 @@ Result<Hierarchy> Hierarchy::of(const Topology& topology, Rank rank_count) {
     made.parts_.resize(levels.size());
     made.place_.resize(levels.size());
     for (std::size_t k = 1; k < levels.size(); k++) {
-        auto& parts = made.parts_[k];
-        auto& place = made.place_[k];
         std::vector<std::int32_t> group_of_part;
         for (std::size_t rank = 0; rank < levels[0].size(); rank++) {
             const std::int32_t group = levels[k][rank], part = levels[k - 1][rank];
-            if (static_cast<std::size_t>(part) < group_of_part.size()) {
-                if (group_of_part[static_cast<std::size_t>(part)] == group) continue;
+            if (at(part) == group_of_part.size())
+                group_of_part.push_back(group);
+            else if (group_of_part[at(part)] != group)
                 return fail(Status::invalid_argument, "the topology's groups do not nest: ranks that level " +
                                                           std::to_string(k - 1) + " joins, the next one parts");
-            }
-            group_of_part.push_back(group);
-            parts.resize(std::max(parts.size(), static_cast<std::size_t>(group) + 1));
-            place.push_back(parts[static_cast<std::size_t>(group)].size());
-            parts[static_cast<std::size_t>(group)].push_back(part);
         }
+        made.parts_[k] = Parts::of(group_of_part);
+        const auto& [first, members] = made.parts_[k];
+        made.place_[k].resize(members.size());
+        for (std::size_t i = 0; i < members.size(); i++)
+            made.place_[k][at(members[i])] = i - first[at(group_of_part[at(members[i])])];
     }
+    return made;
+}
+
+// Sorted by group, by counting.
+Hierarchy::Parts Hierarchy::Parts::of(std::span<const std::int32_t> group_of_part) {
+    Parts made;
+    made.first.resize(at(std::ranges::max(group_of_part)) + 2);
+    for (const std::int32_t group : group_of_part) made.first[at(group) + 1]++;
+    std::partial_sum(made.first.begin(), made.first.end(), made.first.begin());
+    made.members.resize(group_of_part.size());
+    auto next = made.first;
+    for (std::size_t part = 0; part < group_of_part.size(); part++)
+        made.members[next[at(group_of_part[part])]++] = static_cast<std::int32_t>(part);
     return made;
 }
 

@@ -39,7 +39,9 @@ public:
         return group_of_[level][static_cast<std::size_t>(rank)];
     }
     std::span<const std::int32_t> parts(std::size_t level, std::int32_t group) const {
-        return parts_[level][static_cast<std::size_t>(group)];
+        const Parts& all = parts_[level];
+        const std::size_t first = all.first[static_cast<std::size_t>(group)];
+        return std::span(all.members).subspan(first, all.first[static_cast<std::size_t>(group) + 1] - first);
     }
     // Of the part that the rank is in, within its group of this level.
     std::size_t part_index(std::size_t level, Rank rank) const {
@@ -56,9 +58,15 @@ public:
     std::vector<Rank> of_largest_part() const;
 
 private:
-    std::vector<std::vector<std::int32_t>> group_of_;            // by level, by rank
-    std::vector<std::vector<std::vector<std::int32_t>>> parts_;  // by level, by group
-    std::vector<std::vector<std::size_t>> place_;                // by level, by group of the level inside
+    // Behind one another by group: choosing an algorithm makes a hierarchy for each rank's plan.
+    struct Parts {
+        static Parts of(std::span<const std::int32_t> group_of_part);
+        std::vector<std::size_t> first;  // by group, and the end of the last
+        std::vector<std::int32_t> members;
+    };
+    std::vector<std::vector<std::int32_t>> group_of_;  // by level, by rank
+    std::vector<Parts> parts_;                         // by level
+    std::vector<std::vector<std::size_t>> place_;      // by level, by group of the level inside
 };
 
 }  // namespace tenon

@@ -21,10 +21,13 @@ Price price_of(const Flow& flow, const PriceLimits& limits, std::size_t ranks) {
     while (filling > 1 && 2 * filling * flow.step_count() > limits.steps) filling /= 2;
     const double tiles = flow.tiles(), seen = 2.0 * static_cast<double>(filling);
     price.simulated_ranks = ranks;
-    price.total_ns = flow.time_ns(2 * filling, limits.most_ns);
-    if (tiles > seen && std::isfinite(price.total_ns)) {
-        const double each = (price.total_ns - flow.time_ns(filling)) / static_cast<double>(filling);
-        price.total_ns += each * (tiles - seen);
+    if (tiles > seen) {
+        // total = twice + (twice - once) * more, so that it is too much from some `twice` on.
+        const double once = flow.time_ns(filling), more = (tiles - seen) / static_cast<double>(filling);
+        const double twice = flow.time_ns(2 * filling, (limits.most_ns + once * more) / (1 + more));
+        price.total_ns = twice + (twice - once) * more;
+    } else {
+        price.total_ns = flow.time_ns(2 * filling, limits.most_ns);
     }
     if (limits.is_only_total) return price;
     price.latency_ns = flow.empty_time_ns();
@@ -38,14 +41,20 @@ std::size_t steps_of(const Plan& plan) {
     return steps;
 }
 
-Result<std::vector<Plan>> plans_of(const Representatives& ranks, const Algorithm& algorithm, Request request,
+Result<Plan> plan_of(Rank rank, const Algorithm& algorithm, Request request, const Topology& topology) {
+    request.rank = rank;
+    auto plan = algorithm.build(request, topology);
+    if (!plan || topology.has_boards) return plan;
+    return without_boards(*plan);
+}
+
+Result<std::vector<Plan>> plans_of(const Representatives& ranks, const Algorithm& algorithm, const Request& request,
                                    const Topology& topology) {
     std::vector<Plan> plans;
     for (const Representative& one : ranks.all()) {
-        request.rank = one.rank;
-        auto plan = algorithm.build(request, topology);
+        auto plan = plan_of(one.rank, algorithm, request, topology);
         if (!plan) return std::unexpected(plan.error());
-        plans.push_back(topology.has_boards ? std::move(*plan) : without_boards(*plan));
+        plans.push_back(std::move(*plan));
     }
     return plans;
 }
@@ -115,10 +124,10 @@ Result<Price> price(const Algorithm& algorithm, const Request& request, const To
 // some ranks would stand for all in a price, it would be one of pieces of equal length, and so is this.
 Result<Outlook> outlook(const Algorithm& algorithm, Request request, const Topology& topology,
                         const CostParameters& parameters) {
-    request.rank = 0;
-    auto built = algorithm.build(request, topology);
+    const auto built = plan_of(0, algorithm, request, topology);
     if (!built) return std::unexpected(built.error());
-    const Plan plan = topology.has_boards ? std::move(*built) : without_boards(*built);
+    const Plan& plan = *built;
+    request.rank = 0;
     const auto of_all = static_cast<double>(steps_of(plan)) * request.rank_count;
     if (of_all > static_cast<double>(PriceLimits{}.steps)) request = with_equal_pieces(request, plan.pieces);
     const std::vector<FlowLink> links{quickest(flow_links(LevelMap(topology), parameters))};
