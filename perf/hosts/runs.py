@@ -59,7 +59,7 @@ def run(options, program):
 
 def take_turns(options, programs, keep, about=""):
     """Hands every line to `keep`. The programs take turns, forwards and backwards, so that drift hits all alike. One of a
-    peer that fails is tried once more, since starting some of them fails now and then; one of Tenon's is not."""
+    peer that prints nothing is tried once more, since starting some of them fails now and then; one of Tenon's is not."""
     failed = set()
     for number in range(options.rounds):
         for program in programs if number % 2 == 0 else reversed(programs):
@@ -67,7 +67,7 @@ def take_turns(options, programs, keep, about=""):
                 continue
             start = time.monotonic()
             lines, reason = run(options, program)
-            if reason and program.peer != "tenon":
+            if reason and not lines and program.peer != "tenon" and program.path.exists():
                 print(f"# {about}{program.label} is tried again: {reason}", file=sys.stderr, flush=True)
                 lines, reason = run(options, program)
             for line in lines:

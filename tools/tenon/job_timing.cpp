@@ -107,16 +107,21 @@ Result<double> JobTiming::seconds(int calls, const Body& body) {
 }
 
 Result<JobTiming::Rounds> JobTiming::rounds_of(const Communicator& ranks, double round_ms, const Body& body) {
-    // The first calls of a shape make its plan, open connections and try ways to run it: as many on every rank.
+    // The first calls of a shape make its plan, open connections and try ways to run it. Where only some ranks take part
+    // in a call, only they try; so all agree on whether any has.
     double first = std::numeric_limits<double>::infinity();
-    auto is_warm = [&, before = ranks.tries()](int calls) mutable {
-        const bool tries = std::exchange(before, ranks.tries()) != ranks.tries();
+    bool has_tried = true;
+    const auto is_warm = [&](int calls) {
         if (first >= long_call_seconds) return calls >= long_warming_calls;
-        return calls >= warming_calls && (!tries || calls >= most_warming_calls);
+        return calls >= warming_calls && (!has_tried || calls >= most_warming_calls);
     };
     for (int calls = 0; !is_warm(calls); calls++) {
+        const std::uint64_t before = ranks.tries();
         const auto took = seconds(1, body);
         if (!took) return std::unexpected(took.error());
+        const auto tried = largest(ranks.tries() == before ? 0 : 1);
+        if (!tried) return std::unexpected(tried.error());
+        has_tried = *tried != 0;
         first = std::min(first, *took);
     }
     if (first >= long_call_seconds) return Rounds{1, first};
@@ -196,8 +201,8 @@ Result<std::vector<std::optional<double>>> JobTiming::time_all(const Request& re
         for (Timed* t : turns) {
             const Body body = [&] { return t->ranks->run(call); };
             // What another has left in the caches is not this one's.
-            const bool warms = t->rounds.calls > 1;
-            if (auto ok = warms ? seconds(1, body) : 0; !ok) return std::unexpected(ok.error());
+            if (t->rounds.calls > 1)
+                if (auto ok = seconds(1, body); !ok) return std::unexpected(ok.error());
             const auto took = seconds(t->rounds.calls, body);
             if (!took) return std::unexpected(took.error());
             t->ns.push_back(*took * 1e9 / t->rounds.calls);

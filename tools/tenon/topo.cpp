@@ -9,8 +9,8 @@
 #include <memory>
 
 #include "tools/tenon/command.hpp"
-#include "topology/files/files.hpp"
 #include "tools/tenon/job_map.hpp"
+#include "topology/files/files.hpp"
 #include "topology/generators.hpp"
 #include "topology/printer.hpp"
 #include "topology/projection.hpp"
