@@ -107,8 +107,8 @@ Result<double> JobTiming::seconds(int calls, const Body& body) {
 }
 
 Result<JobTiming::Rounds> JobTiming::rounds_of(const Communicator& ranks, double round_ms, const Body& body) {
-    // The first calls of a shape make its plan, open connections and try ways to run it. Where only some ranks take part
-    // in a call, only they try; so all agree on whether any has.
+    // The first calls of a shape make its plan, open connections and try ways to run it. Where only some ranks take
+    // part in a call, only they try; so all agree on whether any has.
     double first = std::numeric_limits<double>::infinity();
     bool has_tried = true;
     const auto is_warm = [&](int calls) {
