@@ -4,6 +4,7 @@
 #include <cstring>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "perf/moe_values.hpp"
 
@@ -23,7 +24,7 @@ std::vector<std::uint64_t> by_expert(const MoeChoices& choices) {
     std::vector<std::uint64_t> slots;
     for (std::uint64_t i = 0; i < choices.experts.size(); i++)
         if (choices.experts[i] >= 0) slots.push_back(i);
-    std::ranges::stable_sort(slots, {}, [&](std::uint64_t i) { return choices.experts[i]; });
+    std::ranges::sort(slots, {}, [&](std::uint64_t i) { return std::pair(choices.experts[i], i); });
     return slots;
 }
 
@@ -68,7 +69,7 @@ void MoePermutation::order_received(const std::vector<MoeChoices>& choices, std:
     received_ = blocks_of(std::move(rows), row_bytes_);
     place_of_row_.resize(arrivals.size());
     std::iota(place_of_row_.begin(), place_of_row_.end(), std::uint64_t{0});
-    std::ranges::stable_sort(place_of_row_, {}, [&](std::uint64_t i) { return arrivals[i].expert; });
+    std::ranges::sort(place_of_row_, {}, [&](std::uint64_t i) { return std::pair(arrivals[i].expert, i); });
     for (const std::uint64_t place : place_of_row_) source_of_row_.push_back(arrivals[place].source);
 }
 
