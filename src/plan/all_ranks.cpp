@@ -10,7 +10,7 @@ Result<std::vector<Plan>> plans_of_all_ranks(const Algorithm& algorithm, Request
         auto plan = algorithm.build(request, topology);
         if (!plan) return std::unexpected(plan.error());
         plan->algorithm = algorithm.name;
-        plans.push_back(topology.has_boards ? std::move(*plan) : without_boards(*plan));
+        plans.push_back(topology.has_boards ? std::move(*plan) : without_boards(std::move(*plan)));
     }
     return plans;
 }

@@ -1,5 +1,7 @@
 #include "plan/boards.hpp"
 
+#include <algorithm>
+
 #include "base/assert.hpp"
 
 namespace tenon {
@@ -43,9 +45,18 @@ void add_without_board(Lane& lane, Step step, const Plan& plan) {
     lane.steps[first].dependency_count = step.dependency_count;
 }
 
+bool uses_boards(const Plan& plan) {
+    return std::ranges::any_of(plan.lanes, [](const Lane& lane) {
+        return std::ranges::any_of(lane.steps, [](const Step& step) {
+            return step.send_to == everyone || step.receive_channel == board_channel;
+        });
+    });
+}
+
 }  // namespace
 
-Plan without_boards(const Plan& plan) {
+Plan without_boards(Plan plan) {
+    if (!uses_boards(plan)) return plan;
     Plan made = plan;
     std::vector<std::vector<std::uint32_t>> last(plan.lanes.size());  // of what each step has become
     for (std::size_t l = 0; l < plan.lanes.size(); l++) {

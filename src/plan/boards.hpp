@@ -7,6 +7,6 @@
 namespace tenon {
 
 // Claims stay true: each of the messages carries what the one carried, and follows it at once.
-Plan without_boards(const Plan& plan);
+Plan without_boards(Plan plan);
 
 }  // namespace tenon

@@ -32,7 +32,7 @@ Result<const Plan*> PlanCache::plan_for(const Algorithm& algorithm, const Reques
     auto plan = algorithm.build(request, topology);
     if (!plan) return std::unexpected(plan.error());
     plan->algorithm = algorithm.name;
-    if (!topology.has_boards) *plan = without_boards(*plan);
+    if (!topology.has_boards) *plan = without_boards(std::move(*plan));
     entries_.push_front({&algorithm, request, std::move(*plan)});
     if (entries_.size() > capacity_) entries_.pop_back();
     return &entries_.front().plan;

@@ -45,24 +45,7 @@ Result<Plan> plan_of(Rank rank, const Algorithm& algorithm, Request request, con
     request.rank = rank;
     auto plan = algorithm.build(request, topology);
     if (!plan || topology.has_boards) return plan;
-    return without_boards(*plan);
-}
-
-Result<std::vector<Plan>> plans_of(const Representatives& ranks, const Algorithm& algorithm, const Request& request,
-                                   const Topology& topology) {
-    std::vector<Plan> plans;
-    for (const Representative& one : ranks.all()) {
-        auto plan = plan_of(one.rank, algorithm, request, topology);
-        if (!plan) return std::unexpected(plan.error());
-        plans.push_back(std::move(*plan));
-    }
-    return plans;
-}
-
-// The last pieces of a block may be empty, which only some ranks see, and those that stand for them may not.
-Request with_equal_pieces(Request request, std::uint32_t pieces) {
-    request.count.value = piece_elements(request.count, pieces, request.type).value * pieces;
-    return request;
+    return without_boards(std::move(*plan));
 }
 
 // The least of each figure over the levels: prices may take means of them, and means are no less.
@@ -77,12 +60,16 @@ FlowLink quickest(const std::vector<FlowLink>& links) {
     return least;
 }
 
-// What a simulation of all ranks would take.
-double steps_of_all(const Representatives& ranks, const std::vector<Plan>& plans) {
-    double steps = 0;
-    for (std::size_t i = 0; i < plans.size(); i++)
-        steps += static_cast<double>(steps_of(plans[i])) * ranks.all()[i].like;
-    return steps;
+// A plan is gone before the next is built: together they would be most of what a price keeps in memory.
+Result<Flow> flow_of(const Representatives& ranks, const LevelMap& map, const Algorithm& algorithm,
+                     const Request& request, const Topology& topology, const CostParameters& parameters) {
+    Flow flow(ranks, map, request, topology, parameters);
+    for (const Representative& one : ranks.all()) {
+        const auto plan = plan_of(one.rank, algorithm, request, topology);
+        if (!plan) return std::unexpected(plan.error());
+        flow.add(*plan);
+    }
+    return flow;
 }
 
 }  // namespace
@@ -100,24 +87,29 @@ Price price(std::span<const Plan> plans, const Request& request, const Topology&
             const CostParameters& parameters) {
     const LevelMap map(topology);
     const Representatives ranks = Representatives::everybody(map);
-    return price_of(Flow(plans, ranks, map, request, topology, parameters), {.steps = SIZE_MAX}, plans.size());
+    Flow flow(ranks, map, request, topology, parameters);
+    for (const Plan& plan : plans) flow.add(plan);
+    flow.join();
+    return price_of(flow, {.steps = SIZE_MAX}, plans.size());
 }
 
 Result<Price> price(const Algorithm& algorithm, const Request& request, const Topology& topology,
                     const CostParameters& parameters, const PriceLimits& limits) {
     const LevelMap map(topology);
     const Rank root = is_rooted(request.collective) ? request.root : no_rank;
-    Representatives ranks = Representatives::some(map, root, most_representatives);
-    auto plans = plans_of(ranks, algorithm, request, topology);
-    if (!plans) return std::unexpected(plans.error());
+    const auto price_over = [&](const Representatives& ranks, double most_steps) -> Result<std::optional<Price>> {
+        auto flow = flow_of(ranks, map, algorithm, request, topology, parameters);
+        if (!flow) return std::unexpected(flow.error());
+        if (flow->steps_of_all() <= most_steps) return std::nullopt;
+        flow->join();
+        return price_of(*flow, limits, ranks.all().size());
+    };
     // Each rank as it is, where that is no more work: so trees and chains have their depth.
-    if (steps_of_all(ranks, *plans) <= static_cast<double>(limits.steps)) {
-        ranks = Representatives::everybody(map);
-        plans = plans_of(ranks, algorithm, request, topology);
-        if (!plans) return std::unexpected(plans.error());
-    }
-    const Request priced = ranks.are_everybody() ? request : with_equal_pieces(request, plans->front().pieces);
-    return price_of(Flow(*plans, ranks, map, priced, topology, parameters), limits, ranks.all().size());
+    const auto some = Representatives::some(map, root, most_representatives);
+    auto priced = price_over(some, static_cast<double>(limits.steps));
+    if (priced && !*priced) priced = price_over(Representatives::everybody(map), -1);
+    if (!priced) return std::unexpected(priced.error());
+    return std::move(**priced);
 }
 
 // Rank 0 is looked at by every price, and does one step at a time: all that keeps its core busy takes no less. Where
@@ -132,13 +124,14 @@ Result<Outlook> outlook(const Algorithm& algorithm, Request request, const Topol
     if (of_all > static_cast<double>(PriceLimits{}.steps)) request = with_equal_pieces(request, plan.pieces);
     const std::vector<FlowLink> links{quickest(flow_links(LevelMap(topology), parameters))};
     constexpr double rounding = 1e-9;
+    const ElementCount piece = piece_elements(request.count, plan.pieces, request.type);
     double busy = 0;
     for (const Lane& lane : plan.lanes)
         for (const Step& step : lane.steps) {
-            FlowStep done = flow_step(plan, step, request);
+            FlowStep done = flow_step(plan, step, request, piece);
             if (done.bytes == 0 && !done.is_token) continue;
             done.message_in_ns = done.message_out_ns = links.front().message_ns;
-            busy += busy_ns(done, done.bytes, links, parameters);
+            busy += busy_time(done, links, parameters).of(done.bytes);
         }
     return Outlook{.least_ns = busy * (1 - rounding), .steps = steps_of(plan)};
 }

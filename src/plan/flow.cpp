@@ -1,11 +1,9 @@
 #include "plan/flow.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <compare>
-#include <unordered_map>
 
 #include "base/assert.hpp"
+#include "plan/geometry.hpp"
 
 namespace tenon {
 namespace {
@@ -54,36 +52,53 @@ std::vector<FlowLink> flow_links(const LevelMap& map, const CostParameters& para
     return links;
 }
 
-Flow::Flow(std::span<const Plan> plans, const Representatives& ranks, const LevelMap& map, const Request& request,
-           const Topology& topology, const CostParameters& parameters)
+Request with_equal_pieces(Request request, std::uint32_t pieces) {
+    request.count.value = piece_elements(request.count, pieces, request.type).value * pieces;
+    return request;
+}
+
+Flow::Flow(const Representatives& ranks, const LevelMap& map, const Request& request, const Topology& topology,
+           const CostParameters& parameters)
     : ranks_(ranks),
       map_(map),
       request_(request),
       topology_(topology),
       parameters_(parameters),
       links_(flow_links(map, parameters)) {
-    TENON_ASSERT(plans.size() == ranks.all().size(), "every representative has a plan");
     slot_bytes_ = topology.slot_bytes != 0 ? static_cast<double>(topology.slot_bytes) : slot_bytes_unless_known;
-    const std::uint64_t tile = plans[0].tile_bytes;
-    tile_bytes_ = tile == one_tile ? 0 : tile == 0 ? slot_bytes_ : std::min(slot_bytes_, static_cast<double>(tile));
-    representative_of_.assign(static_cast<std::size_t>(map.rank_count()), FlowStep::none);
-    std::size_t steps = 0, lanes = 0;
-    for (const Plan& plan : plans) {
-        lanes += plan.lanes.size();
-        for (const Lane& lane : plan.lanes) steps += lane.steps.size();
-    }
-    steps_.reserve(steps);
-    lanes_.reserve(lanes);
-    for (std::uint32_t i = 0; i < plans.size(); i++) {
-        representative_of_[static_cast<std::size_t>(plans[i].rank)] = i;
-        add_rank(plans[i], i);
-    }
-    join_exactly();
-    join_boards();
-    if (!ranks.are_everybody()) join_by_likeness();
+    representative_of_.assign(static_cast<std::size_t>(map.rank_count()), TimedStep::none);
+    for (const Representative& one : ranks.all())
+        for (std::size_t level = 0; level < map.level_count(); level++)
+            places_.push_back({map.part_of(level, one.rank), one.like_in_part[level]});
 }
 
-void Flow::add_rank(const Plan& plan, std::uint32_t rank) {
+// What all plans have in common.
+void Flow::begin(const Plan& first) {
+    if (!ranks_.are_everybody()) request_ = with_equal_pieces(request_, first.pieces);
+    piece_ = piece_elements(request_.count, first.pieces, request_.type);
+    const std::uint64_t tile = first.tile_bytes;
+    tile_bytes_ = tile == one_tile ? 0 : tile == 0 ? slot_bytes_ : std::min(slot_bytes_, static_cast<double>(tile));
+    std::size_t steps = 0;
+    for (const Lane& lane : first.lanes) steps += lane.steps.size();
+    steps_.reserve(steps * ranks_.all().size());
+    timed_.reserve(steps_.capacity());
+    lanes_.reserve(first.lanes.size() * ranks_.all().size());
+}
+
+void Flow::join() {
+    TENON_ASSERT(added_ == ranks_.all().size(), "every representative has a plan");
+    next_receiver_.assign(steps_.size(), TimedStep::none);
+    join_exactly();
+    join_boards();
+    if (!ranks_.are_everybody()) join_by_likeness();
+    time_steps();
+}
+
+void Flow::add(const Plan& plan) {
+    if (added_ == 0) begin(plan);
+    const std::uint32_t rank = added_++;
+    representative_of_[static_cast<std::size_t>(plan.rank)] = rank;
+    pair_to_.assign(static_cast<std::size_t>(map_.rank_count()), TimedStep::none);
     std::vector<std::uint32_t> first_of_lane;
     for (auto at = static_cast<std::uint32_t>(steps_.size()); const Lane& lane : plan.lanes) {
         first_of_lane.push_back(at);
@@ -99,7 +114,7 @@ void Flow::add_rank(const Plan& plan, std::uint32_t rank) {
             for (const StepRef need : plan.dependencies_of(step)) {
                 const std::uint32_t earlier = first_of_lane[need.lane] + need.step;
                 needs_.push_back(earlier);
-                steps_.back().need_count++;
+                timed_.back().need_count++;
             }
             most = std::max(most, steps_.back().bytes);
         }
@@ -110,14 +125,14 @@ void Flow::add_rank(const Plan& plan, std::uint32_t rank) {
     }
     // Only now are they all there.
     for (std::uint32_t at = first_of_lane.empty() ? 0 : first_of_lane[0]; at < steps_.size(); at++)
-        for (std::uint32_t n = 0; n < steps_[at].need_count; n++) {
-            FlowStep& earlier = steps_[needs_[steps_[at].first_need + n]];
-            dependents_.push_back({steps_[at].lane, earlier.first_dependent});
+        for (std::uint32_t n = 0; n < timed_[at].need_count; n++) {
+            TimedStep& earlier = timed_[needs_[timed_[at].first_need + n]];
+            dependents_.push_back({timed_[at].lane, earlier.first_dependent});
             earlier.first_dependent = static_cast<std::uint32_t>(dependents_.size()) - 1;
         }
 }
 
-FlowStep flow_step(const Plan& plan, const Step& step, const Request& request) {
+FlowStep flow_step(const Plan& plan, const Step& step, const Request& request, ElementCount piece) {
     const Chunk& sized = writes_destination(step.kind) ? step.destination : step.source;
     FlowStep made{.kind = step.kind,
                   .is_token = sized.count == 0 && (sends(step.kind) || receives(step.kind)),
@@ -126,16 +141,14 @@ FlowStep flow_step(const Plan& plan, const Step& step, const Request& request) {
                   .from = step.receive_from,
                   .to = step.send_to,
                   .operands = step.operand_count};
-    made.bytes = static_cast<double>(element_range(sized, plan.pieces, request.count, request.type).count *
+    made.bytes = static_cast<double>(element_range(sized, plan.pieces, request.count, piece).count *
                                      element_bytes(request.type));
     return made;
 }
 
 void Flow::add_step(const Plan& plan, const Step& step, std::uint32_t rank, std::uint32_t lane) {
-    FlowStep added = flow_step(plan, step, request_);
+    FlowStep& added = steps_.emplace_back(flow_step(plan, step, request_, piece_));
     added.rank = rank;
-    added.lane = lane;
-    added.first_need = static_cast<std::uint32_t>(needs_.size());
     // What all read goes by the memory that all share.
     if (sends(step.kind) && step.send_to >= 0)
         added.level_out = static_cast<std::uint8_t>(map_.level_between(plan.rank, step.send_to));
@@ -144,29 +157,67 @@ void Flow::add_step(const Plan& plan, const Step& step, std::uint32_t rank, std:
     added.latency_ns = links_[added.level_in].latency_ns;
     added.message_in_ns = links_[added.level_in].message_ns;
     added.message_out_ns = links_[added.level_out].message_ns;
-    steps_.push_back(added);
+    TimedStep& timed = timed_.emplace_back();
+    timed.lane = lane;
+    timed.first_need = static_cast<std::uint32_t>(needs_.size());
+    const bool is_message = sends(step.kind) && step.send_to >= 0;
+    if (is_message && links_[added.level_out].pair_ns_per_byte > 0) add_pair(added, timed);
+}
+
+void Flow::add_pair(const FlowStep& step, TimedStep& timed) {
+    std::uint32_t& pair = pair_to_[static_cast<std::size_t>(step.to)];
+    if (pair == TimedStep::none) pair = pairs_++;
+    timed.pair = pair;
 }
 
 void Flow::join(std::uint32_t sender, std::uint32_t receiver) {
-    steps_[receiver].sender = sender;
-    steps_[receiver].next_receiver = steps_[sender].first_receiver;
-    steps_[sender].first_receiver = receiver;
+    timed_[receiver].sender = sender;
+    next_receiver_[receiver] = timed_[sender].first_receiver;
+    timed_[sender].first_receiver = receiver;
+}
+
+void Flow::time_steps() {
+    for (std::size_t i = 0; i < steps_.size(); i++) {
+        const FlowStep& step = steps_[i];
+        TimedStep& timed = timed_[i];
+        timed.bytes = step.bytes;
+        timed.busy = busy_time(step, links_, parameters_);
+        timed.latency_ns = step.latency_ns;
+        timed.level_out = step.level_out;
+        timed.is_token = step.is_token;
+        timed.sends = sends(step.kind);
+    }
 }
 
 namespace {
 
 // A message's end, so that those of one channel are found together, in order.
 struct End {
-    static constexpr unsigned rank_bits = 24, channel_bits = 16;
-    std::uint64_t channel;  // of whom, to whom, and which
+    std::uint32_t from, to;
+    std::uint32_t to_channel;  // of the receiver's: which comes from the sender, too
     std::uint32_t step;
 
     static End make(std::uint32_t from, std::uint32_t to, Channel channel, std::uint32_t step) {
-        return {std::uint64_t{from} << (rank_bits + channel_bits) | std::uint64_t{to} << channel_bits | channel, step};
+        return {from, to, to * max_channels + channel, step};
     }
-    std::uint32_t from() const { return static_cast<std::uint32_t>(channel >> (rank_bits + channel_bits)); }
-    friend auto operator<=>(const End&, const End&) = default;
+    std::uint64_t channel() const { return std::uint64_t{from} << 32 | to_channel; }
 };
+
+// Ends in the order of `key`, which is less than `keys`; of equal ones in the order that they had.
+void order_by(std::vector<End>& ends, std::uint32_t End::*key, std::size_t keys) {
+    std::vector<std::uint32_t> place(keys + 1);
+    for (const End& end : ends) place[end.*key + 1]++;
+    for (std::size_t k = 0; k < keys; k++) place[k + 1] += place[k];
+    std::vector<End> ordered(ends.size());
+    for (const End& end : ends) ordered[place[end.*key]++] = end;
+    ends = std::move(ordered);
+}
+
+// By channel, and then as they were added.
+void order_by_channel(std::vector<End>& ends, std::size_t ranks) {
+    order_by(ends, &End::to_channel, ranks * max_channels);
+    order_by(ends, &End::from, ranks);
+}
 
 }  // namespace
 
@@ -177,19 +228,19 @@ void Flow::join_exactly() {
         const FlowStep& step = steps_[i];
         if (sends(step.kind) && step.to >= 0) {
             const std::uint32_t to = representative_of_[static_cast<std::size_t>(step.to)];
-            if (to != FlowStep::none) sent.push_back(End::make(step.rank, to, step.channel_out, i));
+            if (to != TimedStep::none) sent.push_back(End::make(step.rank, to, step.channel_out, i));
         }
         if (receives(step.kind) && step.channel_in != board_channel) {
             const std::uint32_t from = representative_of_[static_cast<std::size_t>(step.from)];
-            if (from != FlowStep::none) received.push_back(End::make(from, step.rank, step.channel_in, i));
+            if (from != TimedStep::none) received.push_back(End::make(from, step.rank, step.channel_in, i));
         }
     }
-    std::ranges::sort(sent);
-    std::ranges::sort(received);
+    order_by_channel(sent, ranks_.all().size());
+    order_by_channel(received, ranks_.all().size());
     for (std::size_t s = 0, r = 0; s < sent.size() && r < received.size();) {
-        if (sent[s].channel < received[r].channel)
+        if (sent[s].channel() < received[r].channel())
             s++;
-        else if (received[r].channel < sent[s].channel)
+        else if (received[r].channel() < sent[s].channel())
             r++;
         else
             join(sent[s++].step, received[r++].step);
@@ -204,13 +255,15 @@ void Flow::join_boards() {
         const FlowStep& step = steps_[i];
         if (sends(step.kind) && step.to == everyone) published[step.rank].push_back(i);
         if (receives(step.kind) && step.channel_in == board_channel)
-            received.push_back(End::make(static_cast<std::uint32_t>(step.from), step.rank, board_channel, i));
+            received.push_back(End{static_cast<std::uint32_t>(step.from), step.rank, 0, i});
     }
-    std::ranges::sort(received);
+    if (received.empty()) return;
+    order_by(received, &End::from, static_cast<std::size_t>(map_.rank_count()));
     std::size_t number = 0;
     for (std::size_t r = 0; r < received.size(); r++) {
-        number = r > 0 && received[r - 1].channel == received[r].channel ? number + 1 : 0;
-        const auto& of = published[ranks_.stand_in(static_cast<Rank>(received[r].from()))];
+        const bool goes_on = r > 0 && received[r - 1].from == received[r].from && received[r - 1].to == received[r].to;
+        number = goes_on ? number + 1 : 0;
+        const auto& of = published[ranks_.stand_in(static_cast<Rank>(received[r].from))];
         if (number < of.size()) join(of[number], received[r].step);
     }
 }
@@ -226,7 +279,7 @@ void Flow::join_by_likeness() {
     }
     for (const auto& own : received)
         for (std::size_t n = 0; n < own.size(); n++) {
-            if (steps_[own[n]].sender != FlowStep::none) continue;
+            if (timed_[own[n]].sender != TimedStep::none) continue;
             const auto& of = sent[ranks_.stand_in(steps_[own[n]].from)];
             if (!of.empty()) join(of[n * of.size() / own.size()], own[n]);
         }
@@ -252,26 +305,29 @@ void Flow::average(const std::vector<std::vector<std::uint32_t>>& messages, doub
     }
 }
 
-double Flow::length(const FlowStep& step, std::size_t tile) const {
-    if (tile_bytes_ == 0) return tile == 0 ? step.bytes : 0;
-    return std::clamp(step.bytes - static_cast<double>(tile) * tile_bytes_, 0.0, tile_bytes_);
+double sum_ns_per_byte(const FlowStep& step, std::span<const FlowLink> links, const CostParameters& parameters) {
+    if (step.operands != 0) return static_cast<double>(step.operands) * ns_per_byte(parameters.reduce_bytes_per_s);
+    return receives(step.kind) && combines(step.kind) ? links[step.level_in].reduce_ns_per_byte : 0;
 }
 
-double sum_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters) {
-    if (step.operands != 0)
-        return static_cast<double>(step.operands) * bytes * ns_per_byte(parameters.reduce_bytes_per_s);
-    return receives(step.kind) && combines(step.kind) ? bytes * links[step.level_in].reduce_ns_per_byte : 0;
-}
-
-double busy_ns(const FlowStep& step, double bytes, std::span<const FlowLink> links, const CostParameters& parameters) {
-    double busy = parameters.step_ns + sum_ns(step, bytes, links, parameters);
+BusyTime busy_time(const FlowStep& step, std::span<const FlowLink> links, const CostParameters& parameters) {
+    BusyTime busy{parameters.step_ns, sum_ns_per_byte(step, links, parameters)};
     if (receives(step.kind)) {
-        busy += step.message_in_ns;
-        if (!combines(step.kind)) busy += bytes * links[step.level_in].receive_ns_per_byte;
+        busy.fixed_ns += step.message_in_ns;
+        if (!combines(step.kind)) busy.ns_per_byte += links[step.level_in].receive_ns_per_byte;
     }
-    if (sends(step.kind)) busy += step.message_out_ns + bytes * links[step.level_out].send_ns_per_byte;
-    if (step.kind == StepKind::copy) busy += bytes * ns_per_byte(parameters.copy_bytes_per_s);
+    if (sends(step.kind)) {
+        busy.fixed_ns += step.message_out_ns;
+        busy.ns_per_byte += links[step.level_out].send_ns_per_byte;
+    }
+    if (step.kind == StepKind::copy) busy.ns_per_byte += ns_per_byte(parameters.copy_bytes_per_s);
     return busy;
+}
+
+double Flow::steps_of_all() const {
+    double steps = 0;
+    for (const FlowLane& lane : lanes_) steps += lane.count * ranks_.all()[lane.rank].like;
+    return steps;
 }
 
 double Flow::cores_of_host() const {
@@ -292,15 +348,16 @@ double Flow::like_on_host(std::uint32_t rank) const {
 void Flow::add_loads(Price& price) const {
     const std::size_t levels = map_.level_count(), count = ranks_.all().size();
     std::vector<double> busy(count), sums(count), out(count * levels), in(count * levels), pairs(levels);
-    std::unordered_map<std::uint64_t, double> to_one;
-    for (const FlowStep& step : steps_) {
-        if (sends(step.kind) && step.to >= 0 && links_[step.level_out].pair_ns_per_byte > 0) {
-            double& bytes = to_one[pair_key(step)];
+    std::vector<double> to_one(pairs_);
+    for (std::size_t i = 0; i < steps_.size(); i++) {
+        const FlowStep& step = steps_[i];
+        if (timed_[i].pair != TimedStep::none) {
+            double& bytes = to_one[timed_[i].pair];
             bytes += step.bytes;
             pairs[step.level_out] = std::max(pairs[step.level_out], bytes * links_[step.level_out].pair_ns_per_byte);
         }
-        busy[step.rank] += busy_ns(step, step.bytes, links_, parameters_);
-        sums[step.rank] += sum_ns(step, step.bytes, links_, parameters_);
+        busy[step.rank] += timed_[i].busy.of(step.bytes);
+        sums[step.rank] += step.bytes * sum_ns_per_byte(step, links_, parameters_);
         if (sends(step.kind)) out[step.rank * levels + step.level_out] += step.bytes;
         if (receives(step.kind)) in[step.rank * levels + step.level_in] += step.bytes;
     }
@@ -314,11 +371,11 @@ void Flow::add_loads(Price& price) const {
     for (std::size_t level = 0; level < levels; level++) {
         std::vector<double> part_out(map_.part_count(level)), part_in(part_out.size());
         LevelLoad load{.level = map_.level(level).name, .busy_ns = pairs[level]};
-        for (std::size_t r = 0; r < count; r++) {
-            const Representative& one = ranks_.all()[r];
-            const std::size_t part = map_.part_of(level, one.rank), at = r * levels + level;
-            part_out[part] += out[at] * one.like_in_part[level];
-            part_in[part] += in[at] * one.like_in_part[level];
+        for (std::uint32_t r = 0; r < count; r++) {
+            const FlowPlace& at_level = place(r, level);
+            const std::size_t at = r * levels + level;
+            part_out[at_level.part] += out[at] * at_level.like;
+            part_in[at_level.part] += in[at] * at_level.like;
             load.busy_ns = std::max(load.busy_ns, std::max(out[at], in[at]) * links_[level].rank_ns_per_byte);
         }
         load.part_bytes = *std::ranges::max_element(part_out);

@@ -1,9 +1,10 @@
 // Where chunks lie: the arithmetic behind the geometry that plan.hpp describes. Pure functions of agreed facts.
+#include "plan/geometry.hpp"
+
 #include <algorithm>
 #include <array>
 
 #include "base/assert.hpp"
-#include "tenon/plugin/plan.hpp"
 
 namespace tenon {
 namespace {
@@ -75,7 +76,11 @@ ElementCount piece_elements(ElementCount count, std::uint32_t pieces, DataType t
 }
 
 ElementRange element_range(const Chunk& chunk, std::uint32_t pieces, ElementCount count, DataType type) {
-    const std::uint64_t piece = piece_elements(count, pieces, type).value;
+    return element_range(chunk, pieces, count, piece_elements(count, pieces, type));
+}
+
+ElementRange element_range(const Chunk& chunk, std::uint32_t pieces, ElementCount count, ElementCount piece_length) {
+    const std::uint64_t piece = piece_length.value;
     const bool in_scratch = chunk.buffer == BufferId::scratch;
     const ChunkIndex from = in_scratch ? chunk.shape : chunk.index;
     const std::uint64_t first = elements_before(from, pieces, count.value, piece);
