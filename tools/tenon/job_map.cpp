@@ -1,28 +1,16 @@
-// A rank's report to rank 0 is a JSON object, bounded and parsed as strictly as a file:
-//   "reached": [[first, count, "tcp", ["eth0"]], ...]    how it reaches the others, in order (topology/job_map.hpp)
-//   "machine": "..."                                     of a host's lowest rank: its machine, as Tenon's own JSON
-//   "problem": "..."                                     instead, where that could not be had
 #include "tools/tenon/job_map.hpp"
 
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
 #include "bootstrap/launch.hpp"
 #include "communicator/communicator.hpp"
-#include "topology/files/files.hpp"
-#include "topology/files/json_file.hpp"
-#include "topology/job_map.hpp"
+#include "topology/files/job_report.hpp"
 #include "topology/machine/machine.hpp"
 
 namespace tenon {
 namespace {
-
-using topology_files::JsonElement;
-using topology_files::JsonReader;
-
-constexpr std::uint64_t most_report_bytes = 64 << 20;
 
 const HostNetwork* network_of(const Meeting& meeting, std::size_t host) {
     return host < meeting.networks.size() ? &meeting.networks[host] : nullptr;
@@ -60,22 +48,15 @@ bool is_lowest_of_its_host(const Meeting& meeting, Rank rank) {
     return true;
 }
 
-std::string own_report(Communicator& ranks) {
-    nlohmann::json report{{"reached", nlohmann::json::array()}};
-    for (const ReachedRanks& reached : reached_from(ranks))
-        report["reached"].push_back({reached.first, reached.count, reached.transport, reached.devices});
-    if (!is_lowest_of_its_host(*ranks.meeting(), ranks.rank())) return report.dump();
-    const auto machine = map_of_this_machine();
+JobReport own_report(Communicator& ranks) {
+    JobReport report{.reached = reached_from(ranks)};
+    if (!is_lowest_of_its_host(*ranks.meeting(), ranks.rank())) return report;
+    auto machine = map_of_this_machine();
     if (machine)
-        report["machine"] = json_of(*machine);
+        report.machine = std::move(*machine);
     else
-        report["problem"] = machine.error().message;
-    std::string text = report.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-    if (text.size() <= most_report_bytes) return text;
-    return nlohmann::json{{"reached", nlohmann::json::array()},
-                          {"problem", fmt::format("it takes {} bytes to describe; {} are allowed", text.size(),
-                                                  most_report_bytes)}}
-        .dump();
+        report.problem = machine.error().message;
+    return report;
 }
 
 // ---- what rank 0 hears ----------------------------------------------------------------------------------------------
@@ -112,43 +93,11 @@ Result<std::vector<std::string>> gather(Communicator& ranks, std::string own) {
     return reports;
 }
 
-struct Report {
-    std::vector<ReachedRanks> reached;
-    std::optional<Map> machine;
-};
-
-ReachedRanks read_reached(JsonReader& reader, const JsonElement& element) {
-    reader.array_size(element, 4);
-    if (element.size() != 4) reader.refuse(element, "is not what is said of ranks");
-    if (reader.is_refused()) return {};
-    const auto number = [&](std::size_t i) { return static_cast<Rank>(reader.number(element[i], 0, max_places)); };
-    ReachedRanks reached{.first = number(0), .count = number(1), .transport = reader.text(element[2])};
-    const std::size_t devices = reader.array_size(element[3], most_rank_devices);
-    for (std::size_t i = 0; i < devices; i++) reached.devices.push_back(reader.text(element[3][i]));
-    return reached;
-}
-
-Result<Report> read_report(const std::string& text, Rank rank, const std::string& host) {
-    const std::string name = fmt::format("what rank {} on {} says", rank, host);
-    const auto parsed = topology_files::parse_json(text, name);
-    if (!parsed) return std::unexpected(parsed.error());
-    JsonReader reader{text, name};
-    const JsonElement root{*parsed, ""};
-    Report report;
-    const JsonElement reached = reader.member(root, "reached");
-    const std::size_t count = reader.array_size(reached, max_places);
-    for (std::size_t i = 0; i < count && !reader.is_refused(); i++)
-        report.reached.push_back(read_reached(reader, reached[i]));
-    const std::string problem = root.has("problem") ? reader.text(root["problem"]) : std::string{};
-    const std::string machine = root.has("machine") ? reader.text(root["machine"]) : std::string{};
-    if (reader.is_refused()) return reader.error();
-    if (!problem.empty())
+Result<JobReport> heard(const std::string& text, std::size_t rank, const std::string& host) {
+    auto report = read_job_report(text, fmt::format("what rank {} on {} says", rank, host));
+    if (report && !report->problem.empty())
         return fail(Status::system_error,
-                    fmt::format("rank {} cannot tell what machine {} is: {}", rank, host, problem));
-    if (machine.empty()) return report;
-    auto map = read_map(machine, fmt::format("the machine that rank {} on {} tells of", rank, host));
-    if (!map) return std::unexpected(map.error());
-    report.machine = std::move(map->map);
+                    fmt::format("rank {} cannot tell what machine {} is: {}", rank, host, report->problem));
     return report;
 }
 
@@ -159,7 +108,7 @@ Result<std::optional<Map>> map_of(const Meeting& meeting, const std::vector<std:
     for (std::size_t rank = 0; rank < reports.size(); rank++) {
         const Introduction& place = meeting.ranks[rank];
         const auto host = static_cast<std::size_t>(place.host);
-        auto report = read_report(reports[rank], static_cast<Rank>(rank), meeting.hosts[host]);
+        auto report = heard(reports[rank], rank, meeting.hosts[host]);
         if (!report) return std::unexpected(report.error());
         ranks.push_back({.host = place.host, .cores = place.cores, .reached = std::move(report->reached)});
         if (host < hosts.size()) continue;
@@ -195,7 +144,7 @@ Result<std::optional<Map>> map_of_what_runs_this() {
     if (!id) return std::unexpected(id.error());
     auto ranks = Communicator::join(*id, launch.rank, launch.rank_count, *config);
     if (!ranks) return std::unexpected(ranks.error());
-    const auto reports = gather(**ranks, own_report(**ranks));
+    const auto reports = gather(**ranks, text_of(own_report(**ranks)));
     if (!reports) return std::unexpected(reports.error());
     if (launch.rank != 0) return std::nullopt;
     return map_of(*(*ranks)->meeting(), *reports);
