@@ -61,7 +61,8 @@ constexpr TableRow rows[] = {
 // with perf/selection/regret on 4 hosts of 2 ranks and 2 of 4.
 constexpr TableRow rows_over_network[] = {
     {all_reduce, 3, 8, Cores::any, 32, "hierarchical_doubling", two_of_several},
-    {all_reduce, 3, 8, Cores::any, 1 * K, "recursive_doubling", two_of_several},
+    {all_reduce, 3, 8, Cores::any, 2 * K, "recursive_doubling", two_of_several},
+    {all_reduce, 3, 8, Cores::any, 5 * K, "double_binary_tree", two_of_several},
     {all_reduce, 3, 8, Cores::any, 24 * K, "hierarchical_doubling", two_of_several},
     {all_reduce, 3, 8, Cores::any, 32, "ring", of_several_ranks},
     {all_reduce, 3, any, Cores::any, 6 * K, "recursive_doubling", of_several_ranks},
