@@ -287,7 +287,11 @@ Result<void> MoeGroup::by_trial(PathTrial& trial, std::uint64_t bytes, const Run
     const bool is_try = !trial.decided();
     const std::uint64_t began_ns = is_try ? os::now_ns() : 0;
     const auto done = run(policy_of(trial.path(), bytes));
-    if (is_try && done) trial.took(os::now_ns() - began_ns, std::max<std::uint64_t>(bytes, 1));
+    if (!is_try || !done) return done;
+    trial.took(os::now_ns() - began_ns, std::max<std::uint64_t>(bytes, 1));
+    if (trial.decided() && trial.changed())
+        log(LogLevel::debug, "rank {}: {} of MoE group {}: {}", communicator_.rank(),
+            &trial == &dispatch_trial_ ? "dispatches" : "combines", number_, trial.explanation());
     return done;
 }
 
