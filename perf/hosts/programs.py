@@ -58,8 +58,9 @@ def open_mpi(cluster, path, arguments, tuned):
     """With each of the settings `tuned`, and as it comes."""
     hosts = ",".join(f"host{k}:{cluster.ranks_per_host}" for k in range(cluster.hosts))
     within = ",vader" if cluster.ranks_per_host > 1 else ""
-    always = {"plm_rsh_agent": "rsh-agent", "oob_tcp_if_include": SUBNET, "btl_tcp_if_include": SUBNET, "pml": "ob1",
-              "btl": "self,tcp" + within}
+    # Where it keeps its sockets: those of another cluster would else have the same names, by host and process id.
+    always = {"orte_tmpdir_base": "{store}", "plm_rsh_agent": "rsh-agent", "oob_tcp_if_include": SUBNET,
+              "btl_tcp_if_include": SUBNET, "pml": "ob1", "btl": "self,tcp" + within}
     # Open MPI does so itself where it sees more ranks than cores on a host; that hosts share cores, it cannot see.
     if cluster.ranks > cluster.cores:
         always["mpi_yield_when_idle"] = 1
