@@ -1,9 +1,12 @@
 // Prices against what can be reckoned by hand, and of ranks that stand for others against all of them.
 #include "plan/cost.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "algorithms/patterns/manifest.hpp"
 #include "plan/representatives.hpp"
@@ -229,6 +232,30 @@ TEST(Price, IsThereForEveryAlgorithmAndGrowsWithTheBytes) {
             }
             EXPECT_TRUE(last > 0 || a.collective == Collective::barrier);
         }
+}
+
+// So that whoever chooses need not know by how much a candidate is slower.
+TEST(Price, BeyondALimitIsInfiniteOrAsItWouldBeAndBelowItTheSame) {
+    int cut_short = 0;
+    for (const World& world : worlds())
+        for (const Algorithm& a : every_algorithm()) {
+            if (a.needs.power_of_two_ranks) continue;
+            for (const std::uint64_t bytes : {std::uint64_t{8}, std::uint64_t{200} << 10, 20 * MiB}) {
+                const Request request = bytes_of(a.collective, world.topology.rank_count, bytes);
+                const auto priced = [&](double most_ns) {
+                    return price(a, request, world.topology, {}, {.is_only_total = true, .most_ns = most_ns})->total_ns;
+                };
+                const double known = priced(std::numeric_limits<double>::infinity());
+                const auto about = fmt::format("{} {}, {}, {} bytes", name_of(a.collective), a.name, world.name, bytes);
+                for (const double part : {1.001, 2.0}) EXPECT_EQ(priced(known * part), known) << about;
+                for (const double part : {0.1, 0.6, 0.99}) {
+                    const double limited = priced(known * part);
+                    EXPECT_TRUE(std::isinf(limited) || limited == known) << about << ": " << limited;
+                    cut_short += std::isinf(limited) ? 1 : 0;
+                }
+            }
+        }
+    EXPECT_GT(cut_short, 100);
 }
 
 // Before anything is simulated.
