@@ -80,9 +80,10 @@ void Flow::begin(const Plan& first) {
     tile_bytes_ = tile == one_tile ? 0 : tile == 0 ? slot_bytes_ : std::min(slot_bytes_, static_cast<double>(tile));
     std::size_t steps = 0;
     for (const Lane& lane : first.lanes) steps += lane.steps.size();
-    steps_.reserve(steps * ranks_.all().size());
+    constexpr std::size_t most_reserved = 1 << 17;  // a root's plan is far longer than the others'
+    steps_.reserve(std::min(most_reserved, steps * ranks_.all().size()));
     timed_.reserve(steps_.capacity());
-    lanes_.reserve(first.lanes.size() * ranks_.all().size());
+    lanes_.reserve(std::min(most_reserved, first.lanes.size() * ranks_.all().size()));
 }
 
 void Flow::join() {
