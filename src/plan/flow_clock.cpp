@@ -10,6 +10,7 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 
+// A lane's next step may begin, or a message leaves: those are numbered behind the lanes.
 struct Event {
     double time;
     std::uint32_t lane;
@@ -41,6 +42,13 @@ private:
         double done = never;                 // where another waits for it
         double first = never, last = never;  // when the first slot of what it receives is there, and all of it
     };
+    struct Message {
+        const TimedStep* sent;
+        std::uint32_t tile;
+        double bytes;
+        double start;        // when it leaves
+        double first, last;  // when its first slot and all of it would be there, but for latency
+    };
 
     Times& at(std::uint32_t step, std::size_t tile) { return times_[step * tiles_ + tile]; }
     // When what the step receives is there; a lane of fewer tiles sends nothing after its last.
@@ -56,6 +64,7 @@ private:
     void add_work();
     void occupy(std::uint32_t rank, double from, double busy_ns);
     void send(const TimedStep& step, std::uint32_t rank, std::uint32_t tile, double bytes, double ready, double done);
+    void arrive(const Message& message);
     void finish(std::uint32_t lane, double time);
     double& link(std::vector<double>& of, std::uint32_t rank, std::size_t level) { return of[rank * levels_ + level]; }
 
@@ -72,6 +81,7 @@ private:
     std::vector<std::vector<double>> part_out_, part_in_;  // by level and part
     std::vector<double> pairs_;                            // when what joins two ranks is free
     std::priority_queue<Event> events_;
+    std::vector<Message> messages_;                        // that wait, or have waited, for their turn to leave
     double end_ = 0;
     double least_end_ = 0;  // no rank will be done before it has done all its work
 };
@@ -123,8 +133,12 @@ double FlowClock::run(double most_ns) {
     do {
         while (!events_.empty()) {
             const Event next = events_.top();
-            if (std::max(next.time, least_end_) > most_ns) return never;
             events_.pop();
+            if (next.lane >= lanes_.size()) {
+                arrive(messages_[next.lane - lanes_.size()]);
+                continue;
+            }
+            if (std::max(next.time, least_end_) > most_ns) return never;
             begin(next);
         }
     } while (release_one());
@@ -231,7 +245,22 @@ void FlowClock::send(const TimedStep& step, std::uint32_t rank, std::uint32_t ti
     const double slot = std::min(bytes, flow_.slot_bytes_);
     const double first = start + slot * std::max({path.pair_ns_per_byte, path.rank_ns_per_byte, path.part_ns_per_byte});
     const double last = std::max({own, shared, pair_done, done});
-    for (std::uint32_t r = step.first_receiver; r != TimedStep::none; r = flow_.next_receiver_[r]) {
+    const Message message{&step, tile, bytes, start, first, last};
+    if (start <= ready) {
+        arrive(message);
+    } else if (step.first_receiver != TimedStep::none) {
+        events_.push({start, static_cast<std::uint32_t>(lanes_.size() + messages_.size())});
+        messages_.push_back(message);
+    }
+}
+
+// Takes its turn on the links of those that receive it when it leaves: one that was sent before, but waits for its own
+// turn, is not in its way.
+void FlowClock::arrive(const Message& message) {
+    const auto& [sent, tile, bytes, start, first, last] = message;
+    const std::size_t level = sent->level_out;
+    const FlowLink& path = flow_.links_[level];
+    for (std::uint32_t r = sent->first_receiver; r != TimedStep::none; r = flow_.next_receiver_[r]) {
         const TimedStep& taken = flow_.timed_[r];
         const std::uint32_t receiving = lanes_[taken.lane].rank;
         const FlowPlace& receiver = flow_.place(receiving, level);
