@@ -195,7 +195,7 @@ namespace {
 // A message's end, so that those of one channel are found together, in order.
 struct End {
     std::uint32_t from, to;
-    std::uint32_t to_channel;  // of the receiver's: which comes from the sender, too
+    std::uint32_t to_channel;  // the receiver and the channel, as one number
     std::uint32_t step;
 
     static End make(std::uint32_t from, std::uint32_t to, Channel channel, std::uint32_t step) {

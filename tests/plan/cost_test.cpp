@@ -151,6 +151,20 @@ TEST(Price, WithFewerCoresThanRanksIsThatOfTakingTurns) {
     EXPECT_DOUBLE_EQ(price(one_shot_all_reduce(4), request, topology, sums).total_ns, 10 + 4 * 4 * 1000);
 }
 
+// Ranks that share cores send one after the other, and all that they have; what leaves first still arrives first.
+TEST(Price, OfMessagesThatAreSentAheadIsThatOfTheOrderInWhichTheyLeave) {
+    const Topology topology = nested({{2, {.latency_ns = 5'000, .rank_bytes_per_s = 9'000'000'000}},
+                                      {4, {.latency_ns = 30'000, .part_bytes_per_s = 125'000'000}}});
+    const std::vector<Algorithm> all = every_algorithm();
+    const Algorithm& direct = *std::ranges::find_if(
+        all, [](const Algorithm& a) { return a.collective == Collective::all_to_all && a.name == "direct"; });
+    CostParameters parameters;
+    parameters.cores = 2;
+    const auto p = price(direct, bytes_of(Collective::all_to_all, 8, 512 * KiB), topology, parameters);
+    ASSERT_TRUE(p);
+    EXPECT_THAT(p->total_ns / p->levels.back().busy_ns, AllOf(Ge(1), Le(1.2)));
+}
+
 TEST(Representatives, AreTheFirstTheLastAndOneBetweenAtEachLevel) {
     const LevelMap map(nested({{16, {}}, {48, {}}, {2, {}}}));
     const Representatives some = Representatives::some(map, 5, 27);
